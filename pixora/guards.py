@@ -1,0 +1,47 @@
+"""Who may call a route. Every route of the API carries exactly one of these."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from flask import request
+
+from pixora.blueprint import documented, fails
+from pixora.errors import DatabaseUnavailable, InvalidToken, MissingToken
+from pixora.tokens import tokens
+from pixora.users.store import store
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+SECURITY_SCHEME = "OAuth2PasswordBearer"
+
+
+def public(view: View) -> View:
+    """Let anyone call the view."""
+    return documented(security=[])(view)
+
+
+def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the view the user whose access token came, as its first argument, without the password hash.
+
+    The user is read at every request: a token of one who is gone is worth nothing. This is the only database
+    operation that reading one's own profile takes.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        user = store.find(tokens.verify(_bearer_token()).user_id)
+        if user is None:
+            raise InvalidToken
+        return view(user, *args, **kwargs)
+
+    guarded = fails(MissingToken, InvalidToken, DatabaseUnavailable)(guarded)
+    return documented(security=[{SECURITY_SCHEME: []}])(guarded)
+
+
+def _bearer_token() -> str:
+    """Return the token of the Authorization header (RFC 6750, section 2.1), the only place it is read from."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":  # RFC 9110, section 11.1: the scheme is case-insensitive
+        raise MissingToken
+    return token.strip()

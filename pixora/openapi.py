@@ -1,0 +1,43 @@
+"""The OpenAPI document: what is not said where the routes are."""
+
+from typing import Any
+
+from flask import Flask
+from flask_smorest import Blueprint
+
+from pixora.extensions import api
+from pixora.guards import SECURITY_SCHEME
+
+DESCRIPTION = """\
+Sign up with e-mail and password, log in for a JSON Web Token, read one's own profile.
+
+Every error has one shape, `application/problem+json` (RFC 9457), with a stable `code` for programs and the
+`request_id` under which our log tells more. Every response carries `X-Request-ID`: yours, when you send one of
+letters, digits, `.`, `_` and `-` (64 at most).
+
+Bodies are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
+are refused.
+"""
+
+
+def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
+    """Register the blueprints, and with them their part of the document."""
+    app.config |= {"API_TITLE": "Pixora", "API_VERSION": version, "OPENAPI_VERSION": "3.1.0"}
+    api.DEFAULT_ERROR_RESPONSE_NAME = None  # each route documents its own errors
+    api.init_app(app, spec_kwargs={"info": {"description": DESCRIPTION}, "servers": [{"url": "/"}]})
+    api.spec.components.security_scheme(
+        SECURITY_SCHEME,
+        {
+            "type": "oauth2",
+            "description": "The `username` is the e-mail address.",
+            "flows": {"password": {"tokenUrl": "/api/auth/login", "scopes": {}}},
+        },
+    )
+    for blueprint in blueprints:
+        api.register_blueprint(blueprint)
+    _set_password_length(api.spec.components.schemas, app.config["PASSWORD_MIN_LENGTH"])
+
+
+def _set_password_length(schemas: dict[str, Any], min_length: int) -> None:
+    # A setting of the deployment, not of the schema.
+    schemas["Signup"]["properties"]["password"]["minLength"] = min_length

@@ -1,0 +1,56 @@
+"""What holds for every request and response: its id, its size, its headers."""
+
+import re
+import secrets
+
+from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from pixora.errors import PayloadTooLarge
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""OWASP REST Security Cheat Sheet, "Security Headers". A page that needs more sets its own policy."""
+
+
+def init_app(app: Flask) -> None:
+    """Apply the rules of this module to `app`."""
+    if proxies := app.config["PROXY_COUNT"]:
+        # X-Forwarded-Host, -Port and -Prefix are not believed: the Host header carries what we need, and
+        # a proxy that does not set these three would hand on the client's.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[method-assign]
+    app.before_request(_refuse_large_body)
+    app.after_request(_set_headers)
+
+
+def request_id() -> str:
+    """Return the id of this request: the client's X-Request-ID where it is harmless, else a new one."""
+    if "request_id" not in g:
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+    return str(g.request_id)
+
+
+def _refuse_large_body() -> None:
+    # Werkzeug looks at the length only when a view reads the body, and not every view does. A body without
+    # a length (chunked) is cut off by Werkzeug at the same limit when it is read.
+    limit = request.max_content_length
+    if limit is not None and (request.content_length or 0) > limit:
+        raise PayloadTooLarge
+
+
+def _set_headers(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-ID"] = request_id()
+    if request.path.startswith("/api/"):
+        headers["Cache-Control"] = "no-store"
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    return response

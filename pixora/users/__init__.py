@@ -1,0 +1,1 @@
+"""Users: their profiles, and the documents these are kept in."""

@@ -1,0 +1,139 @@
+"""The fields that describe a user, and what is accepted in them."""
+
+import datetime
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import email_validator
+import phonenumbers
+from flask import current_app
+from marshmallow import ValidationError, fields
+
+from pixora import clock
+
+EARLIEST_BIRTHDAY = datetime.date(1900, 1, 1)
+
+# The controls of C0 and C1, the line and paragraph separators, and those that turn the direction of the text
+# around them, which make one name look like another.
+CONTROLS = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"
+_CONTROL = re.compile(f"[{CONTROLS}]")
+
+
+class Text(fields.String):
+    """A string that can be stored and sent: no NUL, no lone surrogate (RFC 7493, section 2.1)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValidationError("Must not contain NUL or lone surrogates.")
+        return str(text)
+
+
+class PersonName(Text):
+    """1 to 100 characters after trimming, in NFC, without control characters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"minLength": 1, "maxLength": 100, "pattern": f"^[^{CONTROLS}]*[^\\s{CONTROLS}][^{CONTROLS}]*$"}
+        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        name = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs)).strip()
+        if _CONTROL.search(name):
+            raise ValidationError("Must not contain control characters.")
+        if not 1 <= len(name) <= 100:
+            raise ValidationError("Must have between 1 and 100 characters.")
+        return name
+
+
+class Email(Text):
+    """An address by RFC 5321 and 6531 that could exist on the Internet, returned in its canonical form."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "email", "maxLength": 254} | kwargs.pop("metadata", {}), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        typed = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            address = email_validator.validate_email(typed, check_deliverability=False).normalized
+        except email_validator.EmailNotValidError as error:
+            raise ValidationError(str(error)) from error
+        if len(canonical := lower_case(address)) > 254:
+            raise ValidationError("Must have at most 254 characters.")
+        return canonical
+
+
+class Contact(Text):
+    """A telephone number, returned as E.164. Without a `+` it is read as one of `PHONE_DEFAULT_REGION`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "phone"} | kwargs.pop("metadata", {}), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        region = current_app.config["PHONE_DEFAULT_REGION"]
+        try:
+            number = phonenumbers.parse(text, region)
+        except phonenumbers.NumberParseException as error:
+            raise ValidationError(
+                "Must be a telephone number."
+                if region
+                else "Must be a telephone number with its country code, as in +44."
+            ) from error
+        if not phonenumbers.is_valid_number(number):
+            raise ValidationError("Is not a telephone number in use.")
+        if number.extension:  # E.164 has no place for it, and to drop it would lose it
+            raise ValidationError("Must not have an extension.")
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+class Birthday(Text):
+    """A date in the past, not before 1900, as `YYYY-MM-DD`; stays a string, as it is stored."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "date"} | kwargs.pop("metadata", {}), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            # Only this form: fromisoformat would take 19900101 and 1990-W01-1 as well.
+            birthday = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC).date()
+        except ValueError as error:
+            raise ValidationError("Must be a date that exists, as YYYY-MM-DD.") from error
+        if text != birthday.isoformat():
+            raise ValidationError("Must be a date that exists, as YYYY-MM-DD.")
+        if not EARLIEST_BIRTHDAY <= birthday < clock.utcnow().date():
+            raise ValidationError(f"Must be in the past and not before {EARLIEST_BIRTHDAY}.")
+        return text
+
+
+class Timestamp(fields.Field[datetime.datetime]):
+    """A time, written as RFC 3339 in UTC with milliseconds and `Z`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"type": "string", "format": "date-time"} | kwargs.pop("metadata", {}), **kwargs)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return (
+            None
+            if value is None
+            else value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+        )
+
+
+def lower_case(address: str) -> str:
+    """Return an e-mail address in lower case and NFC, so that case never makes a second account."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).lower())
+
+
+def spellings(typed: str) -> list[str]:
+    """Return the forms under which the account of a typed address may be stored, most particular first.
+
+    Documents of the FastAPI era hold the address as typed at sign-up, the domain in lower case.
+    """
+    try:
+        normalized = email_validator.validate_email(typed, check_deliverability=False).normalized
+    except email_validator.EmailNotValidError:
+        normalized = typed
+    return list(dict.fromkeys((typed, normalized, lower_case(normalized))))

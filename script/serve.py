@@ -1,0 +1,121 @@
+"""Runs gunicorn on an embedded mongod: the second half of script/server."""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import config  # noqa: E402  # after the path to it
+from pixora.embedded import Mongod, MongodFailed  # noqa: E402
+
+BANNER = """
+  Pixora is up: {url}
+  Try it in the browser: {url}/docs
+
+  Sign up from another terminal:
+
+    curl -i {url}/api/auth/signup --json '{{
+      "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
+      "password": "difference-engine-no-2", "contact": "+442079460958", "birthday": "1990-12-10"}}'
+
+  Ctrl-C stops it. {kept}
+"""
+
+
+def main() -> int:
+    """Start both, wait, stop both; return the exit status."""
+    options = argparse.ArgumentParser(prog="script/server", description=__doc__)
+    options.add_argument("--port", type=int, default=8000)
+    options.add_argument("--instance", type=Path, default=ROOT / "instance", help="where data and secrets are kept")
+    arguments = options.parse_args()
+    for stopping in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stopping, _stop)
+    if _is_taken(arguments.port):
+        return _fail(f"Port {arguments.port} is taken. Stop what listens there, or choose another with --port.")
+    instance: Path = arguments.instance
+    instance.mkdir(parents=True, exist_ok=True)
+    # What the environment says comes first, a database of yours in MONGO_URI included.
+    environment = {"PIXORA_ENV": "development", "MALLOC_ARENA_MAX": "2"} | _secrets(instance) | dict(os.environ)
+    kept = "The database is the one in MONGO_URI."
+    with ExitStack() as stack:
+        if "MONGO_URI" not in environment:
+            try:
+                mongod = stack.enter_context(Mongod(instance / "mongodb", binary=config.mongod()))
+            except MongodFailed as error:
+                return _fail(str(error))
+            environment["MONGO_URI"] = mongod.uri("pixora")
+            kept = f"Users stay in {instance.relative_to(ROOT) if instance.is_relative_to(ROOT) else instance}/."
+        return _serve(arguments.port, environment, kept)
+
+
+def _serve(port: int, environment: dict[str, str], kept: str) -> int:
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+    # A session of its own, so that Ctrl-C does not reach it on a second way.
+    gunicorn = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)  # noqa: S603
+    try:
+        url = f"http://127.0.0.1:{port}"
+        if _answers(url, gunicorn):
+            print(BANNER.format(url=url, kept=kept), flush=True)
+        return gunicorn.wait()
+    except SystemExit:
+        gunicorn.terminate()
+        gunicorn.wait()
+        print("\nStopped.", flush=True)
+        return 0
+
+
+def _answers(url: str, gunicorn: subprocess.Popen[bytes]) -> bool:
+    while gunicorn.poll() is None:
+        try:
+            with urllib.request.urlopen(url + "/health", timeout=5):  # noqa: S310  # our own URL
+                return True
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+def _secrets(instance: Path) -> dict[str, str]:
+    """Return the secrets of this instance, made at its first start, so that tokens outlive a restart."""
+    path = instance / "secrets.json"
+    if not path.exists():
+        made = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY")}
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(made))
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit
+
+
+def _fail(sentence: str) -> int:
+    print(sentence, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+import json
+
+import bcrypt
+import pytest
+
+from tests.factories import HASH_2A, HASH_2B, HASH_2Y, PASSWORD, fastapi_user
+
+
+def log_in(client, username="ada@example.com", password=PASSWORD, **fields):
+    return client.post("/api/auth/login", data={"username": username, "password": password, **fields})
+
+
+def test_login_answers_with_a_bearer_token(client, account):
+    response = log_in(client, grant_type="password", scope="")
+    assert response.status_code == 200
+    assert set(response.json) == {"access_token", "token_type", "expires_in"}
+    assert response.json["token_type"] == "bearer"
+    assert response.json["expires_in"] == 900
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_login_takes_a_multipart_form(client, account):
+    form = {"username": account.email, "password": PASSWORD}
+    assert client.post("/api/auth/login", data=form, content_type="multipart/form-data").status_code == 200
+
+
+@pytest.mark.parametrize("spelling", ["ADA@example.com", "Ada@EXAMPLE.Com"])
+def test_login_takes_the_address_in_any_case(client, account, spelling):
+    assert log_in(client, spelling).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("ada@example.com", "wrong-password-1"),
+        ("ada@example.com", ""),
+        ("ada@example.com", PASSWORD + " "),
+        ("ada@example.com", PASSWORD.upper()),
+        ("ada@example.com", "x" * 5000),
+        ("nobody@example.com", PASSWORD),
+        ("not an address", PASSWORD),
+        ("", PASSWORD),
+        ('{"$ne": null}', PASSWORD),
+        ("x" * 5000 + "@example.com", PASSWORD),
+    ],
+)
+def test_login_with_wrong_credentials_is_refused_the_same_way(client, account, username, password):
+    response = log_in(client, username, password)
+    assert response.status_code == 401
+    assert response.json["detail"] == "Incorrect email or password"
+    assert response.json["code"] == "invalid_credentials"
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_longer_password_is_not_cut_to_72_bytes(client, users):
+    password = "0123456789abcdefghij" * 4
+    users.insert_one(fastapi_user(password=bcrypt.hashpw(password[:72].encode(), bcrypt.gensalt(4)).decode()))
+    assert log_in(client, "Grace.Hopper@example.com", password[:72]).status_code == 200
+    assert log_in(client, "Grace.Hopper@example.com", password).status_code == 401
+
+
+@pytest.mark.parametrize("missing", ["username", "password"])
+def test_login_without_a_field_is_refused(client, missing):
+    form = {"username": "ada@example.com", "password": PASSWORD}
+    del form[missing]
+    response = client.post("/api/auth/login", data=form)
+    assert response.status_code == 422
+    assert response.json["errors"] == {missing: ["Missing data for required field."]}
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ({"grant_type": "client_credentials"}, "grant_type"),
+        ({"client_id": "x"}, "client_id"),
+        ({"username[$ne]": ""}, "username[$ne]"),
+        ({"username": ["ada@example.com", "eve@example.com"]}, "username"),
+        ({"password": [PASSWORD, PASSWORD]}, "password"),
+        ({"username": "ada\0@example.com"}, "username"),
+        ({"password": "\0"}, "password"),
+    ],
+)
+def test_login_with_a_form_that_could_be_misread_is_refused(client, account, form, field):
+    response = client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD} | form)
+    assert response.status_code == 422
+    assert list(response.json["errors"]) == [field]
+
+
+def test_login_with_a_file_in_the_place_of_a_password_is_refused(client, account, tmp_path):
+    (tmp_path / "password").write_text(PASSWORD)
+    with (tmp_path / "password").open("rb") as file:
+        response = client.post("/api/auth/login", data={"username": account.email, "password": file})
+    assert response.status_code == 422
+    assert response.json["errors"] == {"password": ["Not a valid string."]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"username": "ada@example.com", "password": PASSWORD}, {"username": {"$ne": None}, "password": {"$ne": None}}],
+)
+def test_login_with_json_is_the_wrong_media_type(client, account, body):
+    response = client.post("/api/auth/login", json=body)
+    assert response.status_code == 415
+    assert response.json["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("stored", [HASH_2A, HASH_2B, HASH_2Y])
+def test_a_user_of_the_fastapi_service_logs_in(client, users, stored):
+    user = fastapi_user(password=stored)
+    users.insert_one(user)
+    response = log_in(client, user["email"])
+    assert response.status_code == 200
+    profile = client.get("/api/users/me", headers={"Authorization": f"Bearer {response.json['access_token']}"})
+    assert profile.json == {
+        "id": user["_id"],
+        "first_name": "Grace",
+        "last_name": "Hopper",
+        "email": "Grace.Hopper@example.com",
+        "contact": "ring the Navy, ext. 7",
+        "birthday": "1906-12-09",
+        "created_at": "2023-05-17T08:30:00.123Z",
+        "updated_at": "2023-05-17T08:30:00.123Z",
+    }
+
+
+@pytest.mark.parametrize("typed", ["Grace.Hopper@example.com", "Grace.Hopper@EXAMPLE.com"])
+def test_an_address_that_was_stored_as_typed_is_found_as_typed(client, users, typed):
+    users.insert_one(fastapi_user())
+    assert log_in(client, typed).status_code == 200
+
+
+def test_login_rehashes_a_hash_of_lower_cost(make_app, users):
+    users.insert_one(fastapi_user())
+    client = make_app(BCRYPT_ROUNDS=5).test_client()
+    assert log_in(client, "Grace.Hopper@example.com").status_code == 200
+    rehashed = users.find_one()
+    assert rehashed["password"].startswith("$2b$05$")
+    assert rehashed["updated_at"] == fastapi_user()["updated_at"]
+    assert log_in(client, "Grace.Hopper@example.com").status_code == 200
+
+
+@pytest.mark.parametrize("rounds", [4, 5])
+def test_login_leaves_a_hash_of_the_same_or_a_higher_cost(make_app, users, rounds):
+    stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(5)).decode()
+    users.insert_one(fastapi_user(password=stored))
+    assert log_in(make_app(BCRYPT_ROUNDS=rounds).test_client(), "Grace.Hopper@example.com").status_code == 200
+    assert users.find_one()["password"] == stored
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *("", "x", PASSWORD, "$2b$04$short", None, 7, ["$2b$"]),
+        HASH_2B[:-1],
+        HASH_2B + "x",
+        HASH_2B.replace("$2b$", "$2x$"),
+        HASH_2B.replace("$04$", "$31$"),
+        HASH_2B.replace("$04$", "$03$"),
+        HASH_2B[:28] + "9" + HASH_2B[29:],
+    ],
+)
+def test_a_corrupt_hash_is_a_refused_login_and_an_error_in_the_log(client, users, capture_logs, stored):
+    user = fastapi_user(password=stored)
+    users.insert_one(user)
+    with capture_logs() as lines:
+        assert log_in(client, user["email"]).status_code == 401
+    [line] = [line for line in lines if line.get("event") == "corrupt_hash"]
+    assert line["level"] == "ERROR"
+    assert line["user_id"] == user["_id"]
+    assert user["email"] not in json.dumps(line)
+
+
+def test_a_document_without_a_password_is_a_refused_login(client, users):
+    user = fastapi_user()
+    del user["password"]
+    users.insert_one(user)
+    assert log_in(client, user["email"]).status_code == 401

@@ -1,0 +1,199 @@
+"""One mongod for the whole run, a database for each of xdist's workers, an application on it."""
+
+import io
+import json
+import logging
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymongo
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pymongo import monitoring
+from pymongo.collection import Collection
+
+import config as configuration
+from pixora import create_app
+from pixora.embedded import Mongod
+from pixora.logs import Formatter
+from tests.factories import PASSWORD, Account, signup_body
+
+RUN = pytest.StashKey[tuple[Mongod, tempfile.TemporaryDirectory[str]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # one of xdist's workers: the mongod of the run is given to it
+    folder = tempfile.TemporaryDirectory(prefix="pixora-tests-")
+    mongod = Mongod(Path(folder.name), binary=configuration.mongod())
+    mongod.start()
+    config.stash[RUN] = mongod, folder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["mongo_uri"] = node.config.stash[RUN][0].uri("")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if run := config.stash.get(RUN, None):
+        mongod, folder = run
+        mongod.stop()
+        folder.cleanup()
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(request: pytest.FixtureRequest) -> str:
+    """The URI of this worker's own database."""
+    worker = getattr(request.config, "workerinput", None)
+    uri = worker["mongo_uri"] if worker else request.config.stash[RUN][0].uri("")
+    name = f"pixora_{worker['workerid'] if worker else 'main'}"
+    return uri.replace("/?", f"/{name}?")
+
+
+@pytest.fixture(scope="session")
+def settings(mongo_uri: str) -> dict[str, Any]:
+    """Settings as `config.load` makes them, bcrypt at its lowest cost."""
+    environment = {
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": mongo_uri,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "BCRYPT_ROUNDS": "4",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return configuration.load()
+
+
+@pytest.fixture(scope="session")
+def session_app(settings: dict[str, Any]) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    close(app)
+
+
+@pytest.fixture
+def app(session_app: Flask, users: Collection[dict[str, Any]]) -> Flask:
+    """The application, its database empty."""
+    return session_app
+
+
+@pytest.fixture
+def make_app(settings: dict[str, Any], users: Collection[dict[str, Any]]) -> Iterator[Callable[..., Flask]]:
+    """Make an application with some settings changed."""
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        made.append(create_app(settings | changes))
+        return made[-1]
+
+    yield make
+    for app in made:
+        close(app)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def mongo(mongo_uri: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
+    """A client of the tests' own, to see what is really stored."""
+    with pymongo.MongoClient(mongo_uri, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def users(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    """The collection `users`, emptied."""
+    collection = mongo.get_default_database()["users"]
+    collection.delete_many({})
+    return collection
+
+
+@pytest.fixture
+def account(client: FlaskClient) -> Account:
+    """Someone who has signed up and logged in."""
+    return make_account(client)
+
+
+@pytest.fixture
+def other_account(client: FlaskClient) -> Account:
+    """Someone else."""
+    return make_account(client, email="grace@example.com")
+
+
+class CommandWatch(monitoring.CommandListener):
+    """Notes every command that any client of this process sends, while `commands` is a list."""
+
+    commands: list[monitoring.CommandStartedEvent] | None = None
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.commands is not None:
+            self.commands.append(event)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+WATCH = CommandWatch()
+monitoring.register(WATCH)  # before any client is made: only later ones tell
+
+
+@pytest.fixture
+def watch_commands() -> Callable[[], AbstractContextManager[list[monitoring.CommandStartedEvent]]]:
+    """Collect the commands sent to MongoDB in a `with` block."""
+
+    @contextmanager
+    def watch() -> Iterator[list[monitoring.CommandStartedEvent]]:
+        WATCH.commands = commands = []
+        try:
+            yield commands
+        finally:
+            WATCH.commands = None
+
+    return watch
+
+
+@pytest.fixture
+def capture_logs() -> Callable[[], AbstractContextManager[list[dict[str, Any]]]]:
+    """Collect what is logged in a `with` block: each line as it is printed, decoded."""
+
+    @contextmanager
+    def capture() -> Iterator[list[dict[str, Any]]]:
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(Formatter())
+        lines: list[dict[str, Any]] = []
+        logging.getLogger().addHandler(handler)
+        try:
+            yield lines
+        finally:
+            logging.getLogger().removeHandler(handler)
+            lines.extend(json.loads(line) for line in stream.getvalue().splitlines())
+
+    return capture
+
+
+def close(app: Flask) -> None:
+    app.extensions["database"]._database.client.close()
+
+
+def make_account(client: FlaskClient, **changes: str) -> Account:
+    body = signup_body(**changes)
+    created = client.post("/api/auth/signup", json=body)
+    assert created.status_code == 201, created.text
+    login = client.post("/api/auth/login", data={"username": body["email"], "password": PASSWORD})
+    assert login.status_code == 200, login.text
+    return Account(created.json["id"], body["email"], login.json["access_token"])

@@ -1,0 +1,49 @@
+"""What tests sign up with, and what the FastAPI service left behind."""
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+
+PASSWORD = "difference-engine-no-2"
+
+# PASSWORD by bcrypt at cost 4, and the same in the prefixes that other implementations write.
+HASH_2B = "$2b$04$muw7kgE2ciZASCJEOOQ5EOvOXaHpSWrGNVzsXqjOF1CkPGGjGu3Be"
+HASH_2A = HASH_2B.replace("$2b$", "$2a$")
+HASH_2Y = HASH_2B.replace("$2b$", "$2y$")
+
+
+class Account(NamedTuple):
+    id: str
+    email: str
+    token: str
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+def signup_body(**changes: Any) -> dict[str, Any]:
+    return {
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email": "ada@example.com",
+        "password": PASSWORD,
+        "contact": "+442079460958",
+        "birthday": "1990-12-10",
+    } | changes
+
+
+def fastapi_user(**changes: Any) -> dict[str, Any]:
+    """A document as the FastAPI service wrote it: mixed case, free text, no field of ours."""
+    return {
+        "_id": str(ObjectId()),
+        "first_name": "Grace",
+        "last_name": "Hopper",
+        "email": "Grace.Hopper@example.com",
+        "password": HASH_2B,
+        "contact": "ring the Navy, ext. 7",
+        "birthday": "1906-12-09",
+        "created_at": datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=UTC),
+        "updated_at": datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=UTC),
+    } | changes

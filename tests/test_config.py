@@ -1,0 +1,169 @@
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import config
+
+ROOT = Path(__file__).resolve().parent.parent
+
+GOOD = {
+    "MONGO_URI": "mongodb://db.example.com/pixora",
+    "SECRET_KEY": secrets.token_urlsafe(48),
+    "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+}
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Load the configuration from just these variables."""
+
+    def load(**environment):
+        for name in list(config.os.environ):
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return config.load()
+
+    return load
+
+
+@pytest.fixture
+def faults(load):
+    """The variables, and what is said of them, when the configuration is refused."""
+
+    def faults(**environment):
+        with pytest.raises(config.ConfigError) as caught:
+            load(**environment)
+        return caught.value.faults
+
+    return faults
+
+
+def test_production_is_the_default_and_starts_with_a_database_and_strong_secrets(load):
+    settings = load(**GOOD)
+    assert settings["PIXORA_ENV"] == "production"
+    assert settings["TESTING"] is False
+    assert settings["JWT_ACCESS_TOKEN_EXPIRES"] == 900
+    assert settings["BCRYPT_ROUNDS"] == 12
+    assert settings["MAX_CONTENT_LENGTH"] == 16384
+    assert settings["GUNICORN_THREADS"] == 64
+    assert settings["TRUSTED_HOSTS"] is None
+    assert settings["CORS_ORIGINS"] == []
+
+
+def test_production_names_each_setting_that_is_missing(faults):
+    assert set(faults()) == {"MONGO_URI", "SECRET_KEY", "JWT_SECRET_KEY"}
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
+@pytest.mark.parametrize(
+    "secret", ["", "short", "x" * 31, "x" * 64, "changeme" * 8, "passwordpasswordpasswordpasswordpassword"]
+)
+def test_production_refuses_a_weak_secret(faults, name, secret):
+    assert set(faults(**GOOD | {name: secret})) == {name}
+
+
+@pytest.mark.parametrize("environment", ["development", "testing"])
+def test_a_weak_secret_will_do_elsewhere(load, environment):
+    assert load(**GOOD | {"PIXORA_ENV": environment, "SECRET_KEY": "x", "JWT_SECRET_KEY": "x"})["SECRET_KEY"] == "x"
+
+
+def test_production_refuses_one_secret_for_both_uses(faults):
+    assert set(faults(**GOOD | {"SECRET_KEY": GOOD["JWT_SECRET_KEY"]})) == {"SECRET_KEY"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PIXORA_ENV", "prod"),
+        ("PIXORA_ENV", "Development"),
+        ("MONGO_URI", "localhost:27017/pixora"),
+        ("MONGO_URI", "mongodb://"),
+        ("MONGO_URI", "mongodb://localhost"),
+        ("MONGO_URI", "mongodb://localhost/"),
+        ("MONGO_URI", "postgres://localhost/pixora"),
+        ("DATABASE_TIMEOUT_MS", "3s"),
+        ("DATABASE_TIMEOUT_MS", "0"),
+        ("JWT_ACCESS_TOKEN_EXPIRES", "15m"),
+        ("JWT_ACCESS_TOKEN_EXPIRES", "0"),
+        ("JWT_ISSUER", ""),
+        ("BCRYPT_ROUNDS", "9"),
+        ("BCRYPT_ROUNDS", "17"),
+        ("PASSWORD_MIN_LENGTH", "73"),
+        ("PHONE_DEFAULT_REGION", "UK"),
+        ("PHONE_DEFAULT_REGION", "gb"),
+        ("PROXY_COUNT", "-1"),
+        ("PROXY_COUNT", "true"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://a.example.com, b.example.com"),
+        ("CORS_ORIGINS", "https://a.example.com/"),
+        ("MAX_CONTENT_LENGTH", "16k"),
+        ("WEB_CONCURRENCY", "0"),
+        ("GUNICORN_THREADS", "many"),
+    ],
+)
+def test_a_malformed_value_is_named(faults, name, value):
+    assert set(faults(**GOOD | {name: value})) == {name}
+
+
+def test_every_fault_is_named_at_once(faults):
+    assert set(faults(BCRYPT_ROUNDS="x", PROXY_COUNT="y", MONGO_URI="z")) == {
+        *("BCRYPT_ROUNDS", "PROXY_COUNT", "MONGO_URI", "SECRET_KEY", "JWT_SECRET_KEY")
+    }
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb+srv://user:p%40ss@cluster0.abcde.mongodb.net/pixora?retryWrites=true&w=majority",
+        "mongodb://a.example.com:27017,b.example.com:27017/pixora?replicaSet=rs0",
+        "mongodb://localhost/pixora",
+    ],
+)
+def test_any_mongodb_uri_with_a_database_is_taken(load, uri):
+    assert load(**GOOD | {"MONGO_URI": uri})["MONGO_URI"] == uri
+
+
+def test_lists_are_separated_by_commas(load):
+    settings = load(
+        **GOOD,
+        TRUSTED_HOSTS="api.example.com, .example.org",
+        CORS_ORIGINS="https://a.example.com,http://localhost:3000",
+    )
+    assert settings["TRUSTED_HOSTS"] == ["api.example.com", ".example.org"]
+    assert settings["CORS_ORIGINS"] == ["https://a.example.com", "http://localhost:3000"]
+
+
+def test_a_secret_may_be_in_a_file(load, tmp_path):
+    (tmp_path / "key").write_text(GOOD["SECRET_KEY"] + "\n")
+    environment = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
+    assert load(**environment, SECRET_KEY_FILE=str(tmp_path / "key"))["SECRET_KEY"] == GOOD["SECRET_KEY"]
+
+
+def test_a_file_that_cannot_be_read_is_named(faults, tmp_path):
+    [sentences] = faults(**GOOD, SECRET_KEY_FILE=str(tmp_path / "missing")).values()
+    assert "SECRET_KEY_FILE" in sentences[0]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import wsgi"],
+        ["-m", "flask", "--app", "wsgi", "routes"],
+        ["-m", "gunicorn", "--bind", "127.0.0.1:0", "wsgi:app"],
+    ],
+)
+def test_a_program_ends_with_the_faults_and_without_a_traceback(command):
+    environment = {"SECRET_KEY": "hunter2", "BCRYPT_ROUNDS": "2", "PATH": "/usr/bin:/bin"}
+    run = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30
+    )
+    assert run.returncode == config.EX_CONFIG
+    told = run.stdout + run.stderr
+    assert "Traceback" not in told
+    assert "hunter2" not in told
+    for name in ("MONGO_URI", "SECRET_KEY", "JWT_SECRET_KEY", "BCRYPT_ROUNDS"):
+        assert told.count(f"  {name}: ") == 1

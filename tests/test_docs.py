@@ -1,0 +1,49 @@
+import re
+
+import pytest
+
+import pixora
+
+
+def test_the_root_tells_what_this_is(client):
+    response = client.get("/")
+    assert response.status_code == 200
+    assert response.json == {"name": "Pixora", "version": pixora.__version__, "docs": "/docs"}
+
+
+def test_the_document_is_openapi_3_1(client):
+    response = client.get("/openapi.json")
+    assert response.content_type == "application/json"
+    assert response.json["openapi"] == "3.1.0"
+    assert response.json["info"]["version"] == pixora.__version__
+
+
+def test_the_document_describes_the_password_flow(client):
+    [scheme] = client.get("/openapi.json").json["components"]["securitySchemes"].values()
+    assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/login"
+
+
+def test_the_document_gives_the_configured_length_of_a_password(make_app):
+    document = make_app(PASSWORD_MIN_LENGTH=15).test_client().get("/openapi.json").json
+    assert document["components"]["schemas"]["Signup"]["properties"]["password"]["minLength"] == 15
+
+
+def test_the_page_has_no_inline_script_and_loads_nothing_from_elsewhere(client):
+    page = client.get("/docs")
+    assert page.content_type.startswith("text/html")
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    assert not re.search(r"<script(?![^>]*\ssrc=)", page.text)
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page.text)
+
+
+@pytest.mark.parametrize("name", ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"])
+def test_what_the_page_needs_is_served_here(client, name):
+    assert f"/docs/swagger-ui/{name}" in client.get("/docs").text
+    with client.get(f"/docs/swagger-ui/{name}") as response:
+        assert response.status_code == 200
+        assert len(response.data) > 500
+
+
+@pytest.mark.parametrize("path", ["../__init__.py", "%2e%2e/__init__.py", "..%2f..%2fflask/app.py", "etc/passwd"])
+def test_nothing_else_is_served_with_it(client, path):
+    assert client.get(f"/docs/swagger-ui/{path}").status_code == 404

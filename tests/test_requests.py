@@ -1,0 +1,133 @@
+import pytest
+from flask import request
+
+from pixora.requests import HEADERS
+
+PATHS = [
+    "/",
+    "/openapi.json",
+    "/docs",
+    "/health",
+    "/health/live",
+    "/nowhere",
+    "/api/users/me",
+    "/docs/swagger-ui/swagger-ui.css",
+]
+
+
+@pytest.mark.parametrize("given", ["a", "Z.0_-", "x" * 64, "6f1c8b1e-5b0c-4f6e-9f58-2d0b8a3c1d2e"])
+def test_a_harmless_request_id_is_taken(client, given):
+    assert client.get("/", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "<script>", "é", 'a"b', "a;b", "{}"])
+def test_any_other_request_id_is_replaced(client, given):
+    made = client.get("/", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert made != given
+    assert len(made) == 32
+
+
+def test_every_request_gets_an_id_of_its_own(client):
+    assert client.get("/").headers["X-Request-ID"] != client.get("/").headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_response_carries_the_security_headers(client, path):
+    with client.get(path) as response:
+        headers = response.headers
+    assert headers["X-Request-ID"]
+    for name, value in HEADERS.items():
+        if name != "Content-Security-Policy":
+            assert headers[name] == value
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/api/users/me", "/api/nowhere", "/api/auth/login"])
+def test_nothing_under_api_is_kept_in_a_cache(client, path):
+    assert client.get(path).headers["Cache-Control"] == "no-store"
+
+
+@pytest.fixture
+def remote_address(make_app):
+    """What an application behind `proxies` proxies takes for the client's address and scheme."""
+
+    def look(proxies, headers):
+        with make_app(PROXY_COUNT=proxies).test_client() as client:
+            client.get("/", headers=headers, environ_overrides={"REMOTE_ADDR": "10.0.0.9"})
+            return request.remote_addr, request.scheme, request.host
+
+    return look
+
+
+SPOOFED = {
+    "X-Forwarded-For": "1.1.1.1, 2.2.2.2",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "evil.example",
+    "X-Forwarded-Prefix": "/evil",
+    "X-Real-IP": "3.3.3.3",
+    "Forwarded": "for=4.4.4.4;host=evil.example",
+}
+
+
+def test_without_a_proxy_no_forwarding_header_is_believed(remote_address):
+    assert remote_address(0, SPOOFED) == ("10.0.0.9", "http", "localhost")
+
+
+def test_behind_one_proxy_its_entry_alone_is_believed(remote_address):
+    assert remote_address(1, SPOOFED) == ("2.2.2.2", "https", "localhost")
+
+
+def test_behind_two_proxies_the_last_but_one_entry_is_believed(remote_address):
+    assert remote_address(2, SPOOFED | {"X-Forwarded-Proto": "https, http"}) == ("1.1.1.1", "https", "localhost")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("api.example.com", 200), ("evil.example", 400), ("api.example.com.evil.example", 400)]
+)
+def test_only_trusted_hosts_are_answered(make_app, host, status):
+    response = make_app(TRUSTED_HOSTS=["api.example.com"]).test_client().get("/", headers={"Host": host})
+    assert response.status_code == status
+    if status == 400:
+        assert response.json["code"] == "untrusted_host"
+        assert "evil" not in response.text
+
+
+def test_without_origins_no_cors_header_is_sent(client):
+    response = client.get("/", headers={"Origin": "https://app.example.com"})
+    assert not [name for name in dict(response.headers) if name.startswith("Access-Control")]
+
+
+def test_a_configured_origin_may_read_answers_and_errors(make_app):
+    client = make_app(CORS_ORIGINS=["https://app.example.com"]).test_client()
+    for path in ("/", "/api/users/me", "/nowhere"):
+        response = client.get(path, headers={"Origin": "https://app.example.com"})
+        assert response.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+        assert "X-Request-ID" in response.headers["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+def test_a_configured_origin_may_send_a_token(make_app):
+    client = make_app(CORS_ORIGINS=["https://app.example.com"]).test_client()
+    headers = {
+        "Origin": "https://app.example.com",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    response = client.options("/api/users/me", headers=headers)
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Headers"].lower() == "authorization"
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "https://app.example.com.evil.example", "http://app.example.com", "null"]
+)
+def test_another_origin_may_not(make_app, origin):
+    client = make_app(CORS_ORIGINS=["https://app.example.com"]).test_client()
+    assert "Access-Control-Allow-Origin" not in client.get("/", headers={"Origin": origin}).headers
+
+
+def test_the_head_of_a_profile_is_answered_without_a_body(client, account):
+    response = client.head("/api/users/me", headers=account.bearer)
+    assert response.status_code == 200
+    assert response.data == b""

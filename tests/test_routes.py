@@ -1,0 +1,122 @@
+"""A walk over every route: each declares who may call it and documents how it fails."""
+
+import pytest
+
+from pixora.requests import HEADERS
+
+PUBLIC = {
+    *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live"),
+    *("POST /api/auth/signup", "POST /api/auth/login"),
+}
+USER = {"GET /api/users/me", "GET /api/users/{user_id}"}
+STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
+
+
+@pytest.fixture(scope="module")
+def document(session_app):
+    return session_app.test_client().get("/openapi.json").json
+
+
+@pytest.fixture(scope="module")
+def operations(document):
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }
+
+
+def rules(app):
+    for rule in app.url_map.iter_rules():
+        path = rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            yield f"{method} {path}", path
+
+
+def test_every_route_is_in_the_document(session_app, operations):
+    assert {name for name, path in rules(session_app) if path not in STATIC} == set(operations)
+
+
+def test_every_route_says_who_may_call_it(operations):
+    assert {name for name, operation in operations.items() if operation["security"] == []} == PUBLIC
+    assert {name for name, operation in operations.items() if operation["security"]} == USER
+
+
+def test_every_route_that_needs_a_token_refuses_to_do_without(session_app, operations):
+    client = session_app.test_client()
+    for name, operation in operations.items():
+        method, path = name.split()
+        status = client.open(path.replace("{user_id}", "x"), method=method).status_code
+        assert (status == 401) == bool(operation["security"]), name
+
+
+def test_every_route_that_needs_a_token_documents_its_refusal(operations):
+    for name in USER:
+        assert set(operations[name]["responses"]["401"]["content"]["application/problem+json"]["examples"]) == {
+            "missing_token",
+            "invalid_token",
+        }
+
+
+def test_every_route_with_a_body_documents_how_it_can_be_wrong(operations):
+    for name, operation in operations.items():
+        if "requestBody" in operation:
+            assert {"400", "413", "415", "422"} <= set(operation["responses"]), name
+
+
+def test_every_route_of_the_api_documents_that_the_database_may_be_away(operations):
+    for name, operation in operations.items():
+        if "/api/" in name:
+            assert (
+                "database_unavailable"
+                in operation["responses"]["503"]["content"]["application/problem+json"]["examples"]
+            )
+
+
+def test_every_documented_error_has_the_one_shape(operations, document):
+    assert set(document["components"]["schemas"]["Problem"]["required"]) == {
+        "type",
+        "title",
+        "status",
+        "detail",
+        "code",
+        "request_id",
+    }
+    for name, operation in operations.items():
+        for status, response in operation["responses"].items():
+            if int(status) >= 400 and name != "GET /health":
+                [(media_type, content)] = response["content"].items()
+                assert media_type == "application/problem+json"
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+                assert all(example["value"]["status"] == int(status) for example in content["examples"].values())
+
+
+def test_every_route_has_a_summary_and_an_example(operations):
+    for name, operation in operations.items():
+        assert operation["summary"].endswith("."), name
+        if name not in ("GET /openapi.json", "GET /docs"):
+            success = operation["responses"].get("200") or operation["responses"]["201"]
+            assert "example" in success["content"]["application/json"], name
+
+
+def test_the_examples_of_bodies_are_accepted(client, document):
+    for path in ("/api/auth/signup", "/api/auth/login"):
+        content = document["paths"][path]["post"]["requestBody"]["content"]
+        for media_type, body in content.items():
+            encoding = (
+                {"json": body["example"]}
+                if media_type == "application/json"
+                else {"data": body["example"], "content_type": media_type}
+            )
+            assert client.post(path, **encoding).status_code in (200, 201), (path, media_type)
+
+
+def test_every_answer_of_every_route_has_the_headers_of_the_service(session_app, operations):
+    client = session_app.test_client()
+    for name in operations:
+        method, path = name.split()
+        response = client.open(path.replace("{user_id}", "x"), method=method)
+        assert response.headers["X-Request-ID"], name
+        assert set(HEADERS) <= set(response.headers.keys()), name
+        assert ("no-store" in response.headers.get("Cache-Control", "")) == path.startswith("/api/"), name

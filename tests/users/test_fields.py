@@ -1,0 +1,159 @@
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from pixora import clock
+from pixora.users.fields import Birthday, Contact, Email, PersonName, Timestamp, lower_case, spellings
+
+
+@pytest.mark.parametrize(
+    ("given_name", "kept"),
+    [
+        ("  Ada\t", "Ada"),
+        ("Zoe\u0308", "Zo\u00eb"),
+        ("x", "x"),
+        ("李", "李"),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("o\u0308" * 100, "\u00f6" * 100),
+        ("  " + "x" * 100 + "  ", "x" * 100),
+    ],
+)
+def test_a_name_is_trimmed_and_composed(given_name, kept):
+    assert PersonName().deserialize(given_name) == kept
+
+
+@pytest.mark.parametrize(
+    "name", ["", "   ", "\u00a0", "x" * 101, "a\nb", "a\x7fb", "a\x85b", "a\u2028b", "evil\u202egnp", "a\x00", "\ud800"]
+)
+def test_a_name_that_is_empty_long_or_holds_controls_is_refused(name):
+    with pytest.raises(ValidationError):
+        PersonName().deserialize(name)
+
+
+@given(st.text(max_size=120))
+def test_an_accepted_name_is_accepted_again_unchanged(name):
+    try:
+        kept = PersonName().deserialize(name)
+    except ValidationError:
+        return
+    assert PersonName().deserialize(kept) == kept
+    assert 1 <= len(kept) <= 100
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("Ada@Example.COM", "ada@example.com"),
+        ("ada+tag@example.com", "ada+tag@example.com"),
+        ("JOSE\u0301@example.com", "jos\u00e9@example.com"),
+        ("JOS\u00c9@example.com", "jos\u00e9@example.com"),
+        ("ada@XN--BCHER-KVA.example.com", "ada@b\u00fccher.example.com"),
+        ("ada@B\u00dcCHER.example.com", "ada@b\u00fccher.example.com"),
+    ],
+)
+def test_an_address_has_one_canonical_form(typed, canonical):
+    assert Email().deserialize(typed) == canonical
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "ada", "ada@", "@example.com", "ada@example", "ada@@example.com", "a b@example.com", "ada@exa mple.com"),
+        *(
+            "Ada <ada@example.com>",
+            "ada@example.com, eve@example.com",
+            "ada@localhost",
+            "ada@[127.0.0.1]",
+            '"a"@example.com',
+        ),
+        *("ada@example.com\n", "ada@example.com\r\nBcc: eve@example.com", "ada\0@example.com", "\ud800@example.com"),
+        "x" * 60 + "@" + ".".join(["y" * 60] * 4) + ".com",
+    ],
+)
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ValidationError):
+        Email().deserialize(address)
+
+
+@given(st.emails())
+def test_a_canonical_address_is_its_own_canonical_form(address):
+    try:
+        canonical = Email().deserialize(address)
+    except ValidationError:
+        return
+    assert Email().deserialize(canonical) == canonical
+    assert lower_case(canonical) == canonical
+
+
+def test_an_account_is_looked_for_as_typed_first_and_in_canonical_form_last():
+    assert spellings("Ada@Example.COM") == ["Ada@Example.COM", "Ada@example.com", "ada@example.com"]
+    assert spellings("ada@example.com") == ["ada@example.com"]
+    assert spellings("No Address") == ["No Address", "no address"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "kept"),
+    [
+        ("+44 20 7946 0958", None, "+442079460958"),
+        ("+1 (415) 555-2671", None, "+14155552671"),
+        ("020 7946 0958", "GB", "+442079460958"),
+        ("+1 415 555 2671", "GB", "+14155552671"),
+    ],
+)
+def test_a_telephone_number_is_kept_as_e164(make_app, typed, region, kept):
+    with make_app(PHONE_DEFAULT_REGION=region).app_context():
+        assert Contact().deserialize(typed) == kept
+
+
+@pytest.mark.parametrize("region", [None, "GB"])
+@pytest.mark.parametrize(
+    "number",
+    ["", "hello", "12345", "+", "+44", "+999 12345678", "+44 20 7946", "+442079460958 ext. 5", "+44" + "2" * 300],
+)
+def test_what_is_no_telephone_number_is_refused(make_app, number, region):
+    with make_app(PHONE_DEFAULT_REGION=region).app_context(), pytest.raises(ValidationError):
+        Contact().deserialize(number)
+
+
+def test_a_national_number_is_refused_without_a_region(app):
+    with app.app_context(), pytest.raises(ValidationError, match="country code"):
+        Contact().deserialize("020 7946 0958")
+
+
+@pytest.mark.parametrize("date", ["1900-01-01", "1990-12-10", "2000-02-29"])
+def test_a_birthday_stays_as_it_was_written(date):
+    assert Birthday().deserialize(date) == date
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "1899-12-31", "2001-02-29", "1990-13-01", "1990-1-1", "19901210", "1990-W50-1", "10/12/1990"),
+        *("1990-12-10T00:00:00", " 1990-12-10", "1990-12-10\n", "9999-12-31", "0000-00-00", "١٩٩٠-١٢-١٠"),
+    ],
+)
+def test_what_is_no_birthday_is_refused(date):
+    with pytest.raises(ValidationError):
+        Birthday().deserialize(date)
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_a_birthday_lies_in_the_past(days):
+    day = clock.utcnow().date() + datetime.timedelta(days=days)
+    with pytest.raises(ValidationError, match="past"):
+        Birthday().deserialize(day.isoformat())
+
+
+def test_yesterday_is_the_past():
+    day = clock.utcnow().date() - datetime.timedelta(days=1)
+    assert Birthday().deserialize(day.isoformat()) == day.isoformat()
+
+
+@given(st.datetimes(min_value=datetime.datetime(1900, 1, 1), timezones=st.timezones()))
+def test_a_time_is_written_in_utc_with_milliseconds(time):
+    written = Timestamp()._serialize(time, None, None)
+    read = datetime.datetime.strptime(written, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=datetime.UTC)
+    assert datetime.timedelta(0) <= time - read < datetime.timedelta(milliseconds=1)
