@@ -15,9 +15,11 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""OWASP REST Security Cheat Sheet, "Security Headers". A page that needs more sets its own policy."""
+"""OWASP REST Security Cheat Sheet, "Security Headers"."""
+
+CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""For all but a page that sets its own."""
 
 
 def init_app(app: Flask) -> None:
@@ -48,9 +50,10 @@ def _refuse_large_body() -> None:
 
 def _set_headers(response: Response) -> Response:
     headers = response.headers
-    headers["X-Request-ID"] = request_id()
+    headers.extend(HEADERS)
+    headers.add("X-Request-ID", request_id())
+    if "Content-Security-Policy" not in headers:
+        headers.add("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     if request.path.startswith("/api/"):
         headers["Cache-Control"] = "no-store"
-    for name, value in HEADERS.items():
-        headers.setdefault(name, value)
     return response

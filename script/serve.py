@@ -27,7 +27,7 @@ BANNER = """
 
   Sign up from another terminal:
 
-    curl -i {url}/api/auth/signup --json '{{
+    curl -i {url}/api/auth/signup -H 'Content-Type: application/json' -d '{{
       "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
       "password": "difference-engine-no-2", "contact": "+442079460958", "birthday": "1990-12-10"}}'
 
