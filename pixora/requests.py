@@ -3,7 +3,7 @@
 import re
 import secrets
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from pixora.errors import PayloadTooLarge
@@ -41,10 +41,14 @@ def request_id() -> str:
 
 
 def _refuse_large_body() -> None:
-    # Werkzeug looks at the length only when a view reads the body, and not every view does. A body without
-    # a length (chunked) is cut off by Werkzeug at the same limit when it is read.
-    limit = request.max_content_length
-    if limit is not None and (request.content_length or 0) > limit:
+    # Werkzeug looks at the length only when a view reads the body, and not every view does. A body that comes in
+    # chunks, without a length, it cuts off at the limit without a word: the rest of it would be ignored.
+    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    length = request.content_length
+    if length is None and "Transfer-Encoding" in request.headers:
+        request.max_content_length = limit + 1
+        length = len(request.get_data())
+    if length is not None and length > limit:
         raise PayloadTooLarge
 
 

@@ -1,0 +1,150 @@
+"""How gunicorn runs Pixora. It finds this file by itself in the working directory; else give it with ``-c``.
+
+What depends on the machine comes from the environment, by way of `config`: a faulty one ends the master here,
+with one message and exit status 78, before any worker starts.
+
+SIGHUP starts new workers, which load this project's code and `config` anew, and lets the old ones finish. The
+packages stay as the master has loaded them: after a change of requirements, restart (or SIGUSR2).
+"""
+
+import json
+import logging
+import os
+import secrets
+import sys
+from http import HTTPStatus
+from pathlib import Path
+from socket import socket
+from types import SimpleNamespace
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.http import errors
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import ThreadWorker
+from pythonjsonlogger.json import JsonFormatter
+
+ROOT = Path(__file__).resolve().parent
+if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
+    sys.path.insert(0, str(ROOT))
+
+# Not `import config`: gunicorn has a setting of this name and would take the module for its value.
+from config import load_or_exit  # noqa: E402  # after the path to it
+
+_settings = load_or_exit()
+del sys.modules["config"]  # or else the workers that SIGHUP starts would inherit the one of today
+
+
+class Logger(GunicornLogger):
+    """Writes gunicorn's own messages as `pixora.logs` writes ours.
+
+    It does not import that module, and with it the whole application: what the master has imported the workers
+    inherit, and a new version of it would not reach them by SIGHUP. Nor does it use the setting `logconfig_dict`,
+    with which gunicorn prepares an access-log line for every request, wanted or not: 17 µs each.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Have one handler, at the start and after each SIGHUP."""
+        super().setup(cfg)
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(
+            JsonFormatter(
+                "%(levelname)s %(name)s %(message)s",
+                rename_fields={"levelname": "level", "name": "logger"},
+                timestamp="time",
+            )
+        )
+        self.error_log.handlers = [handler]
+
+
+class Worker(ThreadWorker):
+    """Answers what it cannot read as HTTP in the shape of every other error.
+
+    gunicorn's own answers are pages of HTML, and both they and its log quote the request, which may hold a secret.
+    """
+
+    ANSWERS = (
+        (errors.InvalidResponseHeader, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
+        (errors.InvalidResponseHeaderName, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
+        (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long"),
+        (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "request_header_fields_too_large"),
+        (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED, "expectation_failed"),
+        (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED, "not_implemented"),
+        (errors.ParseException, HTTPStatus.BAD_REQUEST, "bad_request"),
+        (Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
+    )
+
+    def handle_error(self, req: object, client: socket, addr: Any, exc: Exception) -> None:
+        """Answer and log a failure outside of the application; the caller closes the connection."""
+        from pixora.problems import HTTP_DETAILS, MEDIA_TYPE, document  # noqa: PLC0415  # not in the master, see Logger
+
+        status, code = next((status, code) for kind, status, code in self.ANSWERS if isinstance(exc, kind))
+        request_id = secrets.token_hex(16)
+        told = {
+            "request_id": request_id,
+            "status": int(status),
+            "cause": type(exc).__name__,
+            "client": addr[0] if addr else None,
+        }
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error("Failed outside of the application", exc_info=exc, extra=told)
+        else:
+            self.log.warning("Could not read a request", extra=told)
+        detail = HTTP_DETAILS.get(status, status.phrase + ".")
+        body = json.dumps(document(SimpleNamespace(status=status, code=code, detail=detail), request_id))
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+            f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        try:
+            write_nonblock(client, (head + body).encode())
+        except OSError:
+            self.log.debug("The client is gone")
+
+
+worker_class = Worker
+logger_class = Logger
+accesslog = None  # nginx writes one, in JSON
+
+# The command line may say otherwise, and does so in the Dockerfile. Without this line, PORT in the environment
+# would open the port to every network.
+bind = "127.0.0.1:8000"
+
+workers = _settings["WEB_CONCURRENCY"]
+threads = _settings["GUNICORN_THREADS"]
+# A MongoClient has threads and sockets of its own, which do not survive a fork: each worker makes its own.
+preload_app = False
+max_requests = 0  # workers are not recycled: no leak is known
+
+# The heartbeat of a worker is a touch of a file. On a busy disk this can hang, and then the worker is taken for dead.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # made unique by mkstemp
+
+# For the worker's main loop. A request that hangs in a thread is not ended by it: every wait of ours has its own
+# deadline.
+timeout = 30
+# For the requests still running when a worker is told to stop. Whoever stops gunicorn must wait for longer.
+graceful_timeout = 30
+
+# Longer than the 60 seconds for which nginx keeps its idle connections, so that it is always nginx that closes: a
+# request sent on a connection that is being closed at this end is lost.
+keepalive = 75
+
+# What a request may be before Flask sees it. deploy/nginx.conf refuses longer lines and fields too, and sooner; only
+# fields cannot be counted there.
+limit_request_line = 4094
+limit_request_field_size = 8190
+limit_request_fields = 50
+
+# Nobody is believed about the address, the scheme or the path of a request here; that is for Werkzeug's ProxyFix, by
+# PROXY_COUNT. By default gunicorn takes SCRIPT_NAME, PATH_INFO and the scheme from headers of any peer on loopback,
+# and of every peer on a Unix socket, hence three settings. Without them, "drop" is what becomes of SCRIPT_NAME, as of
+# every header with an underscore: it could pass for one with a hyphen.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+header_map = "drop"
+
+# A door that nobody here uses: by default gunicorn makes a socket in the home directory, to be steered through.
+control_socket_disable = True

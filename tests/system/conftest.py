@@ -1,0 +1,91 @@
+"""The service as it is deployed: under gunicorn."""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from pixora.embedded import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 30
+STOP_SECONDS = 10
+
+
+class Url(str):
+    """Where a server answers, `http://127.0.0.1:<port>`; also knows its process and what it has printed."""
+
+    __slots__ = ("log", "pid")
+
+    pid: int
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Url]]:
+    """Start gunicorn as the README does, its settings those of the tests but for what is given by keyword.
+
+    Each one has a database of its own on the mongod of the run, unless `MONGO_URI` is given.
+    """
+
+    @contextlib.contextmanager
+    def start(**environment: str) -> Iterator[Url]:
+        port = free_port()
+        url = Url(f"http://127.0.0.1:{port}")
+        url.log = tmp_path_factory.mktemp("gunicorn") / "output"
+        settings = {
+            "PATH": os.environ["PATH"],
+            "PIXORA_ENV": "testing",
+            "MONGO_URI": mongo_uri.replace("?", f"_{port}?"),
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+            "BCRYPT_ROUNDS": "4",
+            "WEB_CONCURRENCY": "1",
+            "GUNICORN_THREADS": "8",
+        }
+        with url.log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"],
+                cwd=ROOT,
+                env=settings | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        url.pid = process.pid
+        try:
+            wait_until_healthy(process, url)
+            yield url
+        finally:
+            stop(process)
+
+    return start
+
+
+def wait_until_healthy(process: "subprocess.Popen[bytes]", url: Url) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
+            return
+        time.sleep(0.05)
+    what = "gunicorn does not get healthy" if process.poll() is None else f"gunicorn ended ({process.returncode})"
+    pytest.fail(f"{what}. It printed:\n{url.log.read_text(errors='replace')}")
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the workers as well: the group is its own
+        process.wait()

@@ -1,0 +1,262 @@
+"""Real gunicorn behind real nginx, both with the configuration that is shipped."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pixora.embedded import free_port
+from tests.factories import PASSWORD, signup_body
+
+ROOT = Path(__file__).resolve().parents[2]
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+
+
+# Started by root, nginx would change to a user who may not enter the tests' folders.
+NGINX_OPTIONS = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+
+
+class Answer:
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = response.headers
+        self.text = response.read().decode()
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+
+@pytest.fixture(scope="module")
+def api(gunicorn):
+    """The port of gunicorn, two workers, as it runs behind one proxy."""
+    with gunicorn(WEB_CONCURRENCY="2", PROXY_COUNT="1") as url:
+        yield int(url.rsplit(":", 1)[1])
+
+
+@contextlib.contextmanager
+def running_nginx(folder, upstream):
+    """Run nginx as shipped, with ports and folders changed, in front of the port `upstream`; yield its port."""
+    port = free_port()
+    text = (ROOT / "deploy/nginx.conf").read_text()
+    for shipped, here in {
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
+        "/tmp/nginx": f"{folder}/nginx",
+        "/dev/stdout": f"{folder}/access.log",
+    }.items():
+        assert shipped in text, shipped
+        text = text.replace(shipped, here)
+    (folder / "nginx.conf").write_text(text)
+    with (folder / "error.log").open("wb") as log:
+        command = [NGINX, "-c", str(folder / "nginx.conf"), "-g", NGINX_OPTIONS]
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        for _ in range(100):
+            assert process.poll() is None, (folder / "error.log").read_text()
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def nginx(api, tmp_path_factory):
+    """The port of nginx in front of it."""
+    with running_nginx(tmp_path_factory.mktemp("nginx"), api) as port:
+        yield port
+
+
+@pytest.fixture
+def call(nginx):
+    """Make a request through nginx, on a connection of its own."""
+
+    def call(method, path, body=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", nginx, timeout=20)
+        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return answer
+
+    return call
+
+
+def assert_problem(answer, status, code):
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.json) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert answer.json["status"] == status
+    assert answer.json["code"] == code
+    assert answer.headers["X-Request-ID"] == answer.json["request_id"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def exchange(port, *parts, pause=0.0):
+    """Send raw bytes and return all that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        received = b""
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+            while chunk := connection.recv(65536):
+                received += chunk
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return received
+
+
+def test_the_four_calls_work(call):
+    created = call(
+        "POST", "/api/auth/signup", json.dumps(signup_body(email="four@example.com")), Content_Type="application/json"
+    )
+    assert created.status == 201
+    form = f"username=Four%40Example.com&password={PASSWORD}"
+    login = call("POST", "/api/auth/login", form, Content_Type="application/x-www-form-urlencoded")
+    assert login.status == 200
+    bearer = f"Bearer {login.json['access_token']}"
+    me = call("GET", "/api/users/me", Authorization=bearer)
+    assert me.status == 200
+    assert me.json["id"] == created.json["id"]
+    assert call("GET", created.headers["Location"], Authorization=bearer).json == me.json
+
+
+def test_a_body_over_the_limit_is_refused_by_nginx_in_our_shape(call):
+    answer = call("POST", "/api/auth/signup", b"x" * 20_000, Content_Type="application/json")
+    assert_problem(answer, 413, "payload_too_large")
+
+
+@pytest.mark.parametrize("which", ["nginx", "api"])
+def test_a_chunked_body_over_the_limit_is_refused(which, request):
+    port = request.getfixturevalue(which)
+    head = (
+        b"POST /api/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    answer = exchange(port, head, *[b"1000\r\n" + b" " * 4096 + b"\r\n"] * 5, b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"payload_too_large"' in answer
+
+
+def test_a_body_of_just_the_limit_passes(call):
+    body = json.dumps(signup_body(email="limit@example.com")).encode().ljust(16384)
+    assert call("POST", "/api/auth/signup", body, Content_Type="application/json").status == 201
+
+
+def test_headers_over_the_limit_are_refused_in_our_shape(call):
+    answer = call("GET", "/", X_Large="x" * 20_000)
+    assert answer.status in (400, 431)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_client_that_sends_its_headers_slowly_is_cut_off_and_holds_up_nobody(nginx, call):
+    started = time.monotonic()
+    slow = socket.create_connection(("127.0.0.1", nginx), 30)
+    slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    for _ in range(5):
+        asked = time.monotonic()
+        assert call("GET", "/health/live").status == 200
+        assert time.monotonic() - asked < 1
+    slow.settimeout(30)
+    try:
+        while slow.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    slow.close()
+    assert 5 < time.monotonic() - started < 25
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Port"],
+)
+def test_a_spoofed_forwarding_header_never_reaches_the_application(nginx, header, tmp_path):
+    """A listener in the application's place sees what nginx sends on."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        running_nginx(tmp_path, listener.getsockname()[1]) as port,
+        socket.create_connection(("127.0.0.1", port), 10) as client,
+    ):
+        head = f"GET /spoof HTTP/1.1\r\nHost: api.example.com\r\n{header}: 6.6.6.6\r\nX-Request-ID: mine\r\n\r\n"
+        client.sendall(head.encode())
+        upstream, _ = listener.accept()
+        received = upstream.recv(65536).decode()
+        upstream.close()
+    assert "6.6.6.6" not in received
+    assert re.search(r"^x-forwarded-for: 127\.0\.0\.1\r$", received, re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"^x-forwarded-proto: http\r$", received, re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"^host: api\.example\.com\r$", received, re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"^x-request-id: mine\r$", received, re.MULTILINE | re.IGNORECASE)
+
+
+def test_many_requests_share_a_connection(nginx):
+    connection = http.client.HTTPConnection("127.0.0.1", nginx, timeout=20)
+    for _ in range(20):
+        connection.request("GET", "/health/live")
+        answer = Answer(connection.getresponse())
+        assert answer.status == 200
+        assert answer.headers["Connection"] != "close"
+        assert connection.sock is not None
+    connection.close()
+
+
+def test_nginx_keeps_its_connections_to_gunicorn(nginx, api, call):
+    for _ in range(30):
+        call("GET", "/health/live")
+    established = subprocess.run(
+        ["ss", "-Htn", "state", "established", f"( dport = :{api} )"], capture_output=True, text=True
+    )
+    if established.returncode == 0:
+        assert 1 <= len(established.stdout.splitlines()) <= 10
+
+
+def test_a_request_id_passes_and_is_made_where_none_came(call):
+    assert call("GET", "/", X_Request_ID="follow-me").headers["X-Request-ID"] == "follow-me"
+    assert len(call("GET", "/").headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/x"])
+def test_metrics_are_closed(call, path):
+    assert_problem(call("GET", path), 404, "not_found")
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "Script-Name", "SCRIPT-NAME"])
+@pytest.mark.parametrize("which", ["nginx", "api"])
+def test_a_header_does_not_move_the_application(which, name, request):
+    port = request.getfixturevalue(which)
+    answer = exchange(
+        port, f"GET /health/live HTTP/1.1\r\nHost: x\r\n{name}: /health\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
+    assert b"not_found" not in answer
+
+
+def test_an_error_of_the_application_passes_nginx_untouched(call):
+    answer = call("GET", "/api/users/me")
+    assert_problem(answer, 401, "missing_token")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_nginx_says_that_the_application_is_away_in_our_shape(tmp_path):
+    with running_nginx(tmp_path, free_port()) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/api/users/me")
+        answer = Answer(connection.getresponse())
+        connection.close()
+    assert_problem(answer, 502, "bad_gateway")
+    assert answer.headers["Retry-After"]
