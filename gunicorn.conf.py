@@ -3,8 +3,9 @@
 What depends on the machine comes from the environment, by way of `config`: a faulty one ends the master here,
 with one message and exit status 78, before any worker starts.
 
-SIGHUP starts new workers, which load this project's code and `config` anew, and lets the old ones finish. The
-packages stay as the master has loaded them: after a change of requirements, restart (or SIGUSR2).
+SIGHUP starts new workers, which load the code anew, and lets the old ones finish; no request is lost. What does not
+start ends the service then as it does at first, so try it before: ``gunicorn --check-config wsgi:app``. After a change
+of requirements, restart; or use SIGUSR2, for which gunicorn must not have been started as ``python -m gunicorn``.
 """
 
 import json
@@ -131,16 +132,16 @@ graceful_timeout = 30
 # request sent on a connection that is being closed at this end is lost.
 keepalive = 75
 
-# What a request may be before Flask sees it. deploy/nginx.conf refuses longer lines and fields too, and sooner; only
-# fields cannot be counted there.
+# What a request may be before Flask sees it. deploy/nginx.conf refuses longer lines and fields too, a little sooner;
+# only their number it does not limit.
 limit_request_line = 4094
 limit_request_field_size = 8190
 limit_request_fields = 50
 
-# Nobody is believed about the address, the scheme or the path of a request here; that is for Werkzeug's ProxyFix, by
-# PROXY_COUNT. By default gunicorn takes SCRIPT_NAME, PATH_INFO and the scheme from headers of any peer on loopback,
-# and of every peer on a Unix socket, hence three settings. Without them, "drop" is what becomes of SCRIPT_NAME, as of
-# every header with an underscore: it could pass for one with a hyphen.
+# Nobody is believed here about the address, the scheme or the path of a request; that is for Werkzeug's ProxyFix, by
+# PROXY_COUNT. By default gunicorn takes the scheme and SCRIPT_NAME from headers of every peer on loopback; and on a
+# Unix socket from every peer whatever the first line says, hence the others. "drop" is then what becomes of
+# SCRIPT_NAME, as of every header with an underscore: it could pass for one with a hyphen.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}

@@ -1,0 +1,63 @@
+# Pixora under gunicorn, on port 8000. Plain HTTP: for nginx in front of it see compose.yaml.
+#
+#   docker build -t pixora . && docker run --env-file … -p 127.0.0.1:8000:8000 pixora
+
+# --- What the result runs on: Debian and its Python 3.13 ---------------------------------------------------------
+
+FROM docker.io/library/debian:trixie-slim AS base
+# ca-certificates: MongoDB Atlas and SMTP servers are spoken to over TLS. Removed is what slim images leave out.
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates python3 \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /usr/share/locale/* /usr/share/man/* /usr/share/info/* \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin pixora
+
+# --- What is only needed to build it ------------------------------------------------------------------------------
+
+FROM base AS build
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv
+WORKDIR /app
+# Before the code, so that a change of code alone does not install again. Wheels only: a source distribution would
+# run its own program here, and want a compiler.
+COPY requirements.txt .
+RUN python3 -m venv /tmp/pip \
+    && python3 -m venv --without-pip /opt/venv \
+    && /tmp/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
+        --require-hashes --no-deps --only-binary :all: --no-compile -r requirements.txt
+COPY . .
+# Compiled now, because the service may not write there; and not compared with the sources at every start, because
+# nobody else may either. The modes are the image's, whatever the umask was where the code was checked out.
+RUN rm requirements.txt \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv /app \
+    && chmod -R u=rwX,go=rX /opt/venv /app
+
+# --- The result ---------------------------------------------------------------------------------------------------
+
+# From nothing, and not from base: what was removed there is then gone, instead of hidden in a lower layer.
+FROM scratch
+COPY --from=base / /
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+
+# PYTHONUNBUFFERED: a log line is out when it is written, also if the process is killed next.
+# PYTHONDONTWRITEBYTECODE: there is nowhere to write it.
+# MALLOC_ARENA_MAX: glibc would give each of the many threads a heap of its own and keep them all.
+ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MALLOC_ARENA_MAX=2
+
+WORKDIR /app
+# By number, so that Kubernetes can see that it is not root. Everything in the image belongs to root.
+USER 10001:10001
+EXPOSE 8000
+# gunicorn takes no new requests and finishes those it has, for at most 30 seconds: give it a little more.
+STOPSIGNAL SIGTERM
+# Asks for a host that TRUSTED_HOSTS, if it is set, lets pass.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s CMD python -c 'import http.client, os, sys; \
+    hosts = os.environ.get("TRUSTED_HOSTS") or "localhost"; \
+    connection = http.client.HTTPConnection("127.0.0.1", 8000, timeout=9); \
+    connection.request("GET", "/health", headers={"Host": hosts.split(",")[0].strip().lstrip(".")}); \
+    sys.exit(connection.getresponse().status != 200)'
+# Workers, threads and all else: gunicorn.conf.py.
+CMD ["gunicorn", "--bind", "0.0.0.0:8000", "wsgi:app"]
