@@ -5,9 +5,11 @@ not: what is not exactly what the route documents is refused, so that no two rea
 request differently.
 """
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import flask
 import flask_smorest
@@ -15,12 +17,14 @@ import marshmallow as ma
 from flask_smorest.utils import deepupdate
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
+from werkzeug.formparser import FormDataParser
 
 from pixora import problems
 from pixora.errors import MalformedBody, PayloadTooLarge, PixoraError, UnsupportedMediaType, ValidationFailed
 
 View = TypeVar("View", bound=Callable[..., Any])
 
+MAX_PARTS = 100
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -56,13 +60,12 @@ class BodyParser(FlaskParser):
         return loads(req.get_data(cache=False))
 
     def load_form(self, req: flask.Request, schema: ma.Schema) -> Any:
-        """Return the fields of a form; raise `UnsupportedMediaType` or `ValidationFailed`."""
+        """Return the fields of a form; raise `MalformedBody`, `UnsupportedMediaType` or `ValidationFailed`."""
         _refuse_encoding(req)
         if req.mimetype not in FORM_TYPES:
             raise UnsupportedMediaType
+        fields = _form(req)
         # RFC 6749, section 3.2: parameters must not be included more than once.
-        fields: MultiDict[str, Any] = MultiDict(req.form)
-        fields.update(req.files)  # a file where text is due is refused as such
         if repeated := [name for name, values in fields.lists() if len(values) > 1]:
             raise ValidationFailed({name: ["Was sent more than once."] for name in repeated})
         return fields.to_dict()
@@ -106,7 +109,7 @@ def fails(*errors: PixoraError | type[PixoraError]) -> Callable[[View], View]:
         response = responses.setdefault(
             int(error.status),
             {
-                "description": error.status.phrase,
+                "description": problems.title(error.status),
                 "content": {problems.MEDIA_TYPE: {"schema": ProblemSchema, "examples": {}}},
             },
         )
@@ -114,7 +117,7 @@ def fails(*errors: PixoraError | type[PixoraError]) -> Callable[[View], View]:
             "value": problems.document(error, "4f1c2a9be07d4c55")
         }
         for name in error.headers:
-            response.setdefault("headers", {})[name] = {"schema": {"type": "string"}}
+            response.setdefault("headers", {})[name] = {"schema": {"type": "string"}, "required": True}
     return documented(responses=responses)
 
 
@@ -141,6 +144,20 @@ def loads(data: bytes) -> Any:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedBody from error
+
+
+def _form(req: flask.Request) -> MultiDict[str, Any]:
+    """Return the fields and files of a form; raise `MalformedBody` where Werkzeug would make the best of it."""
+    data = req.get_data()
+    try:
+        # Werkzeug takes %ff for the text "%ff": two passwords would be one.
+        (unquote_to_bytes(data) if req.mimetype == FORM_TYPES[0] else data).decode()
+        # A file, which no field takes, is kept in memory: the body is there already.
+        parser = FormDataParser(lambda **details: io.BytesIO(), max_form_parts=MAX_PARTS, silent=False)
+        _, fields, files = parser.parse(io.BytesIO(data), req.mimetype, len(data), req.mimetype_params)
+    except ValueError as error:
+        raise MalformedBody from error
+    return MultiDict([*fields.items(multi=True), *files.items(multi=True)])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

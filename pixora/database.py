@@ -69,6 +69,22 @@ class Database:
         """Return a collection. Making one costs 50 µs, so stores keep theirs."""
         return self._database[name]
 
+    @contextlib.contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass."""
+        try:
+            yield
+        except PyMongoError as error:
+            reason = self._reason(error)
+            if reason is None:
+                raise
+            log.error(
+                "MongoDB is not available: %s",
+                type(error).__name__,
+                extra={"event": "database_unavailable", "reason": reason, "cause": _cause(error)},
+            )
+            raise DatabaseUnavailable(reason) from error
+
     def prepare(self) -> None:
         """Make the indexes, once in the life of this process; does nothing when they are there.
 
@@ -83,7 +99,7 @@ class Database:
                 return
             if time.monotonic() < self._next_try:
                 raise DatabaseUnavailable("indexes")
-            with translated_errors():
+            with self.translated_errors():
                 self._database.command("ping")  # a database that is gone is found out within its own deadline
                 try:
                     with pymongo.timeout(INDEX_BUILD_SECONDS):
@@ -97,9 +113,26 @@ class Database:
 
     def ping(self) -> None:
         """Ask the primary for a sign of life; raise `DatabaseUnavailable` when there is none."""
-        with translated_errors():
+        with self.translated_errors():
             self._database.command("ping")
         self.prepare()
+
+    def _reason(self, error: PyMongoError) -> str | None:
+        """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
+        if isinstance(error, DuplicateKeyError):
+            return None
+        if isinstance(error, OperationFailure) and error.code in UNAVAILABLE_CODES:
+            return UNAVAILABLE_CODES[error.code]
+        if isinstance(error, ServerSelectionTimeoutError):
+            # Of a server that has refused our credentials, PyMongo only tells the first caller.
+            servers = self._database.client.topology_description.server_descriptions().values()
+            codes = [server.error.code for server in servers if isinstance(server.error, OperationFailure)]
+            return next((UNAVAILABLE_CODES[code] for code in codes if code in UNAVAILABLE_CODES), "unreachable")
+        if error.timeout:
+            return "timeout"
+        if isinstance(error, ConnectionFailure | WriteConcernError) or error.has_error_label("RetryableWriteError"):
+            return "unreachable"
+        return None
 
 
 database = cast(Database, LocalProxy(lambda: current_app.extensions["database"]))
@@ -114,38 +147,6 @@ def init_app(app: Flask, indexes: Indexes) -> None:
     if mongo.db is None:
         raise ValueError("MONGO_URI names no database")
     app.extensions["database"] = Database(mongo.db, indexes)
-
-
-@contextlib.contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass."""
-    try:
-        yield
-    except PyMongoError as error:
-        reason = _reason(error)
-        if reason is None:
-            raise
-        log.error(
-            "MongoDB is not available: %s",
-            type(error).__name__,
-            extra={"event": "database_unavailable", "reason": reason, "cause": _cause(error)},
-        )
-        raise DatabaseUnavailable(reason) from error
-
-
-def _reason(error: PyMongoError) -> str | None:
-    """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
-    if isinstance(error, DuplicateKeyError):
-        return None
-    if isinstance(error, OperationFailure) and error.code in UNAVAILABLE_CODES:
-        return UNAVAILABLE_CODES[error.code]
-    if isinstance(error, ServerSelectionTimeoutError):
-        return "unreachable"
-    if error.timeout:
-        return "timeout"
-    if isinstance(error, ConnectionFailure | WriteConcernError) or error.has_error_label("RetryableWriteError"):
-        return "unreachable"
-    return None
 
 
 def _cause(error: PyMongoError) -> str:

@@ -12,8 +12,7 @@ from pixora.guards import public
 SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "style-src 'self' 'unsafe-inline'; "  # Swagger UI sets style attributes
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 

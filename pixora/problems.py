@@ -22,6 +22,10 @@ HTTP_DETAILS = {
 """Our words for the errors that come from Flask and Werkzeug, whose own may quote the request."""
 
 
+TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+"""By RFC 9110; before 3.13 Python has older ones."""
+
+
 def init_app(app: Flask) -> None:
     """Answer every error of `app` with a problem."""
     app.register_error_handler(PixoraError, from_error)
@@ -47,16 +51,21 @@ def from_http(error: HTTPException) -> Response | HTTPException:
     if isinstance(error, RequestEntityTooLarge):
         return from_error(PayloadTooLarge())
     status = HTTPStatus(error.code)
-    code = "untrusted_host" if isinstance(error, SecurityError) else _snake_case(status.phrase)
-    body = _document(status, code, HTTP_DETAILS.get(status, status.phrase + "."), request_id())
+    code = "untrusted_host" if isinstance(error, SecurityError) else _snake_case(title(status))
+    body = _document(status, code, HTTP_DETAILS.get(status, title(status) + "."), request_id())
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     return _response(body, headers)
+
+
+def title(status: HTTPStatus) -> str:
+    """Return the name of a status."""
+    return TITLES.get(status, status.phrase)
 
 
 def _document(status: HTTPStatus, code: str, detail: str, request_id: str) -> dict[str, Any]:
     return {
         "type": "about:blank",  # RFC 9457, section 4.2.1: the title is the status phrase; `code` tells more
-        "title": status.phrase,
+        "title": title(status),
         "status": int(status),
         "detail": detail,
         "code": code,
@@ -65,7 +74,7 @@ def _document(status: HTTPStatus, code: str, detail: str, request_id: str) -> di
 
 
 def _response(body: dict[str, Any], headers: dict[str, str]) -> Response:
-    text = json.dumps(body)
+    text = json.dumps(body) + "\n"  # as jsonify ends its own, for the terminal's sake
     return current_app.response_class(text, body["status"], headers, content_type=MEDIA_TYPE)
 
 

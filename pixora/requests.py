@@ -6,7 +6,7 @@ import secrets
 from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from pixora.errors import PayloadTooLarge
+from pixora.errors import MalformedBody, PayloadTooLarge
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -47,7 +47,10 @@ def _refuse_large_body() -> None:
     length = request.content_length
     if length is None and "Transfer-Encoding" in request.headers:
         request.max_content_length = limit + 1
-        length = len(request.get_data())
+        try:
+            length = len(request.get_data())
+        except Exception as error:  # each server has its own, for chunks that are not well formed
+            raise MalformedBody from error
     if length is not None and length > limit:
         raise PayloadTooLarge
 

@@ -62,7 +62,8 @@ def main() -> int:
 
 
 def _serve(port: int, environment: dict[str, str], kept: str) -> int:
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+    # Not -m gunicorn: it would start anew, on SIGUSR2, with gunicorn's http package in the place of Python's.
+    command = [str(Path(sys.executable).with_name("gunicorn")), "--bind", f"127.0.0.1:{port}", "wsgi:app"]
     # A session of its own, so that Ctrl-C does not reach it on a second way.
     gunicorn = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)  # noqa: S603
     try:

@@ -120,3 +120,25 @@ def test_a_body_over_the_limit_is_too_large_on_every_route(client, method, path,
 def test_a_body_at_the_limit_is_read(client):
     response = post(client, json.dumps(signup_body()).encode().ljust(16384))
     assert response.status_code == 201
+
+
+@pytest.mark.parametrize("body", [b"username=%ff&password=x", b"username=\xff&password=x", b"username=a&password=%c3"])
+def test_a_form_that_is_not_utf_8_is_malformed(client, body):
+    response = client.post("/api/auth/login", data=body, content_type="application/x-www-form-urlencoded")
+    assert response.status_code == 400
+    assert response.json["code"] == "malformed_body"
+
+
+@pytest.mark.parametrize("media_type", ["multipart/form-data", "multipart/form-data; boundary=other"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"username=a&password=x",
+        b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\na',
+        b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--b--\r\n',
+    ],
+)
+def test_a_multipart_body_that_is_broken_is_malformed(client, media_type, body):
+    response = client.post("/api/auth/login", data=body, content_type=media_type)
+    assert response.status_code == 400
+    assert response.json["code"] == "malformed_body"

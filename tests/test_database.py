@@ -17,7 +17,6 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from pixora.database import translated_errors
 from pixora.embedded import free_port
 from pixora.errors import DatabaseUnavailable
 from tests.factories import PASSWORD, fastapi_user, signup_body
@@ -107,7 +106,7 @@ def test_writes_wait_for_the_majority_and_reads_go_to_the_primary_whatever_the_u
         assert app.test_client().post("/api/auth/signup", json=signup_body()).status_code == 201
     [insert] = [command.command for command in commands if command.command_name == "insert"]
     assert insert["writeConcern"]["w"] == "majority"
-    collection = app.extensions["users"]._users
+    collection = app.extensions["users"].collection
     assert collection.read_preference == pymongo.ReadPreference.PRIMARY
 
 
@@ -136,8 +135,8 @@ def test_every_operation_has_a_deadline(client, account, watch_commands):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_what_means_not_now_is_unavailable(error, reason):
-    with pytest.raises(DatabaseUnavailable) as caught, translated_errors():
+def test_what_means_not_now_is_unavailable(app, error, reason):
+    with pytest.raises(DatabaseUnavailable) as caught, app.extensions["database"].translated_errors():
         raise error
     assert caught.value.reason == reason
 
@@ -145,6 +144,6 @@ def test_what_means_not_now_is_unavailable(error, reason):
 @pytest.mark.parametrize(
     "error", [DuplicateKeyError("x", 11000), OperationFailure("bad query", 2), InvalidOperation("x")]
 )
-def test_what_is_no_fault_of_the_database_passes(error):
-    with pytest.raises(type(error)), translated_errors():
+def test_what_is_no_fault_of_the_database_passes(app, error):
+    with pytest.raises(type(error)), app.extensions["database"].translated_errors():
         raise error

@@ -24,6 +24,9 @@ _CONTROL = re.compile(f"[{CONTROLS}]")
 class Text(fields.String):
     """A string that can be stored and sent: no NUL, no lone surrogate (RFC 7493, section 2.1)."""
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"pattern": r"^[^\x00]*$"} | kwargs.pop("metadata", {}), **kwargs)
+
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):

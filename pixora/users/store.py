@@ -2,7 +2,8 @@
 
 A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
 `first_name`, `last_name`, `email`, `password` (a bcrypt hash), `contact`, `birthday` (strings), `created_at`,
-`updated_at` (BSON dates). Old documents may hold an e-mail address in mixed case and a contact in free text.
+`updated_at` (BSON dates). We add `sessions`, see `pixora.users.sessions`. Old documents may hold an e-mail address
+in mixed case and a contact in free text.
 """
 
 from collections.abc import Mapping
@@ -17,12 +18,13 @@ from pymongo.errors import DuplicateKeyError
 from werkzeug.local import LocalProxy
 
 from pixora import clock
-from pixora.database import Database, Document, Indexes, translated_errors
+from pixora.database import Database, Document, Indexes
 from pixora.errors import EmailTaken
 
 INDEXES: Indexes = {"users": [IndexModel([("email", 1)], name="email_1", unique=True)]}
 
-WITHOUT_PASSWORD = {"password": 0}
+PROFILE = {"password": 0, "sessions": 0}
+CREDENTIALS = {"sessions": 0}
 
 
 class UserStore:
@@ -30,9 +32,11 @@ class UserStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.translated_errors = database.translated_errors
 
     @cached_property
-    def _users(self) -> Collection[Document]:
+    def collection(self) -> Collection[Document]:
+        """The collection, for this store and that of the sessions."""
         # Raises until the unique index is there: without it two sign-ups could share an address.
         self._database.prepare()
         return self._database.collection("users")
@@ -51,31 +55,32 @@ class UserStore:
         now = clock.utcnow()
         user_id = str(ObjectId())
         document = {"_id": user_id, **profile, "password": password_hash, "created_at": now, "updated_at": now}
-        with translated_errors():
+        with self.translated_errors():
             try:
-                self._users.insert_one(document)
+                self.collection.insert_one(document)
             except DuplicateKeyError as error:
                 raise EmailTaken from error
         return user_id
 
-    def find(self, user_id: str) -> Document | None:
-        """Return a user by id, without the password hash."""
-        with translated_errors():
-            return self._users.find_one({"_id": user_id}, WITHOUT_PASSWORD)
+    def find(self, user_id: str, session_id: str) -> Document | None:
+        """Return a user who has this session, without the password hash and the sessions."""
+        with self.translated_errors():
+            return self.collection.find_one({"_id": user_id, "sessions.id": session_id}, PROFILE)
 
     def find_by_email(self, *spellings: str) -> Document | None:
         """Return the user with one of these addresses, the first spelling that is known, with the password hash.
 
         An address has one canonical spelling; documents of the FastAPI era may hold the one that was typed.
         """
-        with translated_errors():
-            found = {user["email"]: user for user in self._users.find({"email": {"$in": list(spellings)}})}
+        query = {"email": {"$in": list(spellings)}}
+        with self.translated_errors():
+            found = {user["email"]: user for user in self.collection.find(query, CREDENTIALS)}
         return next((found[spelling] for spelling in spellings if spelling in found), None)
 
     def replace_password_hash(self, user_id: str, old: str, new: str) -> bool:
         """Put `new` in the place of `old`; return False, changing nothing, when `old` is no longer stored."""
-        with translated_errors():
-            result = self._users.update_one({"_id": user_id, "password": old}, {"$set": {"password": new}})
+        with self.translated_errors():
+            result = self.collection.update_one({"_id": user_id, "password": old}, {"$set": {"password": new}})
         return result.modified_count == 1
 
 

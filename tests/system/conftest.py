@@ -55,7 +55,7 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
         }
         with url.log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"],
+                [Path(sys.executable).with_name("gunicorn"), "--bind", f"127.0.0.1:{port}", "wsgi:app"],
                 cwd=ROOT,
                 env=settings | environment,
                 stdout=output,

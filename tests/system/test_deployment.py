@@ -260,3 +260,13 @@ def test_nginx_says_that_the_application_is_away_in_our_shape(tmp_path):
         connection.close()
     assert_problem(answer, 502, "bad_gateway")
     assert answer.headers["Retry-After"]
+
+
+def test_chunks_that_are_not_well_formed_are_a_bad_request(api):
+    head = (
+        b"POST /api/auth/signup HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    answer = exchange(api, head, b"not a size\r\n{}\r\n0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"malformed_body"' in answer

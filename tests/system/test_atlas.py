@@ -1,0 +1,144 @@
+"""A database as Atlas has it: TLS required, users with passwords, their URI full of secrets."""
+
+import datetime
+import ipaddress
+import secrets
+import time
+from urllib.parse import quote, urlencode
+
+import pymongo
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import config
+from pixora.embedded import REPLICA_SET, Mongod
+from tests.conftest import make_account
+from tests.factories import PASSWORD, signup_body
+
+USER = "pixora@example.com"
+DATABASE_PASSWORD = "p@ss:w/rd?#[%]&é"  # every character here that a URI has another use for
+
+
+class Authority:
+    """A certificate authority of its own, in files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Authority of the tests")])
+        self.path = folder / "ca.pem"
+        certificate = self._sign(self.name, self.key, x509.BasicConstraints(ca=True, path_length=0))
+        self.path.write_bytes(certificate)
+
+    def issue(self):
+        """Return a file with a key and a certificate for 127.0.0.1."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path = self.folder / "server.pem"
+        path.write_bytes(private + self._sign(name, key, address))
+        return path
+
+    def _sign(self, name, key, extension):
+        now = datetime.datetime.now(datetime.UTC)
+        hour = datetime.timedelta(hours=1)
+        builder = x509.CertificateBuilder(self.name, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - hour).not_valid_after(now + hour)
+        certificate = builder.add_extension(extension, critical=False).sign(self.key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def atlas(authority, tmp_path_factory):
+    """A mongod that speaks TLS only, with one user, who may read and write."""
+    key_file = authority.folder / "replica-set.key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(secrets.token_hex(32))  # members know each other by it; it also turns authentication on
+    trust = {"tls": True, "tlsCAFile": str(authority.path)}
+    mongod = Mongod(
+        tmp_path_factory.mktemp("atlas"),
+        binary=config.mongod(),
+        arguments=[
+            *("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", str(authority.issue())),
+            *("--keyFile", str(key_file)),
+        ],
+        client_options=trust,
+    )
+    with mongod:
+        # The first user may be made without being one, from the same machine.
+        with pymongo.MongoClient("127.0.0.1", mongod.port, directConnection=True, **trust) as client:
+            roles = ["readWriteAnyDatabase"]
+            client.admin.command("createUser", USER, pwd=DATABASE_PASSWORD, roles=roles)
+        yield mongod
+
+
+def uri(mongod, password=DATABASE_PASSWORD, **options):
+    """Return the URI in the form that Atlas gives out."""
+    credentials = f"{quote(USER, safe='')}:{quote(password, safe='')}"
+    query = urlencode({"authSource": "admin", "replicaSet": REPLICA_SET, "tls": "true"} | options)
+    return f"mongodb://{credentials}@127.0.0.1:{mongod.port}/pixora?{query}"
+
+
+@pytest.fixture
+def trusting(authority):
+    """The option of a client that trusts the authority."""
+    return {"tlsCAFile": str(authority.path)}
+
+
+def assert_secret(*told):
+    """Nothing of what was told holds the password, nor the place for credentials in a URI."""
+    for text in map(str, told):
+        for secret in (DATABASE_PASSWORD, quote(DATABASE_PASSWORD, safe=""), quote(USER, safe=""), "mongodb://"):
+            assert secret not in text
+
+
+def test_the_four_calls_work(make_app, atlas, trusting, capture_logs):
+    client = make_app(MONGO_URI=uri(atlas, **trusting)).test_client()
+    with capture_logs() as lines:
+        account = make_account(client)  # signs up and logs in
+        me = client.get("/api/users/me", headers=account.bearer)
+        same = client.get(f"/api/users/{account.id}", headers=account.bearer)
+        health = client.get("/health")
+    assert me.json["email"] == account.email
+    assert same.json == me.json
+    assert health.json == {"status": "healthy", "database": "connected"}
+    assert_secret(lines, me.text, health.text)
+
+
+def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody(
+    make_app, atlas, trusting, capture_logs
+):
+    client = make_app(MONGO_URI=uri(atlas, DATABASE_PASSWORD + "x", **trusting), DATABASE_TIMEOUT_MS=1000).test_client()
+    with capture_logs() as lines:
+        signup = client.post("/api/auth/signup", json=signup_body())
+        login = client.post("/api/auth/login", data={"username": "ada@example.com", "password": PASSWORD})
+        health = client.get("/health")
+    assert (signup.status_code, signup.json["code"]) == (503, "database_unavailable")
+    assert (login.status_code, login.json["code"]) == (503, "database_unavailable")
+    assert (health.status_code, health.json) == (503, {"status": "unhealthy", "database": "unauthorized"})
+    assert [line["reason"] for line in lines] == ["unauthorized"] * 3
+    assert_secret(lines, signup.text, login.text, health.text)
+
+
+def test_a_server_that_cannot_be_trusted_is_answered_as_no_database_within_the_deadline(make_app, atlas, capture_logs):
+    client = make_app(MONGO_URI=uri(atlas), DATABASE_TIMEOUT_MS=1000).test_client()
+    with capture_logs() as lines:
+        start = time.monotonic()
+        signup = client.post("/api/auth/signup", json=signup_body())
+        duration = time.monotonic() - start
+        health = client.get("/health")
+    assert (signup.status_code, signup.json["code"]) == (503, "database_unavailable")
+    assert duration < 2
+    assert (health.status_code, health.json["database"]) == (503, "unreachable")
+    assert any("certificate verify failed" in line.get("cause", "") for line in lines)
+    assert_secret(lines, signup.text, health.text)

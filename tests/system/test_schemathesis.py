@@ -1,0 +1,246 @@
+"""What the OpenAPI document promises, tried with requests that schemathesis makes from the document itself.
+
+Its engine is used and not its plug-in for pytest: only the engine goes on to sequences of requests, by the links and
+Location headers that it finds on its way, and the plug-in does not know pytest 9.
+"""
+
+import datetime
+import string
+from collections import defaultdict
+
+import email_validator
+import phonenumbers
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.engine import events, from_schema
+from zxcvbn_rs_py import zxcvbn
+
+from pixora import passwords
+from tests.conftest import make_account
+
+OWNER = "owner@pixora.example.com"
+
+# All checks are on. These three are told more strictly than by default which statuses may come.
+CHECKS = {
+    "not_a_server_error": {"expected-statuses": ["2xx", "4xx"]},
+    "positive_data_acceptance": {"expected-statuses": ["2xx"]},
+    "negative_data_rejection": {"expected-statuses": ["400", "405", "415", "422"]},
+}
+OPERATIONS = [
+    {
+        "include-path": "/api/auth/signup",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["201", "409"]}},
+    },
+    {
+        "include-path": "/api/auth/login",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["200", "401"]},
+            # A form has no place for {} and []: what was wrong because of such a value is sent without it.
+            "negative_data_rejection": {"expected-statuses": ["400", "401", "405", "415", "422"]},
+        },
+    },
+    {
+        "include-path": "/api/auth/refresh",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["401"]},  # a refresh token cannot be made up
+            "negative_data_rejection": {"expected-statuses": ["400", "401", "405", "415", "422"]},
+        },
+    },
+    {
+        "include-path": "/api/users/me/sessions/{session_id}",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["204", "404"]},
+            "negative_data_rejection": {"expected-statuses": ["404", "405"]},
+        },
+    },
+    {
+        "include-path": "/api/users/{user_id}",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["200", "403"]},
+            "negative_data_rejection": {"expected-statuses": ["403", "405"]},
+        },
+    },
+]
+
+
+def load(app, **settings):
+    """Return the document, to be tried with these settings of schemathesis, and with the same requests every time."""
+    generation = {"deterministic": True, "database": "none", "max-examples": 100}
+    settings = {"seed": 1, "continue-on-failure": True, "generation": generation, "checks": CHECKS} | settings
+    return schemathesis.openapi.from_wsgi("/openapi.json", app, config=schemathesis.Config.from_dict(settings))
+
+
+# What JSON Schema can name, as a format, but not describe. Of the strings that schemathesis would make for these, the
+# service rightly refuses most; ours are made as widely as the rules allow.
+
+
+def is_address(text):
+    try:
+        email_validator.validate_email(text, check_deliverability=False)
+    except email_validator.EmailNotValidError:
+        return False
+    return True
+
+
+def emails():
+    """Addresses that could exist: schemathesis makes many under .test and .example, where none can."""
+    plain = string.ascii_letters + string.digits
+    others = "äÖßéñøİıΣςЖдالعربיהן日本語한글ﬁ"
+    local = st.text(plain + others + "!#$%&'*+-/=?^_`{|}~.", min_size=1, max_size=64)
+    label = st.text(plain + others + "-", min_size=1, max_size=63)
+    domain = st.builds("{}.{}".format, label, st.sampled_from(["com", "org", "CO.UK", "de", "рф"]))
+    return st.builds("{}@{}".format, local, domain).filter(is_address)
+
+
+def telephone_numbers():
+    """A number of every country, in each way of writing it that has the country code."""
+    numbers = [phonenumbers.example_number(region) for region in sorted(phonenumbers.SUPPORTED_REGIONS)]
+    ways = phonenumbers.PhoneNumberFormat
+    return st.builds(
+        phonenumbers.format_number,
+        st.sampled_from([number for number in numbers if number and phonenumbers.is_valid_number(number)]),
+        st.sampled_from([ways.E164, ways.INTERNATIONAL, ways.RFC3966]),
+    )
+
+
+def birthdays():
+    yesterday = datetime.datetime.now(datetime.UTC).date() - datetime.timedelta(days=1)
+    return st.dates(datetime.date(1900, 1, 1), yesterday).map(str)
+
+
+def is_hard_to_guess(password):
+    return len(password.encode()) <= 72 and int(zxcvbn(password).score) >= 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def formats():
+    schemathesis.openapi.format("email", emails())
+    schemathesis.openapi.format("phone", telephone_numbers())
+    schemathesis.openapi.format("date", birthdays())
+    schemathesis.openapi.format("password", st.text(min_size=12, max_size=72).filter(is_hard_to_guess))
+
+
+def is_easy_to_guess(case):
+    """Whether a sign-up is as the document says but for its password, alone or beside the names and the e-mail."""
+    if case.operation.label != "POST /api/auth/signup" or not case.meta.generation.mode.is_positive:
+        return False
+    body = case.body
+    if not is_hard_to_guess(body["password"]):  # schemathesis makes some without a look at the format
+        return True
+    known_words = (body["first_name"], body["last_name"], body["first_name"] + body["last_name"], body["email"])
+    try:
+        passwords.check_policy(body["password"], 12, known_words)
+    except passwords.PasswordRejected:
+        return True
+    return False
+
+
+def is_right_after_all(case):
+    """Whether the only fault is a "*" at the end of a string, put there to break a pattern.
+
+    Schemathesis 4.32 does not look whether that breaks it (violate_pattern in its value_channel.py), and none of our
+    patterns minds. Other requests of its do break them.
+    """
+    mutations = getattr(case.meta.phase.data, "mutations", ())
+    return bool(mutations) and all(
+        (mutation.operator, mutation.keywords) == ("value_violator", ("pattern",)) for mutation in mutations
+    )
+
+
+def run(schema):
+    """Run all phases; return what was at fault, as text, and the statuses that were seen, by operation."""
+
+    @schema.hook
+    def filter_case(context, case):
+        return not is_easy_to_guess(case) and not is_right_after_all(case)
+
+    faults, seen = {}, defaultdict(set)
+    for event in from_schema(schema).execute():
+        match event:
+            case events.ScenarioFinished(recorder=recorder):
+                for case_id, interaction in recorder.interactions.items():
+                    response = interaction.response
+                    path = recorder.cases[case_id].value.operation.path
+                    seen[f"{interaction.request.method} {path}"].add(response.status_code)
+                    for check in recorder.checks.get(case_id, ()):
+                        if found := check.failure_info:
+                            fault = f"{found.failure.operation}: {found.failure.title}\n{found.failure.message}"
+                            request = f"{found.code_sample}\n→ {response.status_code} {response.text}"
+                            faults.setdefault(fault, request)
+            case events.NonFatalError(label=label, value=error):  # what a view raised, too
+                faults[f"{label}: {error!r}"] = ""
+            case events.FatalError(exception=error):
+                raise error
+    return "\n\n".join(f"{fault}\n{request}" for fault, request in faults.items()), seen
+
+
+@pytest.fixture
+def app(make_app, users):
+    """The service as it runs, but with nothing used up by what was tried before.
+
+    All addresses but the owner's are free again before each sign-up, and the owner's session, which some requests end,
+    is there again before each of the owner's.
+    """
+    app = make_app(TESTING=False)
+    inner = app.wsgi_app
+
+    def with_nothing_used_up(environ, start_response):
+        if environ["PATH_INFO"] == "/api/auth/signup":
+            users.delete_many({"email": {"$ne": OWNER}})
+        if "HTTP_AUTHORIZATION" in environ:
+            users.update_one({"email": OWNER}, {"$set": {"sessions": sessions}})
+        return inner(environ, start_response)
+
+    app.owner = make_account(app.test_client(), email=OWNER)
+    sessions = users.find_one({"email": OWNER})["sessions"]
+    app.wsgi_app = with_nothing_used_up
+    return app
+
+
+@pytest.fixture
+def owner(app):
+    return app.owner
+
+
+def authorize(schema, token):
+    @schema.auth()
+    class Bearer:
+        def get(self, case, context):
+            return token
+
+        def set(self, case, data, context):
+            case.headers = {**(case.headers or {}), "Authorization": f"Bearer {data}"}
+
+
+def test_every_route_keeps_the_promises_of_the_document(app, owner):
+    schema = load(app, operations=OPERATIONS)
+    authorize(schema, owner.token)
+    faults, seen = run(schema)
+    assert not faults, faults
+    # Or else the run would have been about little.
+    assert seen["POST /api/auth/signup"] >= {201, 400, 409, 415, 422}
+    assert seen["POST /api/auth/login"] >= {200, 401, 415, 422}
+    assert seen["POST /api/auth/refresh"] >= {401, 415, 422}
+    assert seen["POST /api/auth/logout"] == {204}
+    assert seen["GET /api/users/me"] == {200}
+    assert seen["DELETE /api/users/me/sessions"] >= {204, 422}
+    assert seen["GET /api/users/{user_id}"] == {403}  # an id that is made up is not one's own
+
+
+def test_the_profile_by_ones_own_id_keeps_them(app, owner):
+    schema = load(app, parameters={"path.user_id": owner.id})
+    authorize(schema, owner.token)
+    faults, seen = run(schema.include(path="/api/users/{user_id}"))
+    assert not faults, faults
+    assert seen["GET /api/users/{user_id}"] == {200}
+
+
+def test_protected_routes_keep_them_for_clients_without_a_right_token(app):
+    only_refused = {"expected-statuses": ["401", "405"]}
+    checks = CHECKS | {"positive_data_acceptance": only_refused, "negative_data_rejection": only_refused}
+    schema = load(app, checks=checks)
+    faults, seen = run(schema.include(lambda context: context.operation.definition.raw["security"]))
+    assert not faults, faults
+    assert seen["POST /api/auth/logout"] == seen["DELETE /api/users/me/sessions"] == {401}
+    assert seen["GET /api/users/me"] == seen["GET /api/users/{user_id}"] == {401}
