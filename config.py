@@ -6,6 +6,7 @@ Docker and Kubernetes hand over secrets.
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -42,15 +43,21 @@ def load() -> dict[str, Any]:
 
     """
     env = FileAwareEnv(eager=False, strip_whitespace=True)
+    faults: dict[str, list[str]] = {}
     try:
         settings = _read(env)
         env.seal()
     except EnvValidationError as error:
-        raise ConfigError(cast(dict[str, list[str]], error.error_messages)) from None
+        faults = cast(dict[str, list[str]], error.error_messages)
     except ValueError as error:  # of FileAwareEnv, on a <NAME>_FILE that cannot be read; names it
         raise ConfigError({"file": [str(error)]}) from None
-    if settings["PIXORA_ENV"] == "production" and settings["SECRET_KEY"] == settings["JWT_SECRET_KEY"]:
-        raise ConfigError({"SECRET_KEY": ["Must not be the same as JWT_SECRET_KEY."]})
+    if not faults.keys() & {"JWT_SECRET_KEY", "JWT_KEY_DIR"}:
+        if bool(settings["JWT_SECRET_KEY"]) == bool(settings["JWT_KEY_DIR"]):
+            faults["JWT_SECRET_KEY"] = ["Either this or JWT_KEY_DIR must be set, and not both."]
+        elif settings["PIXORA_ENV"] == "production" and settings["SECRET_KEY"] == settings["JWT_SECRET_KEY"]:
+            faults["SECRET_KEY"] = ["Must not be the same as JWT_SECRET_KEY."]
+    if faults:
+        raise ConfigError(faults)
     return settings
 
 
@@ -60,16 +67,23 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
     secret = _present if relaxed else _strong_secret
     cost = validate.Range(4 if relaxed else 10, 16)
     at_least_one = validate.Range(min=1)
+    public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
     return {
         "PIXORA_ENV": environment,
         "TESTING": environment == "testing",
         "MONGO_URI": env.str("MONGO_URI", validate=_mongo_uri),
         "DATABASE_TIMEOUT_MS": env.int("DATABASE_TIMEOUT_MS", 3000, validate=validate.Range(min=100)),
         "SECRET_KEY": env.str("SECRET_KEY", validate=secret),
-        "JWT_SECRET_KEY": env.str("JWT_SECRET_KEY", validate=secret),
+        "JWT_SECRET_KEY": env.str("JWT_SECRET_KEY", None, validate=lambda value: value and secret(value)) or None,
+        "JWT_KEY_DIR": env.str("JWT_KEY_DIR", None, validate=_directory) or None,
         "JWT_ACCESS_TOKEN_EXPIRES": env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=at_least_one),
-        "JWT_ISSUER": env.str("JWT_ISSUER", "pixora", validate=_present),
+        "PUBLIC_URL": public_url,
+        "JWT_ISSUER": env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         "JWT_AUDIENCE": env.str("JWT_AUDIENCE", "pixora", validate=_present),
+        "REFRESH_GRACE_SECONDS": env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
+        "REFRESH_IDLE_DAYS": env.int("REFRESH_IDLE_DAYS", 14, validate=at_least_one),
+        "REFRESH_ABSOLUTE_DAYS": env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=at_least_one),
+        "MAX_SESSIONS_PER_USER": env.int("MAX_SESSIONS_PER_USER", 20, validate=validate.Range(1, 1000)),
         "BCRYPT_ROUNDS": env.int("BCRYPT_ROUNDS", 12, validate=cost),
         "PASSWORD_MIN_LENGTH": env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
         "PHONE_DEFAULT_REGION": env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
@@ -111,6 +125,17 @@ def _strong_secret(value: str) -> None:
         raise ValidationError(f"Must have at least {SECRET_BYTES} bytes. {advice}")
     if int(zxcvbn(value[:72]).score) < 4:
         raise ValidationError(f"Is too easy to guess. {advice}")
+
+
+def _directory(value: str) -> None:
+    if value and not Path(value).is_dir():
+        raise ValidationError("Must be a directory.")
+
+
+def _public_url(value: str) -> None:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}"):
+        raise ValidationError("Must be as in https://auth.example.com, without a path or a slash at the end.")
 
 
 def _region(value: str) -> None:

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import secrets
+import subprocess
 import sys
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +20,7 @@ from socket import socket
 from types import SimpleNamespace
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http import errors
@@ -149,3 +151,14 @@ header_map = "drop"
 
 # A door that nobody here uses: by default gunicorn makes a socket in the home directory, to be steered through.
 control_socket_disable = True
+
+
+def on_starting(server: Arbiter) -> None:
+    """Load the application once before any worker does, so that what keeps it from starting is said once.
+
+    In a process of its own: what the master has imported, the workers would inherit.
+    """
+    program = "import wsgi; wsgi.require_signing_key()"
+    status = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode  # noqa: S603
+    if status:
+        sys.exit(status)

@@ -10,8 +10,9 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 
-from pixora import database, docs, health, logs, openapi, problems, requests, tokens
+from pixora import cli, database, docs, health, logs, openapi, problems, requests, tokens, wellknown
 from pixora.auth.routes import blueprint as auth
+from pixora.users import sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -41,7 +42,9 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     tokens.init_app(app)
     database.init_app(app, users.INDEXES)
     users.init_app(app)
-    openapi.init_app(app, __version__, docs.blueprint, health.blueprint, auth, user_routes)
+    sessions.init_app(app)
+    openapi.init_app(app, __version__, auth, user_routes, wellknown.blueprint, health.blueprint, docs.blueprint)
+    app.cli.add_command(cli.keys)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(

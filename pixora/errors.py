@@ -79,6 +79,23 @@ class InvalidCredentials(PixoraError):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
+class InvalidGrant(PixoraError):
+    """The refresh token is malformed, forged, used up, or its session has ended. Clients are not told which."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_grant"
+    detail = "The refresh token is not valid, or no longer. Please log in again."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class SessionNotFound(PixoraError):
+    """The user has no such session; another user may."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "session_not_found"
+    detail = "You have no such session."
+
+
 class NotYourProfile(PixoraError):
     """Any id but one's own, whether or not it exists."""
 

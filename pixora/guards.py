@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from flask import request
+from flask import g, request
 
 from pixora.blueprint import documented, fails
 from pixora.errors import DatabaseUnavailable, InvalidToken, MissingToken
@@ -24,15 +24,21 @@ def public(view: View) -> View:
 def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
     """Give the view the user whose access token came, as its first argument, without the password hash.
 
-    The user is read at every request: a token of one who is gone is worth nothing. This is the only database
-    operation that reading one's own profile takes.
+    The outermost decorator but the route: who may not call learns nothing about what a call must be like.
+
+    `g.session_id` is the session of the token.
+
+    The user is read at every request, and only if the token's session is still there: who is gone, or has ended the
+    session, is stopped at once. This is the only database operation that reading one's own profile takes.
     """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        user = store.find(tokens.verify(_bearer_token()).user_id)
+        token = tokens.verify(_bearer_token())
+        user = store.find(token.user_id, token.session_id)
         if user is None:
             raise InvalidToken
+        g.session_id = token.session_id
         return view(user, *args, **kwargs)
 
     guarded = fails(MissingToken, InvalidToken, DatabaseUnavailable)(guarded)

@@ -5,11 +5,16 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Blueprint
 
+from pixora.blueprint import ProblemSchema
 from pixora.extensions import api
 from pixora.guards import SECURITY_SCHEME
 
 DESCRIPTION = """\
-Sign up with e-mail and password, log in for a JSON Web Token, read one's own profile.
+Sign up with e-mail and password, log in for a pair of tokens, read one's own profile.
+
+The access token, a JSON Web Token, is good for minutes; other services verify it with the keys in
+`/.well-known/jwks.json`. The refresh token is exchanged for a new pair at `/api/auth/refresh`, and keeps a client
+signed in for months. Ending a session, by logging out say, makes both worthless at once.
 
 Every error has one shape, `application/problem+json` (RFC 9457), with a stable `code` for programs and the
 `request_id` under which our log tells more. Every response carries `X-Request-ID`: yours, when you send one of
@@ -24,13 +29,15 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     """Register the blueprints, and with them their part of the document."""
     app.config |= {"API_TITLE": "Pixora", "API_VERSION": version, "OPENAPI_VERSION": "3.1.0"}
     api.DEFAULT_ERROR_RESPONSE_NAME = None  # each route documents its own errors
-    api.init_app(app, spec_kwargs={"info": {"description": DESCRIPTION}, "servers": [{"url": "/"}]})
+    api.ERROR_SCHEMA = ProblemSchema
+    api.init_app(app, spec_kwargs={"info": {"description": DESCRIPTION}})
+    api.spec.components.schemas.pop("PaginationMetadata")  # flask-smorest's; nothing here is paged by it
     api.spec.components.security_scheme(
         SECURITY_SCHEME,
         {
             "type": "oauth2",
-            "description": "The `username` is the e-mail address.",
-            "flows": {"password": {"tokenUrl": "/api/auth/login", "scopes": {}}},
+            "description": "The `username` is the e-mail address. Leave `client_id` and `client_secret` empty.",
+            "flows": {"password": {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}},
         },
     )
     for blueprint in blueprints:

@@ -7,6 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from pymongo import monitoring
 from pymongo.collection import Collection
 
 import config as configuration
-from pixora import create_app
+from pixora import clock, create_app
 from pixora.embedded import Mongod
 from pixora.logs import Formatter
 from tests.factories import PASSWORD, Account, signup_body
 
+UTCNOW = clock.utcnow
 RUN = pytest.StashKey[tuple[Mongod, tempfile.TemporaryDirectory[str]]]()
 
 
@@ -167,6 +169,12 @@ def watch_commands() -> Callable[[], AbstractContextManager[list[monitoring.Comm
 
 
 @pytest.fixture
+def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Move the clock forward, ours and the ones that the JWT libraries read."""
+    return MovableClock(monkeypatch).move
+
+
+@pytest.fixture
 def capture_logs() -> Callable[[], AbstractContextManager[list[dict[str, Any]]]]:
     """Collect what is logged in a `with` block: each line as it is printed, decoded."""
 
@@ -186,6 +194,33 @@ def capture_logs() -> Callable[[], AbstractContextManager[list[dict[str, Any]]]]
     return capture
 
 
+class MovableClock:
+    """The clock, ours and those that the JWT libraries read, ahead of the real one; or standing still, once frozen."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._ahead = timedelta(0)
+        self._frozen: datetime | None = None
+        machine = self
+
+        class Moved(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:
+                return cls.fromtimestamp(machine.now().timestamp(), tz)
+
+        patch.setattr(clock, "utcnow", self.now)
+        patch.setattr("flask_jwt_extended.tokens.datetime", Moved)
+        patch.setattr("jwt.api_jwt.datetime", Moved)
+
+    def now(self) -> datetime:
+        return (self._frozen or UTCNOW()) + self._ahead
+
+    def freeze(self) -> None:
+        self._frozen = UTCNOW()
+
+    def move(self, **by: float) -> None:
+        self._ahead += timedelta(**by)
+
+
 def close(app: Flask) -> None:
     app.extensions["database"]._database.client.close()
 
@@ -196,4 +231,4 @@ def make_account(client: FlaskClient, **changes: str) -> Account:
     assert created.status_code == 201, created.text
     login = client.post("/api/auth/login", data={"username": body["email"], "password": PASSWORD})
     assert login.status_code == 200, login.text
-    return Account(created.json["id"], body["email"], login.json["access_token"])
+    return Account(created.json["id"], body["email"], login.json["access_token"], login.json["refresh_token"])

@@ -17,6 +17,7 @@ class Account(NamedTuple):
     id: str
     email: str
     token: str
+    refresh_token: str
 
     @property
     def bearer(self) -> dict[str, str]:

@@ -44,6 +44,7 @@ def test_only_the_database_and_the_stores_know_pymongo():
     assert that_import("pymongo") | that_import("bson") == {
         "pixora/database.py",
         "pixora/embedded.py",
+        "pixora/users/sessions.py",
         "pixora/users/store.py",
     }
 

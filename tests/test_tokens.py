@@ -53,6 +53,7 @@ def test_a_token_carries_the_claims_that_other_services_check(account, parts):
     assert claims["type"] == "access"
     assert claims["exp"] - claims["iat"] == 900
     assert claims["jti"]
+    assert claims["sid"]
 
 
 def test_a_token_signed_anew_unchanged_is_accepted(client, sign):
@@ -79,7 +80,7 @@ def test_garbage_is_refused(client, token):
     assert_refused(get_me(client, f"Bearer {token}"))
 
 
-@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "exp", "iat", "jti", "type"])
+@pytest.mark.parametrize("claim", ["iss", "aud", "sub", "sid", "exp", "iat", "jti", "type"])
 def test_a_token_without_a_claim_is_refused(client, sign, claim):
     assert_refused(get_me(client, f"Bearer {sign(**{claim: None})}"))
 
@@ -98,6 +99,8 @@ def test_a_token_without_a_claim_is_refused(client, sign, claim):
         {"sub": ["x"]},
         {"sub": 7},
         {"jti": 7},
+        {"sid": "9f3c51a07be24d68c0a1f2e3"},
+        {"sid": {"$ne": ""}},
         {"type": "refresh"},
         {"type": "ACCESS"},
         {"type": ["access"]},

@@ -1,14 +1,15 @@
-"""`/api/auth`: signing up and logging in."""
+"""`/api/auth`: signing up, logging in and out, staying logged in."""
 
-from typing import Any
+from flask import g, request
 
 from pixora.auth import schemas, service
 from pixora.blueprint import Blueprint, fails
-from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials
-from pixora.guards import public
-from pixora.tokens import tokens
+from pixora.database import Document
+from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant
+from pixora.guards import public, require_user
+from pixora.users.sessions import sessions
 
-blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing up and logging in")
+blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing up, logging in and out")
 
 
 @blueprint.route("/signup", methods=["POST"])
@@ -17,7 +18,7 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
     201,
     schemas.CreatedSchema,
     example=schemas.CREATED_EXAMPLE,
-    headers={"Location": {"schema": {"type": "string"}, "description": "Where the profile is."}},
+    headers={"Location": {"schema": {"type": "string"}, "required": True, "description": "Where the profile is."}},
 )
 @blueprint.body(schemas.SignupSchema, example=schemas.SIGNUP_EXAMPLE)
 @public
@@ -35,10 +36,31 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
 @public
-def login(form: dict[str, str]) -> dict[str, Any]:
+def login(form: dict[str, str]) -> service.Grant:
     """Log in with e-mail and password.
 
     The OAuth 2.0 password grant, so that any OAuth client can use it. What is wrong is not told.
     """
-    user = service.log_in(form["username"], form["password"])
-    return {"access_token": tokens.issue(user["_id"]), "token_type": "bearer", "expires_in": tokens.lifetime}
+    return service.log_in(form["username"], form["password"], request.headers.get("User-Agent", ""))
+
+
+@blueprint.route("/refresh", methods=["POST"])
+@fails(InvalidGrant, DatabaseUnavailable)
+@blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
+@blueprint.body(schemas.RefreshSchema, example=schemas.REFRESH_EXAMPLE, location="form")
+@public
+def refresh(form: dict[str, str]) -> service.Grant:
+    """Exchange a refresh token for new tokens.
+
+    A refresh token is good once. Sent again within seconds, by a client that lost the answer, it gets the same
+    successor; later, it counts as stolen and the session ends.
+    """
+    return service.refresh(form["refresh_token"])
+
+
+@blueprint.route("/logout", methods=["POST"])
+@require_user
+@blueprint.response(204)
+def logout(user: Document) -> None:
+    """End the session of the access token, at once and everywhere."""
+    sessions.end(user["_id"], g.session_id)

@@ -18,7 +18,16 @@ SIGNUP_EXAMPLE = {
 }
 CREATED_EXAMPLE = {"message": "User created successfully", "id": "6924a1e0c3f1a2b4d5e6f708"}
 LOGIN_EXAMPLE = {"username": "ada@example.com", "password": "difference-engine-no-2", "grant_type": "password"}
-TOKEN_EXAMPLE = {"access_token": "eyJhbGciOiJIUzI1NiIs…", "token_type": "bearer", "expires_in": 900}
+REFRESH_EXAMPLE = {
+    "grant_type": "refresh_token",
+    "refresh_token": "aSSh4MPxorTV5vcIaSSh4MPxorTV5vcIAAAAAMu1Gr9pD4cVj3e8yQ0n2mZ6tX5wLr7sUo1KfHbNiEaQ",
+}
+TOKEN_EXAMPLE = {
+    "access_token": "eyJhbGciOiJIUzI1NiIs…",
+    "token_type": "bearer",
+    "expires_in": 900,
+    "refresh_token": REFRESH_EXAMPLE["refresh_token"],
+}
 
 
 class SignupSchema(Schema):
@@ -59,18 +68,37 @@ class CreatedSchema(Schema):
     id = fields.String(required=True, metadata={"description": "24 hexadecimal digits."})
 
 
-class LoginSchema(Schema):
+class GrantSchema(Schema):
+    """What any OAuth client may send (RFC 6749, section 2.3.1), though there are no clients and no scopes here."""
+
+    client_id = Text(metadata={"description": "Not looked at."})
+    client_secret = Text(metadata={"description": "Not looked at."})
+    scope = Text(metadata={"description": "Not looked at."})
+
+
+class LoginSchema(GrantSchema):
     """The form of the password grant (RFC 6749, section 4.3.2)."""
 
     username = Text(required=True, metadata={"description": "The e-mail address, in any case."})
     password = Text(required=True, metadata={"format": "password"})
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
-    scope = Text(metadata={"description": "Accepted for OAuth clients' sake; there are no scopes."})
+
+
+class RefreshSchema(GrantSchema):
+    """The form of the refresh grant (RFC 6749, section 6)."""
+
+    grant_type = fields.String(
+        required=True, validate=validate.Equal("refresh_token"), metadata={"enum": ["refresh_token"]}
+    )
+    refresh_token = Text(required=True, metadata={"description": "The one that came last."})
 
 
 class TokenSchema(Schema):
-    """An access token (RFC 6749, section 5.1)."""
+    """A pair of tokens (RFC 6749, section 5.1)."""
 
     access_token = fields.String(required=True, metadata={"description": "A JWT, for the Authorization header."})
     token_type = fields.String(required=True, metadata={"enum": ["bearer"]})
-    expires_in = fields.Integer(required=True, metadata={"description": "Seconds."})
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds the access token is good for."})
+    refresh_token = fields.String(
+        required=True, metadata={"description": "Opaque; good for one exchange at `POST /api/auth/refresh`."}
+    )

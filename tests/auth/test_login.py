@@ -13,10 +13,14 @@ def log_in(client, username="ada@example.com", password=PASSWORD, **fields):
 def test_login_answers_with_a_bearer_token(client, account):
     response = log_in(client, grant_type="password", scope="")
     assert response.status_code == 200
-    assert set(response.json) == {"access_token", "token_type", "expires_in"}
+    assert set(response.json) == {"access_token", "token_type", "expires_in", "refresh_token"}
     assert response.json["token_type"] == "bearer"
     assert response.json["expires_in"] == 900
     assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_login_takes_what_oauth_clients_send_along(client, account):
+    assert log_in(client, client_id="web", client_secret="", scope="openid", grant_type="password").status_code == 200
 
 
 def test_login_takes_a_multipart_form(client, account):
@@ -72,7 +76,7 @@ def test_login_without_a_field_is_refused(client, missing):
     ("form", "field"),
     [
         ({"grant_type": "client_credentials"}, "grant_type"),
-        ({"client_id": "x"}, "client_id"),
+        ({"remember_me": "1"}, "remember_me"),
         ({"username[$ne]": ""}, "username[$ne]"),
         ({"username": ["ada@example.com", "eve@example.com"]}, "username"),
         ({"password": [PASSWORD, PASSWORD]}, "password"),

@@ -27,7 +27,7 @@ def test_me_takes_one_database_operation(client, account, watch_commands):
 def test_the_password_hash_is_never_read_for_a_profile(client, account, watch_commands):
     with watch_commands() as commands:
         client.get("/api/users/me", headers=account.bearer)
-    assert commands[0].command["projection"] == {"password": 0}
+    assert commands[0].command["projection"] == {"password": 0, "sessions": 0}
 
 
 def test_ones_own_profile_is_found_by_id(client, account):

@@ -1,0 +1,26 @@
+// Another service: it verifies Pixora's access tokens by itself, with the public keys.
+//
+//   npm ci
+//   PIXORA_URL=https://auth.example.com PIXORA_ISSUER=https://auth.example.com PORT=3000 node server.mjs
+
+import { createServer } from "node:http";
+import { createRemoteJWKSet, jwtVerify } from "jose";
+
+const keys = createRemoteJWKSet(new URL("/.well-known/jwks.json", process.env.PIXORA_URL));
+const expected = {
+  issuer: process.env.PIXORA_ISSUER,
+  audience: "pixora",
+  requiredClaims: ["sub", "sid", "jti", "iat", "exp"],
+};
+
+const server = createServer(async (request, response) => {
+  try {
+    const [scheme, token] = (request.headers.authorization ?? "").split(" ");
+    const { payload } = await jwtVerify(token, keys, expected);
+    if (scheme.toLowerCase() !== "bearer" || payload.type !== "access") throw new Error("not an access token");
+    response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ user: payload.sub }));
+  } catch (error) {
+    response.writeHead(401, { "WWW-Authenticate": "Bearer" }).end();
+  }
+});
+server.listen(process.env.PORT ?? 3000, "127.0.0.1");
