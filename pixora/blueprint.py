@@ -152,12 +152,18 @@ def _form(req: flask.Request) -> MultiDict[str, Any]:
     try:
         # Werkzeug takes %ff for the text "%ff": two passwords would be one.
         (unquote_to_bytes(data) if req.mimetype == FORM_TYPES[0] else data).decode()
-        # A file, which no field takes, is kept in memory: the body is there already.
-        parser = FormDataParser(lambda **details: io.BytesIO(), max_form_parts=MAX_PARTS, silent=False)
+        parser = FormDataParser(_in_memory, max_form_parts=MAX_PARTS, silent=False)
         _, fields, files = parser.parse(io.BytesIO(data), req.mimetype, len(data), req.mimetype_params)
     except ValueError as error:
         raise MalformedBody from error
     return MultiDict([*fields.items(multi=True), *files.items(multi=True)])
+
+
+def _in_memory(
+    total_content_length: int | None, content_type: str | None, filename: str | None, content_length: int | None = None
+) -> io.BytesIO:
+    # For a file, which no field takes. The whole body is in memory already.
+    return io.BytesIO()
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
