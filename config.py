@@ -85,6 +85,7 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
         "REFRESH_ABSOLUTE_DAYS": env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=at_least_one),
         "MAX_SESSIONS_PER_USER": env.int("MAX_SESSIONS_PER_USER", 20, validate=validate.Range(1, 1000)),
         "BCRYPT_ROUNDS": env.int("BCRYPT_ROUNDS", 12, validate=cost),
+        "HASH_QUEUE_SECONDS": env.float("HASH_QUEUE_SECONDS", 2.0, validate=validate.Range(0.1, 20)),
         "PASSWORD_MIN_LENGTH": env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
         "PHONE_DEFAULT_REGION": env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
         "PROXY_COUNT": env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),

@@ -112,6 +112,15 @@ class EmailTaken(PixoraError):
     detail = "User with this email already exists"
 
 
+class Overloaded(PixoraError):
+    """More passwords are waiting to be hashed than can be in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "overloaded"
+    detail = "Too many people are logging in at the moment. Please try again."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
+
+
 class DatabaseUnavailable(PixoraError):
     """MongoDB is unreachable, hung, electing or full, or has not got its indexes yet.
 

@@ -1,9 +1,7 @@
 """Passwords: what may be one, and how one is kept. Knows no Flask."""
 
 import re
-import secrets
 from collections.abc import Iterable
-from functools import lru_cache
 
 import bcrypt
 from zxcvbn_rs_py import zxcvbn
@@ -100,7 +98,6 @@ def _parse(stored: object) -> re.Match[str]:
     return match
 
 
-@lru_cache(maxsize=8)
 def dummy_hash(rounds: int) -> str:
-    """Return a hash that nobody knows the password of, to check against where there is no user."""
-    return hash_password(secrets.token_urlsafe(), rounds)
+    """Return what looks like a hash of this cost, of no password, to check against where there is no user."""
+    return bcrypt.gensalt(rounds).decode() + "." * 31

@@ -2,6 +2,8 @@
 
 import re
 import secrets
+import socket
+from collections.abc import Callable
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -38,6 +40,23 @@ def request_id() -> str:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     return str(g.request_id)
+
+
+def caller() -> Callable[[], bool]:
+    """Return a function, for use in any thread, that tells whether the caller still waits for the answer."""
+    connection = request.environ.get("gunicorn.socket")
+
+    def is_waiting() -> bool:
+        if not isinstance(connection, socket.socket):
+            return True
+        try:
+            return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except (BlockingIOError, ValueError):  # ValueError: of TLS, which cannot peek
+            return True
+        except OSError:
+            return False
+
+    return is_waiting
 
 
 def _refuse_large_body() -> None:

@@ -14,6 +14,7 @@ from pixora.passwords import (
     hash_password,
     verify_password,
 )
+from tests.factories import PASSWORD
 
 BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -58,9 +59,10 @@ def test_any_well_formed_hash_is_wrong_or_corrupt_and_nothing_else(prefix, rest)
         assert verify_password("x", f"${prefix}$04${rest}") is False
 
 
-def test_the_dummy_hash_is_made_once_for_each_cost():
-    assert dummy_hash(4) is dummy_hash(4)
+@pytest.mark.parametrize("password", ["", "x", PASSWORD])
+def test_the_dummy_hash_has_its_cost_and_no_password(password):
     assert cost(dummy_hash(5)) == 5
+    assert verify_password(password, dummy_hash(4)) is False
 
 
 def test_a_strong_password_passes():

@@ -5,7 +5,7 @@ from flask import g, request
 from pixora.auth import schemas, service
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
-from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant
+from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant, Overloaded
 from pixora.guards import public, require_user
 from pixora.users.sessions import sessions
 
@@ -13,7 +13,7 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
 
 
 @blueprint.route("/signup", methods=["POST"])
-@fails(EmailTaken, DatabaseUnavailable)
+@fails(EmailTaken, Overloaded, DatabaseUnavailable)
 @blueprint.response(
     201,
     schemas.CreatedSchema,
@@ -32,7 +32,7 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
 
 
 @blueprint.route("/login", methods=["POST"])
-@fails(InvalidCredentials, DatabaseUnavailable)
+@fails(InvalidCredentials, Overloaded, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
 @public

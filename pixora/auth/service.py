@@ -1,5 +1,6 @@
 """The rules of signing up, logging in and staying logged in."""
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from pixora import clock, passwords
 from pixora.auth import refresh_tokens
 from pixora.auth.refresh_tokens import RefreshToken
 from pixora.database import Document
-from pixora.errors import InvalidCredentials, InvalidGrant
+from pixora.errors import InvalidCredentials, InvalidGrant, Overloaded
+from pixora.hashing import room
+from pixora.requests import caller
 from pixora.tokens import tokens
 from pixora.users.fields import spellings
 from pixora.users.sessions import sessions
@@ -37,9 +40,10 @@ def sign_up(profile: Mapping[str, str], password: str) -> str:
 
     Raises:
         EmailTaken: there is one with this address.
+        Overloaded: too many passwords are waiting to be hashed; so too in `log_in`.
 
     """
-    return store.create(profile, passwords.hash_password(password, current_app.config["BCRYPT_ROUNDS"]))
+    return store.create(profile, _hash(password))
 
 
 def log_in(email: str, password: str, user_agent: str) -> Grant:
@@ -52,14 +56,15 @@ def log_in(email: str, password: str, user_agent: str) -> Grant:
         InvalidCredentials: whatever is wrong.
 
     """
-    rounds = current_app.config["BCRYPT_ROUNDS"]
     user = store.find_by_email(*spellings(email))
-    right = _is_password_of(user, password, rounds)
-    if user is None or not right:
+    if user is None or not _is_password_of(user, password):
+        if user is None:
+            _verify_in_vain(password)
         raise InvalidCredentials
     stored = user["password"]
-    if passwords.cost(stored) < rounds:
-        store.replace_password_hash(user["_id"], stored, passwords.hash_password(password, rounds))
+    if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"]:
+        with contextlib.suppress(Overloaded):  # then at another login
+            store.replace_password_hash(user["_id"], stored, _hash(password))
     now = clock.utcnow()
     session = {
         "id": secrets.token_hex(12),
@@ -125,11 +130,23 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
     }
 
 
-def _is_password_of(user: Document | None, password: str, rounds: int) -> bool:
-    if user is not None:
-        try:
-            return passwords.verify_password(password, user.get("password"))
-        except passwords.CorruptHash as error:
-            log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user["_id"]})
-    passwords.verify_password(password, passwords.dummy_hash(rounds))
+def _is_password_of(user: Document, password: str) -> bool:
+    stored = user.get("password")
+    try:
+        current_app.extensions["hash_costs"][passwords.cost(stored)] += 1
+        return room.run(passwords.verify_password, password, stored, is_wanted=caller())
+    except passwords.CorruptHash as error:
+        log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user["_id"]})
+    _verify_in_vain(password)
     return False
+
+
+def _verify_in_vain(password: str) -> None:
+    """Take the time of a check, at the cost that most of the hashes we meet have: not always today's."""
+    costs = current_app.extensions["hash_costs"]
+    dummy = passwords.dummy_hash(max(costs, key=costs.get))
+    room.run(passwords.verify_password, password, dummy, is_wanted=caller())
+
+
+def _hash(password: str) -> str:
+    return room.run(passwords.hash_password, password, current_app.config["BCRYPT_ROUNDS"], is_wanted=caller())

@@ -1,0 +1,234 @@
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pixora.errors import Overloaded
+from pixora.hashing import NICENESS, HashingRoom, Permits
+from pixora.requests import caller
+from tests.factories import PASSWORD, signup_body
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def permits(tmp_path):
+    return Permits(2, tmp_path)
+
+
+@pytest.fixture
+def make_room(permits):
+    def make_room(cores=2, seats=100, patience=0.3, **options):
+        return HashingRoom(cores, seats, patience, permits=permits, **options)
+
+    return make_room
+
+
+class Gate:
+    """A job that begins, and ends when it is told to."""
+
+    def __init__(self):
+        self.begun = threading.Semaphore(0)
+        self.opened = threading.Event()
+
+    def pass_through(self, value=None):
+        self.begun.release()
+        assert self.opened.wait(10)
+        return value
+
+
+def test_a_job_s_result_and_its_error_come_back(make_room):
+    room = make_room()
+    assert room.run(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        room.run(divmod, 7, 0)
+
+
+def test_jobs_run_at_a_lower_priority_and_requests_do_not(make_room):
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert make_room().run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == before + NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_no_more_jobs_run_at_once_than_there_are_cores(make_room):
+    room, running, most = make_room(patience=30), [], []
+
+    def job():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.01)
+        running.pop()
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda _: room.run(job), range(20)))
+    assert max(most) == 2
+
+
+def test_two_rooms_share_the_cores(make_room):
+    rooms, gate = [make_room(patience=30), make_room(patience=30)], Gate()
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(room.run, gate.pass_through) for room in rooms * 2]
+        for _ in range(2):
+            assert gate.begun.acquire(timeout=10)
+        assert not gate.begun.acquire(timeout=0.2)
+        gate.opened.set()
+        assert [future.result(10) for future in futures] == [None] * 4
+
+
+def test_one_room_may_use_every_core_while_the_other_is_idle(make_room):
+    make_room()
+    room, gate = make_room(), Gate()
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2):
+            pool.submit(room.run, gate.pass_through)
+        for _ in range(2):
+            assert gate.begun.acquire(timeout=10)
+        gate.opened.set()
+
+
+def hold_a_permit(directory, holding):
+    with Permits(2, directory).one():
+        holding.set()
+        time.sleep(60)
+
+
+def test_the_permits_of_a_process_that_is_killed_come_back(tmp_path, permits):
+    context = multiprocessing.get_context("spawn")
+    holding = [context.Event(), context.Event()]
+    holders = [context.Process(target=hold_a_permit, args=(tmp_path, event)) for event in holding]
+    for holder in holders:
+        holder.start()
+    assert all(event.wait(20) for event in holding)
+
+    def get_one():
+        with permits.one():
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        got = pool.submit(get_one)
+        time.sleep(0.1)
+        assert not got.done()
+        os.kill(holders[0].pid, signal.SIGKILL)
+        assert got.result(10)
+    for holder in holders:
+        holder.kill()
+        holder.join()
+
+
+def fill(room, gate, pool, number):
+    """Have this many jobs in the room, two of them running."""
+    futures = [pool.submit(room.run, gate.pass_through) for _ in range(number)]
+    for _ in range(2):
+        assert gate.begun.acquire(timeout=10)
+    while room._ahead < number:
+        time.sleep(0.001)
+    return futures
+
+
+def test_who_cannot_have_a_turn_in_time_waits_the_deadline_out_and_is_told_so(make_room):
+    room, gate = make_room(patience=0.45), Gate()  # at a guess of an eighth of a second a job
+    with ThreadPoolExecutor(3) as pool:
+        admitted = fill(room, gate, pool, 3)
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            room.run(gate.pass_through)
+        assert time.monotonic() - began >= 0.45
+        gate.opened.set()
+        assert [future.result(10) for future in admitted] == [None] * 3
+
+
+def test_who_finds_no_seat_is_refused_at_once(make_room):
+    room, gate = make_room(seats=2, patience=60), Gate()
+    with ThreadPoolExecutor(2) as pool:
+        fill(room, gate, pool, 2)
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            room.run(gate.pass_through)
+        assert time.monotonic() - began < 5
+        gate.opened.set()
+
+
+def test_turns_come_in_the_order_of_arrival(make_room):
+    room, gate, order = make_room(cores=1, patience=60), Gate(), []
+    with ThreadPoolExecutor(8) as pool:
+        pool.submit(room.run, gate.pass_through)
+        assert gate.begun.acquire(timeout=10)
+        for number in range(6):
+            pool.submit(room.run, order.append, number)
+            while room._ahead < 2 + number:
+                time.sleep(0.001)
+        gate.opened.set()
+    assert order == list(range(6))
+
+
+def test_nothing_is_computed_for_who_has_gone(make_room):
+    room, computed = make_room(), []
+    room.run(computed.append, 1, is_wanted=lambda: False)
+    room.run(computed.append, 2, is_wanted=lambda: True)
+    assert computed == [2]
+
+
+def test_a_caller_who_hangs_up_has_gone(app):
+    ours, theirs = socket.socketpair()
+    with ours, app.test_request_context(environ_overrides={"gunicorn.socket": ours}):
+        is_waiting = caller()
+        assert is_waiting()
+        theirs.send(b"the next request")
+        assert is_waiting()
+        ours.recv(100)
+        theirs.close()
+        assert not is_waiting()
+    assert not is_waiting()
+
+
+def test_without_a_connection_to_look_at_the_caller_is_taken_to_wait(app):
+    with app.test_request_context():
+        assert caller()()
+
+
+def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_logged_in(make_app, users):
+    app = make_app(GUNICORN_THREADS=2, HASH_QUEUE_SECONDS=0.2)  # one seat
+    client = app.test_client()
+    client.post("/api/auth/signup", json=signup_body())
+    form = {"username": "ada@example.com", "password": PASSWORD}
+    token = client.post("/api/auth/login", data=form).json["access_token"]
+    gate = Gate()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(app.extensions["hashing"].run, gate.pass_through)
+        assert gate.begun.acquire(timeout=10)
+        response = client.post("/api/auth/login", data=form)
+        assert response.status_code == 503
+        assert response.json["code"] == "overloaded"
+        assert int(response.headers["Retry-After"]) >= 1
+        assert client.get("/api/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+        gate.opened.set()
+
+
+def test_the_locks_of_someone_else_are_refused(tmp_path):
+    program = "import tempfile, sys; tempfile.tempdir = sys.argv[1]; from pixora import hashing; hashing.Permits(1)"
+    (tmp_path / f"pixora-hashing-{os.getuid()}").mkdir(mode=0o777)
+    os.chmod(tmp_path / f"pixora-hashing-{os.getuid()}", 0o777)  # noqa: PTH101  # whatever the umask is
+    run = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert "PermissionError" in run.stderr
+
+
+def test_an_unknown_user_costs_what_most_hashes_do(make_app, users, monkeypatch):
+    import bcrypt  # noqa: PLC0415
+
+    stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(6)).decode()
+    app = make_app(BCRYPT_ROUNDS=5)
+    users.insert_one({"_id": "0" * 24, "email": "ada@example.com", "password": stored})
+    client, checked = app.test_client(), []
+    check = bcrypt.checkpw
+    monkeypatch.setattr("pixora.passwords.bcrypt.checkpw", lambda *args: checked.append(args[1][:7]) or check(*args))
+    for name in ("ada", "ada", "nobody"):
+        client.post("/api/auth/login", data={"username": f"{name}@example.com", "password": "wrong"})
+    assert checked == [b"$2b$06$"] * 3
