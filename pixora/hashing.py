@@ -106,6 +106,21 @@ class HashingRoom:
         self._ends: deque[float] = deque(maxlen=2 * cores + 1)  # when the last jobs ended, while others were waiting
         self._threads: list[threading.Thread] = []
 
+    @contextlib.contextmanager
+    def seat(self) -> Iterator[None]:
+        """Hold a seat in the waiting room, for all of a request that hashes and whatever else it waits for.
+
+        Raises:
+            Overloaded: at once, when there is none: the other threads are for requests that do not hash.
+
+        """
+        if not self._seats.acquire(blocking=False):
+            raise Overloaded
+        try:
+            yield
+        finally:
+            self._seats.release()
+
     def run(
         self, function: Callable[..., Result], *arguments: Any, is_wanted: Callable[[], bool] = lambda: True
     ) -> Result:
@@ -120,16 +135,11 @@ class HashingRoom:
             Overloaded: its turn would not come in time. Once admitted, a job is done.
 
         """
-        if not self._seats.acquire(blocking=False):
+        job = Job(function, arguments, is_wanted)
+        if not self._admit(job):
+            time.sleep(self._patience)
             raise Overloaded
-        try:
-            job = Job(function, arguments, is_wanted)
-            if not self._admit(job):
-                time.sleep(self._patience)
-                raise Overloaded
-            job.done.wait()
-        finally:
-            self._seats.release()
+        job.done.wait()
         if job.error is not None:
             raise job.error
         return cast(Result, job.result)  # None where nobody is there to get it

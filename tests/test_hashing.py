@@ -146,14 +146,13 @@ def test_who_cannot_have_a_turn_in_time_waits_the_deadline_out_and_is_told_so(ma
 
 
 def test_who_finds_no_seat_is_refused_at_once(make_room):
-    room, gate = make_room(seats=2, patience=60), Gate()
-    with ThreadPoolExecutor(2) as pool:
-        fill(room, gate, pool, 2)
-        began = time.monotonic()
-        with pytest.raises(Overloaded):
-            room.run(gate.pass_through)
-        assert time.monotonic() - began < 5
-        gate.opened.set()
+    room = make_room(seats=2, patience=60)
+    began = time.monotonic()
+    with room.seat(), room.seat(), pytest.raises(Overloaded), room.seat():
+        pass
+    assert time.monotonic() - began < 5
+    with room.seat():
+        pass
 
 
 def test_turns_come_in_the_order_of_arrival(make_room):
@@ -200,16 +199,15 @@ def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_lo
     client.post("/api/auth/signup", json=signup_body())
     form = {"username": "ada@example.com", "password": PASSWORD}
     token = client.post("/api/auth/login", data=form).json["access_token"]
-    gate = Gate()
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(app.extensions["hashing"].run, gate.pass_through)
-        assert gate.begun.acquire(timeout=10)
-        response = client.post("/api/auth/login", data=form)
-        assert response.status_code == 503
-        assert response.json["code"] == "overloaded"
-        assert int(response.headers["Retry-After"]) >= 1
+    with app.extensions["hashing"].seat():
+        for response in (
+            client.post("/api/auth/login", data=form),
+            client.post("/api/auth/signup", json=signup_body()),
+        ):
+            assert response.status_code == 503
+            assert response.json["code"] == "overloaded"
+            assert int(response.headers["Retry-After"]) >= 1
         assert client.get("/api/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
-        gate.opened.set()
 
 
 def test_the_locks_of_someone_else_are_refused(tmp_path):

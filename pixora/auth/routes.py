@@ -7,6 +7,7 @@ from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
 from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant, Overloaded
 from pixora.guards import public, require_user
+from pixora.hashing import room
 from pixora.users.sessions import sessions
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing up, logging in and out")
@@ -27,7 +28,8 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
 
     The e-mail address is stored in lower case: one address, however it is spelt, has one account.
     """
-    user_id = service.sign_up(account, account.pop("password"))
+    with room.seat():
+        user_id = service.sign_up(account, account.pop("password"))
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
 
@@ -41,7 +43,8 @@ def login(form: dict[str, str]) -> service.Grant:
 
     The OAuth 2.0 password grant, so that any OAuth client can use it. What is wrong is not told.
     """
-    return service.log_in(form["username"], form["password"], request.headers.get("User-Agent", ""))
+    with room.seat():
+        return service.log_in(form["username"], form["password"], request.headers.get("User-Agent", ""))
 
 
 @blueprint.route("/refresh", methods=["POST"])
