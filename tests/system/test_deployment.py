@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,22 @@ def test_chunks_that_are_not_well_formed_are_a_bad_request(api):
     answer = exchange(api, head, b"not a size\r\n{}\r\n0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"malformed_body"' in answer
+
+
+def test_one_client_s_storm_of_logins_stops_at_nginx_and_not_the_others(nginx):
+    form = f"username=nobody%40example.com&password={PASSWORD}"
+
+    def log_in(address):
+        connection = http.client.HTTPConnection("127.0.0.1", nginx, timeout=20, source_address=(address, 0))
+        connection.request("POST", "/api/auth/login", form, {"Content-Type": "application/x-www-form-urlencoded"})
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return answer
+
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(log_in, ["127.0.0.2"] * 120))
+    refused = [answer for answer in answers if answer.status == 429]
+    assert len(refused) >= 40
+    assert_problem(refused[0], 429, "rate_limited")
+    assert refused[0].headers["Retry-After"] == "5"
+    assert log_in("127.0.0.3").status == 401
