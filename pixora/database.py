@@ -5,14 +5,16 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, cast
 
 import pymongo
-from flask import Flask, current_app
+from flask import Flask, current_app, g, has_request_context
 from pymongo import IndexModel, ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import (
+    ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
     OperationFailure,
@@ -30,19 +32,41 @@ log = logging.getLogger(__name__)
 Document = dict[str, Any]
 Indexes = Mapping[str, Sequence[IndexModel]]
 
-INDEX_BUILD_SECONDS = 20
-"""How long a worker waits for the indexes of a large collection: less than gunicorn's 30 s for a silent worker."""
+INDEX_BUILD_SECONDS = 3600
+"""How long the indexes of a large collection may take. No request waits for so long: it is refused meanwhile."""
+
+INDEX_CHECK_SECONDS = 3
+"""For how long /health believes that the indexes are still there."""
 
 RETRY_SECONDS = 5
 """After indexes could not be made, requests are refused for so long before the next try."""
+
+ANSWER_SECONDS = 0.5
+"""How long after its deadline an attempt to prepare may take to say what kept it."""
 
 UNAVAILABLE_CODES = {
     13: "unauthorized",  # Unauthorized
     18: "unauthorized",  # AuthenticationFailed
     8000: "unauthorized",  # AtlasError, on bad credentials
     14031: "full",  # OutOfDiskSpace
+    # One member of a cluster does not get through to another. PyMongo has tried a read again and gives up.
+    6: "unreachable",  # HostUnreachable
+    7: "unreachable",  # HostNotFound
+    133: "unreachable",  # FailedToSatisfyReadPreference
+    134: "unreachable",  # ReadConcernMajorityNotAvailableYet
+    9001: "unreachable",  # SocketException
+    11601: "unreachable",  # Interrupted, by an operator or a shutdown
+    24: "timeout",  # LockTimeout
+    89: "timeout",  # NetworkTimeout
+    202: "timeout",  # NetworkInterfaceExceededTimeLimit
+    262: "timeout",  # ExceededTimeLimit
 }
 """Server errors that no change of ours to the request would cure."""
+
+UNAVAILABLE_LABELS = ("RetryableWriteError", "RetryableError", "SystemOverloadedError")
+"""With these the server says itself that another time may do."""
+
+COMPARED_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 
 
 class Database:
@@ -61,9 +85,12 @@ class Database:
             read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern(w="majority")
         )
         self._indexes = indexes
+        self._deadline = database.client.options.timeout or float("inf")
         self._prepared = False
         self._preparing = threading.Lock()
+        self._attempt: Future[None] | None = None
         self._next_try = 0.0
+        self._next_check = 0.0
 
     def collection(self, name: str) -> Collection[Document]:
         """Return a collection. Making one costs 50 µs, so stores keep theirs."""
@@ -71,9 +98,16 @@ class Database:
 
     @contextlib.contextmanager
     def translated_errors(self) -> Iterator[None]:
-        """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass."""
+        """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass.
+
+        The operations within have until `DATABASE_TIMEOUT_MS`; in a request, all of its operations together: one that
+        waited out an election must not wait out the next, too.
+        """
+        spent = g.get("database_seconds", 0.0) if has_request_context() else 0.0
+        started = time.monotonic()
         try:
-            yield
+            with pymongo.timeout(max(self._deadline - spent, 0.001)):  # 0 would be no deadline
+                yield
         except PyMongoError as error:
             reason = self._reason(error)
             if reason is None:
@@ -84,38 +118,102 @@ class Database:
                 extra={"event": "database_unavailable", "reason": reason, "cause": _cause(error)},
             )
             raise DatabaseUnavailable(reason) from error
+        finally:
+            if has_request_context():
+                g.database_seconds = spent + time.monotonic() - started
 
     def prepare(self) -> None:
-        """Make the indexes, once in the life of this process; does nothing when they are there.
+        """Make the indexes, once in the life of this process unless they get lost; does nothing when they are there.
+
+        Requests that come at once share one attempt, and none waits for it for longer than for an operation.
 
         Raises:
-            DatabaseUnavailable: they could not be made; the reason is logged. Tried again after `RETRY_SECONDS`.
+            DatabaseUnavailable: they are not there yet, or could not be made; the reason is logged. Tried again after
+                `RETRY_SECONDS`.
 
         """
         if self._prepared:
             return
-        with self._preparing:
-            if self._prepared:
-                return
-            if time.monotonic() < self._next_try:
-                raise DatabaseUnavailable("indexes")
-            with self.translated_errors():
-                self._database.command("ping")  # a database that is gone is found out within its own deadline
-                try:
-                    with pymongo.timeout(INDEX_BUILD_SECONDS):
-                        for name, models in self._indexes.items():
-                            self._database[name].create_indexes(models)
-                except OperationFailure as error:
-                    self._next_try = time.monotonic() + RETRY_SECONDS
-                    log.error(_index_advice(error), extra={"event": "indexes_failed"})
-                    raise DatabaseUnavailable("indexes") from error
-            self._prepared = True
+        attempt = self._begin()
+        with self.translated_errors():  # here and not in the thread: the log line is to have the id of the request
+            try:
+                attempt.result(self._deadline + ANSWER_SECONDS)
+            except TimeoutError as error:
+                raise DatabaseUnavailable("indexes") from error
 
     def ping(self) -> None:
-        """Ask the primary for a sign of life; raise `DatabaseUnavailable` when there is none."""
+        """Ask the primary for a sign of life, and every few seconds for the indexes.
+
+        Raises:
+            DatabaseUnavailable: there is none; or an index was lost, which is then made again.
+
+        """
+        self.prepare()
         with self.translated_errors():
             self._database.command("ping")
-        self.prepare()
+            if time.monotonic() < self._next_check:
+                return
+            there = self._indexes_are_there()
+        if not there:
+            log.error("An index is gone. It is made again.", extra={"event": "indexes_lost"})
+            self._prepared = False
+            self._begin()
+            raise DatabaseUnavailable("indexes")
+        self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
+
+    def _begin(self) -> Future[None]:
+        """Return the attempt to prepare that is under way, or begin one.
+
+        In a thread of its own: the indexes of a large collection take longer than any request may.
+        """
+        with self._preparing:
+            if self._attempt is None or self._attempt.done():
+                if self._prepared:
+                    return self._attempt or Future()
+                if time.monotonic() < self._next_try:
+                    raise DatabaseUnavailable("indexes")
+                self._attempt = Future()
+                threading.Thread(target=self._try_to_prepare, args=[self._attempt], daemon=True).start()
+            return self._attempt
+
+    def _try_to_prepare(self, attempt: Future[None]) -> None:
+        try:
+            with pymongo.timeout(self._deadline):
+                there = self._indexes_are_there()
+            if not there:
+                with pymongo.timeout(INDEX_BUILD_SECONDS):
+                    self._make_indexes()
+            self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
+            self._prepared = True
+        except Exception as error:  # noqa: BLE001  # for whoever waits
+            attempt.set_exception(error)
+        else:
+            attempt.set_result(None)
+
+    def _indexes_are_there(self) -> bool:
+        for name, models in self._indexes.items():
+            there = self._database[name].index_information()
+            for wanted in (model.document for model in models):
+                found = there.get(wanted["name"], {})
+                if found.get("key") != list(wanted["key"].items()):
+                    return False
+                if any(found.get(option) != wanted.get(option) for option in COMPARED_OPTIONS):
+                    return False
+        return True
+
+    def _make_indexes(self) -> None:
+        # By default the members must all have built it, so one that is down would hold it up.
+        is_replica_set = self._database.client.topology_description.topology_type_name.startswith("ReplicaSet")
+        options: dict[str, Any] = {"commitQuorum": "majority"} if is_replica_set else {}
+        try:
+            for name, models in self._indexes.items():
+                self._database[name].create_indexes(models, **options)
+        except OperationFailure as error:
+            if self._reason(error) is not None:
+                raise
+            self._next_try = time.monotonic() + RETRY_SECONDS
+            log.error(_index_advice(error), extra={"event": "indexes_failed"})
+            raise DatabaseUnavailable("indexes") from error
 
     def _reason(self, error: PyMongoError) -> str | None:
         """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
@@ -130,9 +228,9 @@ class Database:
             return next((UNAVAILABLE_CODES[code] for code in codes if code in UNAVAILABLE_CODES), "unreachable")
         if error.timeout:
             return "timeout"
-        if isinstance(error, ConnectionFailure | WriteConcernError) or error.has_error_label("RetryableWriteError"):
-            return "unreachable"
-        return None
+        if isinstance(error, ConnectionFailure | WriteConcernError | ConfigurationError):
+            return "unreachable"  # ConfigurationError: the DNS does not tell what mongodb+srv:// stands for
+        return "unreachable" if any(map(error.has_error_label, UNAVAILABLE_LABELS)) else None
 
 
 database = cast(Database, LocalProxy(lambda: current_app.extensions["database"]))

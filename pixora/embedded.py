@@ -72,17 +72,31 @@ class Mongod:
         return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet={REPLICA_SET}"
 
     def start(self) -> None:
-        """Start the server and wait until it takes writes.
+        """Start the server on a free port and wait until it takes writes.
 
         Raises:
             MongodFailed: with the reason, as far as mongod's log tells it.
+
+        """
+        self.launch(free_port())
+        try:
+            self._wait_for_primary()
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self, port: int) -> None:
+        """Start the server on this port, and do not wait for it.
+
+        Raises:
+            MongodFailed: it cannot be found, or the data are in use.
 
         """
         binary = find_mongod(self._binary)
         self.data.mkdir(parents=True, exist_ok=True)
         if (owner := self._owner()) is not None:
             raise MongodFailed(f"{self.data} is in use by another mongod (process {owner}). Stop that one first.")
-        self.port = free_port()
+        self.port = port
         command = [
             binary,
             *("--dbpath", str(self.data), "--logpath", str(self._log), "--replSet", REPLICA_SET),
@@ -96,11 +110,6 @@ class Mongod:
         self._process = subprocess.Popen(  # noqa: S603  # our own command line
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
-        try:
-            self._wait_for_primary()
-        except BaseException:
-            self.stop()
-            raise
 
     def stop(self) -> None:
         """Stop the server, its data safe on disk. Does nothing when it is not running."""
@@ -115,6 +124,11 @@ class Mongod:
             process.wait()
         if process.stderr:
             process.stderr.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server was started, has not been stopped and has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:

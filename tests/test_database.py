@@ -5,6 +5,7 @@ import pymongo
 import pytest
 from pymongo.errors import (
     AutoReconnect,
+    ConfigurationError,
     DuplicateKeyError,
     ExecutionTimeout,
     InvalidOperation,
@@ -19,6 +20,7 @@ from pymongo.errors import (
 
 from pixora.embedded import free_port
 from pixora.errors import DatabaseUnavailable
+from pixora.users.store import INDEXES
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
 
@@ -28,6 +30,7 @@ def dropped(mongo, users):
     users.drop()
     yield users
     users.drop()
+    users.create_indexes(INDEXES["users"])  # for the application that all tests share
 
 
 def test_the_unique_index_is_there_before_the_first_request_is_served(make_app, dropped):
@@ -80,6 +83,75 @@ def test_the_service_recovers_when_the_index_can_be_made(make_app, dropped, monk
     assert client.get("/health").status_code == 200
 
 
+def test_an_index_that_is_dropped_meanwhile_is_noticed_and_made_again(make_app, dropped, monkeypatch, capture_logs):
+    monkeypatch.setattr("pixora.database.INDEX_CHECK_SECONDS", 0)
+    client = make_app().test_client()
+    assert client.get("/health").status_code == 200
+    dropped.drop_index("email_1")
+    with capture_logs() as lines:
+        lost = client.get("/health")
+    assert (lost.status_code, lost.json["database"]) == (503, "indexes")
+    assert [line["event"] for line in lines] == ["indexes_lost"]
+    assert client.get("/health").status_code == 200
+    assert dropped.index_information()["email_1"]["unique"]
+
+
+def test_while_a_dropped_index_cannot_be_made_again_nobody_signs_up(make_app, dropped, monkeypatch):
+    monkeypatch.setattr("pixora.database.INDEX_CHECK_SECONDS", 0)
+    client = make_app().test_client()
+    assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
+    dropped.drop_index("email_1")
+    dropped.insert_many([fastapi_user(), fastapi_user()])
+    for _ in range(2):
+        assert client.get("/health").json == {"status": "unhealthy", "database": "indexes"}
+    assert client.post("/api/auth/signup", json=signup_body()).status_code == 503
+
+
+def test_health_asks_for_the_indexes_once_in_a_few_seconds(make_app, users, watch_commands):
+    client = make_app().test_client()
+    client.get("/health")
+    with watch_commands() as commands:
+        for _ in range(3):
+            client.get("/health")
+    assert [command.command_name for command in commands] == ["ping"] * 3
+
+
+def test_requests_that_come_at_once_to_a_new_worker_do_not_wait_for_each_other(make_app):
+    app = make_app(MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/pixora", DATABASE_TIMEOUT_MS=300)
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda _: app.test_client().get("/health").status_code, range(8)))
+    assert statuses == [503] * 8
+    assert time.monotonic() - started < 1.3
+
+
+def test_requests_do_not_wait_for_an_index_that_takes_long(make_app, mongo, dropped):
+    dropped.insert_one(fastapi_user())
+    client = make_app(DATABASE_TIMEOUT_MS=300).test_client()
+    with mongo.start_session() as session, session.start_transaction():
+        dropped.delete_one({}, session=session)  # until this ends, the collection is locked against an index
+        for _ in range(2):
+            started = time.monotonic()
+            assert client.post("/api/auth/signup", json=signup_body()).status_code == 503
+            assert client.get("/health").json["database"] == "indexes"
+            assert time.monotonic() - started < 2 * 1.3
+    deadline = time.monotonic() + 10
+    while client.get("/health").status_code != 200:
+        assert time.monotonic() < deadline
+
+
+def test_the_operations_of_a_request_share_its_deadline(app, users):
+    database = app.extensions["database"]
+    with app.test_request_context():
+        with database.translated_errors():
+            users.find_one()
+            time.sleep(0.5)
+        with database.translated_errors():
+            assert pymongo._csot.remaining() < 2.6
+    with database.translated_errors():
+        assert pymongo._csot.remaining() > 2.9
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -114,7 +186,7 @@ def test_every_operation_has_a_deadline(client, account, watch_commands):
     with watch_commands() as commands:
         client.get("/api/users/me", headers=account.bearer)
         client.post("/api/auth/signup", json=signup_body(email="new@example.com"))
-    assert len(commands) == 2
+    assert [command.command_name for command in commands] == ["find", "findAndModify", "insert"]
     assert all(0 < command.command["maxTimeMS"] <= 3000 for command in commands)
 
 
@@ -132,6 +204,11 @@ def test_every_operation_has_a_deadline(client, account, watch_commands):
         (OperationFailure("x", 18), "unauthorized"),
         (OperationFailure("x", 13), "unauthorized"),
         (OperationFailure("x", 14031), "full"),
+        (OperationFailure("x", 6), "unreachable"),
+        (OperationFailure("x", 134), "unreachable"),
+        (OperationFailure("x", 262), "timeout"),
+        (OperationFailure("x", 462, {"errorLabels": ["SystemOverloadedError"]}), "unreachable"),
+        (ConfigurationError("The DNS operation timed out."), "unreachable"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

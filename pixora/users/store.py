@@ -7,7 +7,6 @@ in mixed case and a contact in free text.
 """
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any, cast
 
 from bson import ObjectId
@@ -32,14 +31,15 @@ class UserStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._collection = database.collection("users")
         self.translated_errors = database.translated_errors
 
-    @cached_property
+    @property
     def collection(self) -> Collection[Document]:
         """The collection, for this store and that of the sessions."""
         # Raises until the unique index is there: without it two sign-ups could share an address.
         self._database.prepare()
-        return self._database.collection("users")
+        return self._collection
 
     def create(self, profile: Mapping[str, Any], password_hash: str) -> str:
         """Store a new user and return the id.
