@@ -11,6 +11,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
+from limits import parse_many
 from marshmallow import ValidationError, validate
 from phonenumbers import SUPPORTED_REGIONS
 from zxcvbn_rs_py import zxcvbn
@@ -18,6 +19,8 @@ from zxcvbn_rs_py import zxcvbn
 ENVIRONMENTS = ("production", "development", "testing")
 SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key has at least the 256 bits of the hash."""
+
+YEAR_SECONDS = 366 * 24 * 3600
 
 EX_CONFIG = 78
 """sysexits.h: something is wrong in the configuration."""
@@ -92,6 +95,12 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
         "TRUSTED_HOSTS": env.list("TRUSTED_HOSTS", None, subcast=str.strip) or None,
         "CORS_ORIGINS": env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins),
         "MAX_CONTENT_LENGTH": env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(min=1024)),
+        "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": env.str(
+            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute", validate=_limit
+        ),
+        "THROTTLE_LOGIN_PER_ACCOUNT": env.str("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour", validate=_limit),
+        "THROTTLE_LOGIN_PER_IP": env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=_limit),
+        "THROTTLE_SIGNUP_PER_IP": env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=_limit),
         "WEB_CONCURRENCY": env.int("WEB_CONCURRENCY", os.cpu_count() or 1, validate=at_least_one),
         "GUNICORN_THREADS": env.int("GUNICORN_THREADS", 64, validate=at_least_one),
     }
@@ -149,6 +158,15 @@ def _origins(values: list[str]) -> None:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
             raise ValidationError(f"{value!r} is not an origin, as in https://app.example.com.")
+
+
+def _limit(value: str) -> None:
+    try:
+        [limit] = parse_many(value)
+    except ValueError:
+        raise ValidationError("Must be one limit, as in 10 per 15 minute.") from None
+    if not (1 <= limit.amount <= 1_000_000 and limit.get_expiry() <= YEAR_SECONDS):
+        raise ValidationError("Must be between 1 and 1000000, in a year at most.")
 
 
 def mongod() -> str | None:

@@ -10,7 +10,21 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 
-from pixora import cli, database, docs, hashing, health, logs, openapi, problems, requests, tokens, wellknown
+from pixora import (
+    cli,
+    counts,
+    database,
+    docs,
+    hashing,
+    health,
+    logs,
+    openapi,
+    problems,
+    requests,
+    throttles,
+    tokens,
+    wellknown,
+)
 from pixora.auth.routes import blueprint as auth
 from pixora.users import sessions
 from pixora.users import store as users
@@ -40,10 +54,11 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     logs.init()
     requests.init_app(app)
     tokens.init_app(app)
-    database.init_app(app, users.INDEXES)
+    database.init_app(app, {**users.INDEXES, **counts.INDEXES})
     users.init_app(app)
     sessions.init_app(app)
     hashing.init_app(app)
+    throttles.init_app(app)
     openapi.init_app(app, __version__, auth, user_routes, wellknown.blueprint, health.blueprint, docs.blueprint)
     app.cli.add_command(cli.keys)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own

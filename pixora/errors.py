@@ -121,6 +121,19 @@ class Overloaded(PixoraError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
+class RateLimited(PixoraError):
+    """There have been too many attempts. `retry_after`: the seconds until another is worth making."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate_limited"
+    detail = "Too many attempts. Please wait before the next one; Retry-After says for how many seconds."
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "900"}
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+
 class DatabaseUnavailable(PixoraError):
     """MongoDB is unreachable, hung, electing or full, or has not got its indexes yet.
 

@@ -41,7 +41,11 @@ SMOOTHING = 0.2
 """The weight of the newest measurement in what a hash costs."""
 
 FIRST_GUESS_SECONDS = 0.25
-"""What a hash costs, before one was measured."""
+"""What a hash of cost 12 takes, before one was measured. Each step of the cost doubles it."""
+
+FREE_THREADS = 4
+"""Of a worker's threads, those that no request that hashes may take. One that does not hash needs a thread for a
+millisecond."""
 
 
 class Permits:
@@ -86,13 +90,21 @@ class HashingRoom:
         cores: How many hashes may be computed at once on this machine.
         seats: How many requests of this worker may wait; those who find no seat are refused at once.
         patience: How long a request waits for its turn, in seconds.
+        rounds: The cost of most hashes.
         workers: How many such rooms share the cores.
         permits: By default those that all processes of this user share.
 
     """
 
     def __init__(
-        self, cores: int, seats: int, patience: float, *, workers: int = 1, permits: Permits | None = None
+        self,
+        cores: int,
+        seats: int,
+        patience: float,
+        *,
+        rounds: int = 12,
+        workers: int = 1,
+        permits: Permits | None = None,
     ) -> None:
         self._cores = cores
         self._workers = workers
@@ -102,7 +114,7 @@ class HashingRoom:
         self._queue: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._ahead = 0  # jobs queued or running
-        self._cost = FIRST_GUESS_SECONDS  # of a job, measured
+        self._cost = FIRST_GUESS_SECONDS * 2.0 ** (rounds - 12)  # of a job; measured, after the first
         self._ends: deque[float] = deque(maxlen=2 * cores + 1)  # when the last jobs ended, while others were waiting
         self._threads: list[threading.Thread] = []
 
@@ -132,7 +144,7 @@ class HashingRoom:
             is_wanted: Asked before the function is called; a result that nobody wants is not computed.
 
         Raises:
-            Overloaded: its turn would not come in time. Once admitted, a job is done.
+            Overloaded: its turn would not come in time; or nobody wants it any more. Once admitted, a job is done.
 
         """
         job = Job(function, arguments, is_wanted)
@@ -142,7 +154,7 @@ class HashingRoom:
         job.done.wait()
         if job.error is not None:
             raise job.error
-        return cast(Result, job.result)  # None where nobody is there to get it
+        return cast(Result, job.result)
 
     def _admit(self, job: Job[Any]) -> bool:
         with self._lock:
@@ -174,9 +186,9 @@ class HashingRoom:
             began = None
             try:
                 with self._permits.one():
-                    if job.is_wanted():
-                        began = time.monotonic()
-                        job.result = job.function(*job.arguments)
+                    _require(job.is_wanted())
+                    began = time.monotonic()
+                    job.result = job.function(*job.arguments)
             except BaseException as error:  # noqa: BLE001  # it is the caller's
                 job.error = error
             self._note_end(began)
@@ -199,13 +211,22 @@ room = cast(HashingRoom, LocalProxy(lambda: current_app.extensions["hashing"]))
 
 
 def init_app(app: Flask) -> None:
-    """Give `app` its hashing room. A quarter of the worker's threads is left to requests that do not hash."""
+    """Give `app` its hashing room."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    seats = max(1, app.config["GUNICORN_THREADS"] * 3 // 4)
+    seats = max(1, app.config["GUNICORN_THREADS"] - FREE_THREADS)
     app.extensions["hash_costs"] = Counter({app.config["BCRYPT_ROUNDS"]: 1})
     app.extensions["hashing"] = HashingRoom(
-        cores, seats, app.config["HASH_QUEUE_SECONDS"], workers=app.config["WEB_CONCURRENCY"]
+        cores,
+        seats,
+        app.config["HASH_QUEUE_SECONDS"],
+        rounds=app.config["BCRYPT_ROUNDS"],
+        workers=app.config["WEB_CONCURRENCY"],
     )
+
+
+def _require(wanted: bool) -> None:  # noqa: FBT001
+    if not wanted:
+        raise Overloaded  # to nobody; but there was no verdict either
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -20,6 +20,8 @@ Every error has one shape, `application/problem+json` (RFC 9457), with a stable 
 `request_id` under which our log tells more. Every response carries `X-Request-ID`: yours, when you send one of
 letters, digits, `.`, `_` and `-` (64 at most).
 
+Sign-ups and wrong passwords are limited: over the limit the answer is 429, and `Retry-After` says for how many seconds.
+
 Bodies are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
 are refused.
 """

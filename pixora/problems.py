@@ -41,7 +41,9 @@ def document(error: PixoraError | type[PixoraError], request_id: str) -> dict[st
 
 def from_error(error: PixoraError) -> Response:
     """Render one of our own errors."""
-    return _response(document(error, request_id()), error.headers)
+    retry_after = getattr(error, "retry_after", None)
+    headers = error.headers | {"Retry-After": str(retry_after)} if retry_after else error.headers
+    return _response(document(error, request_id()), headers)
 
 
 def from_http(error: HTTPException) -> Response | HTTPException:

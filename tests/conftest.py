@@ -25,6 +25,17 @@ from pixora.logs import Formatter
 from tests.factories import PASSWORD, Account, signup_body
 
 UTCNOW = clock.utcnow
+NO_THROTTLES = dict.fromkeys(
+    (
+        "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP",
+        "THROTTLE_LOGIN_PER_ACCOUNT",
+        "THROTTLE_LOGIN_PER_IP",
+        "THROTTLE_SIGNUP_PER_IP",
+    ),
+    "1000000 per second",
+)
+"""Out of the way of all tests but those that are about them."""
+
 RUN = pytest.StashKey[tuple[Mongod, tempfile.TemporaryDirectory[str]]]()
 
 
@@ -67,6 +78,7 @@ def settings(mongo_uri: str) -> dict[str, Any]:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
         "BCRYPT_ROUNDS": "4",
+        **NO_THROTTLES,
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():

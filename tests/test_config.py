@@ -50,6 +50,10 @@ def test_production_is_the_default_and_starts_with_a_database_and_strong_secrets
     assert settings["BCRYPT_ROUNDS"] == 12
     assert settings["MAX_CONTENT_LENGTH"] == 16384
     assert settings["GUNICORN_THREADS"] == 64
+    assert settings["THROTTLE_LOGIN_PER_ACCOUNT_AND_IP"] == "10 per 15 minute"
+    assert settings["THROTTLE_LOGIN_PER_ACCOUNT"] == "100 per hour"
+    assert settings["THROTTLE_LOGIN_PER_IP"] == "60 per 15 minute"
+    assert settings["THROTTLE_SIGNUP_PER_IP"] == "20 per hour"
     assert settings["TRUSTED_HOSTS"] is None
     assert settings["CORS_ORIGINS"] == []
 
@@ -101,6 +105,15 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("CORS_ORIGINS", "https://a.example.com, b.example.com"),
         ("CORS_ORIGINS", "https://a.example.com/"),
         ("MAX_CONTENT_LENGTH", "16k"),
+        ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "ten per minute"),
+        ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", ""),
+        ("THROTTLE_LOGIN_PER_ACCOUNT", "100"),
+        ("THROTTLE_LOGIN_PER_ACCOUNT", "100 per fortnight"),
+        ("THROTTLE_LOGIN_PER_IP", "0 per hour"),
+        ("THROTTLE_LOGIN_PER_IP", "1000001 per hour"),
+        ("THROTTLE_LOGIN_PER_IP", "10 per 2 year"),
+        ("THROTTLE_SIGNUP_PER_IP", "20 per hour; 5 per minute"),
+        ("THROTTLE_SIGNUP_PER_IP", "-1 per hour"),
         ("WEB_CONCURRENCY", "0"),
         ("GUNICORN_THREADS", "many"),
     ],

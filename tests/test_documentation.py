@@ -15,7 +15,7 @@ ERRORS = README.split("### Errors")[1].split("\n## ")[0]
 
 
 def settings_read_by_the_code():
-    return set(re.findall(r'env\.\w+\("([A-Z_]+)"', Path(config.__file__).read_text()))
+    return set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', Path(config.__file__).read_text()))
 
 
 def test_every_setting_is_in_the_table_and_no_other():
@@ -40,6 +40,13 @@ def test_the_table_has_the_default(settings, name):
     documented = row.split("|")[2].strip()
     default = re.search(rf'"{name}", (\w+)', Path(config.__file__).read_text())
     assert documented == default[1]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in settings_read_by_the_code() if name.startswith("THROTTLE_")))
+def test_the_table_has_the_default_limit(name):
+    [row] = [line for line in CONFIGURATION.splitlines() if line.startswith(f"| `{name}`")]
+    default = re.search(rf'env\.str\(\s*"{name}", "([^"]+)"', Path(config.__file__).read_text())
+    assert row.split("|")[2].strip() == f"`{default[1]}`"
 
 
 def test_every_error_code_is_in_the_table():

@@ -170,7 +170,8 @@ def test_turns_come_in_the_order_of_arrival(make_room):
 
 def test_nothing_is_computed_for_who_has_gone(make_room):
     room, computed = make_room(), []
-    room.run(computed.append, 1, is_wanted=lambda: False)
+    with pytest.raises(Overloaded):
+        room.run(computed.append, 1, is_wanted=lambda: False)
     room.run(computed.append, 2, is_wanted=lambda: True)
     assert computed == [2]
 

@@ -5,7 +5,7 @@ from flask import g, request
 from pixora.auth import schemas, service
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
-from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant, Overloaded
+from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant, Overloaded, RateLimited
 from pixora.guards import public, require_user
 from pixora.hashing import room
 from pixora.users.sessions import sessions
@@ -14,7 +14,7 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
 
 
 @blueprint.route("/signup", methods=["POST"])
-@fails(EmailTaken, Overloaded, DatabaseUnavailable)
+@fails(EmailTaken, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.response(
     201,
     schemas.CreatedSchema,
@@ -29,12 +29,12 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
     The e-mail address is stored in lower case: one address, however it is spelt, has one account.
     """
     with room.seat():
-        user_id = service.sign_up(account, account.pop("password"))
+        user_id = service.sign_up(account, account.pop("password"), request.remote_addr)
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
 
 @blueprint.route("/login", methods=["POST"])
-@fails(InvalidCredentials, Overloaded, DatabaseUnavailable)
+@fails(InvalidCredentials, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
 @public
@@ -42,9 +42,11 @@ def login(form: dict[str, str]) -> service.Grant:
     """Log in with e-mail and password.
 
     The OAuth 2.0 password grant, so that any OAuth client can use it. What is wrong is not told.
+    After too many wrong passwords for an address, or from a network, right ones are refused too, for a while.
     """
+    user_agent = request.headers.get("User-Agent", "")
     with room.seat():
-        return service.log_in(form["username"], form["password"], request.headers.get("User-Agent", ""))
+        return service.log_in(form["username"], form["password"], user_agent, request.remote_addr)
 
 
 @blueprint.route("/refresh", methods=["POST"])

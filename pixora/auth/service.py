@@ -16,6 +16,7 @@ from pixora.database import Document
 from pixora.errors import InvalidCredentials, InvalidGrant, Overloaded
 from pixora.hashing import room
 from pixora.requests import caller
+from pixora.throttles import throttles
 from pixora.tokens import tokens
 from pixora.users.fields import spellings
 from pixora.users.sessions import sessions
@@ -35,31 +36,35 @@ class Grant(TypedDict):
     refresh_token: str
 
 
-def sign_up(profile: Mapping[str, str], password: str) -> str:
-    """Create a user and return the id.
+def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> str:
+    """Create a user and return the id; `address` is the client's.
 
     Raises:
-        EmailTaken: there is one with this address.
+        EmailTaken: there is one with this e-mail address.
+        RateLimited: the client has signed up too often; no password is hashed for it.
         Overloaded: too many passwords are waiting to be hashed; so too in `log_in`.
 
     """
+    throttles.count_sign_up(address)
     return store.create(profile, _hash(password))
 
 
-def log_in(email: str, password: str, user_agent: str) -> Grant:
-    """Open a session for the user who has this address and password.
+def log_in(email: str, password: str, user_agent: str, address: str | None) -> Grant:
+    """Open a session for the user who has this e-mail address and password; `address` is the client's.
 
     An unknown address and a corrupt hash cost the same hash as a wrong password, so that time tells nothing
     (OWASP ASVS 5.0, 6.3.8). A hash of a lower cost than today's is replaced, now that the password is known.
 
     Raises:
         InvalidCredentials: whatever is wrong.
+        RateLimited: there have been too many wrong guesses; the password is not looked at.
 
     """
-    user = store.find_by_email(*spellings(email))
-    if user is None or not _is_password_of(user, password):
-        if user is None:
-            _verify_in_vain(password)
+    known_as = spellings(email)
+    with throttles.guess(known_as[-1], address) as guess:
+        user = store.find_by_email(*known_as)
+        guess.right = _is_password_of(user, password)
+    if user is None or not guess.right:
         raise InvalidCredentials
     stored = user["password"]
     if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"]:
@@ -130,22 +135,19 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
     }
 
 
-def _is_password_of(user: Document, password: str) -> bool:
-    stored = user.get("password")
-    try:
-        current_app.extensions["hash_costs"][passwords.cost(stored)] += 1
-        return room.run(passwords.verify_password, password, stored, is_wanted=caller())
-    except passwords.CorruptHash as error:
-        log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user["_id"]})
-    _verify_in_vain(password)
-    return False
-
-
-def _verify_in_vain(password: str) -> None:
-    """Take the time of a check, at the cost that most of the hashes we meet have: not always today's."""
+def _is_password_of(user: Document | None, password: str) -> bool:
     costs = current_app.extensions["hash_costs"]
+    if user is not None:
+        stored = user.get("password")
+        try:
+            costs[passwords.cost(stored)] += 1
+            return room.run(passwords.verify_password, password, stored, is_wanted=caller())
+        except passwords.CorruptHash as error:
+            log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user["_id"]})
+    # At the cost that most of the hashes we meet have: not always today's.
     dummy = passwords.dummy_hash(max(costs, key=costs.get))
     room.run(passwords.verify_password, password, dummy, is_wanted=caller())
+    return False
 
 
 def _hash(password: str) -> str:

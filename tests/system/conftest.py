@@ -1,9 +1,11 @@
-"""The service as it is deployed: under gunicorn."""
+"""The service as it is deployed: under gunicorn, behind nginx."""
 
 import contextlib
 import os
 import secrets
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +18,12 @@ from pathlib import Path
 import pytest
 
 from pixora.embedded import free_port
+from tests.conftest import NO_THROTTLES
 
 ROOT = Path(__file__).resolve().parents[2]
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
+# Started by root, nginx would change to a user who may not enter the tests' folders.
+NGINX_OPTIONS = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
 START_SECONDS = 30
 STOP_SECONDS = 10
 
@@ -52,6 +58,7 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
             "BCRYPT_ROUNDS": "4",
             "WEB_CONCURRENCY": "1",
             "GUNICORN_THREADS": "8",
+            **NO_THROTTLES,
         }
         with url.log.open("wb") as output:
             process = subprocess.Popen(
@@ -89,3 +96,34 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # the workers as well: the group is its own
         process.wait()
+
+
+@contextlib.contextmanager
+def running_nginx(folder, upstream):
+    """Run nginx as shipped, with ports and folders changed, in front of the port `upstream`; yield its port."""
+    port = free_port()
+    text = (ROOT / "deploy/nginx.conf").read_text()
+    for shipped, here in {
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
+        "/tmp/nginx": f"{folder}/nginx",
+        "/dev/stdout": f"{folder}/access.log",
+    }.items():
+        assert shipped in text, shipped
+        text = text.replace(shipped, here)
+    (folder / "nginx.conf").write_text(text)
+    with (folder / "error.log").open("wb") as log:
+        command = [NGINX, "-c", str(folder / "nginx.conf"), "-g", NGINX_OPTIONS]
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        for _ in range(100):
+            assert process.poll() is None, (folder / "error.log").read_text()
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)

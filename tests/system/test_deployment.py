@@ -1,12 +1,8 @@
 """Real gunicorn behind real nginx, both with the configuration that is shipped."""
 
-import contextlib
 import http.client
 import json
-import os
 import re
-import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -17,13 +13,9 @@ import pytest
 
 from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
+from tests.system.conftest import running_nginx
 
 ROOT = Path(__file__).resolve().parents[2]
-NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
-
-
-# Started by root, nginx would change to a user who may not enter the tests' folders.
-NGINX_OPTIONS = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
 
 
 class Answer:
@@ -42,37 +34,6 @@ def api(gunicorn):
     """The port of gunicorn, two workers, as it runs behind one proxy."""
     with gunicorn(WEB_CONCURRENCY="2", PROXY_COUNT="1") as url:
         yield int(url.rsplit(":", 1)[1])
-
-
-@contextlib.contextmanager
-def running_nginx(folder, upstream):
-    """Run nginx as shipped, with ports and folders changed, in front of the port `upstream`; yield its port."""
-    port = free_port()
-    text = (ROOT / "deploy/nginx.conf").read_text()
-    for shipped, here in {
-        "listen 8080;": f"listen 127.0.0.1:{port};",
-        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
-        "/tmp/nginx": f"{folder}/nginx",
-        "/dev/stdout": f"{folder}/access.log",
-    }.items():
-        assert shipped in text, shipped
-        text = text.replace(shipped, here)
-    (folder / "nginx.conf").write_text(text)
-    with (folder / "error.log").open("wb") as log:
-        command = [NGINX, "-c", str(folder / "nginx.conf"), "-g", NGINX_OPTIONS]
-        process = subprocess.Popen(command, stderr=log)
-    try:
-        for _ in range(100):
-            assert process.poll() is None, (folder / "error.log").read_text()
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield port
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")

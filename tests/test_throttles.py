@@ -1,0 +1,370 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pymongo
+import pytest
+
+import config
+from pixora import passwords, throttles
+from pixora.counts import Storage
+from pixora.embedded import Mongod, free_port
+from pixora.errors import DatabaseUnavailable
+from tests.conftest import close
+from tests.factories import PASSWORD, fastapi_user, signup_body
+
+LIMITS = {
+    "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": "10 per 15 minute",
+    "THROTTLE_LOGIN_PER_ACCOUNT": "100 per hour",
+    "THROTTLE_LOGIN_PER_IP": "60 per 15 minute",
+    "THROTTLE_SIGNUP_PER_IP": "20 per hour",
+}
+EMAIL = "Grace.Hopper@example.com"
+LOGIN = {"username": EMAIL, "password": PASSWORD}
+
+
+@pytest.fixture
+def counts(mongo):
+    """The collection of the counts, emptied."""
+    collection = mongo.get_default_database()["throttles"]
+    collection.delete_many({})
+    return collection
+
+
+@pytest.fixture
+def throttled(make_app, users, counts):
+    """An application with the default limits and some changed; Grace has an account."""
+    users.insert_one(fastapi_user())
+    return lambda **changes: make_app(**LIMITS | changes)
+
+
+@pytest.fixture
+def client(throttled):
+    return throttled().test_client()
+
+
+def log_in(client, password="wrong", email=EMAIL, address="192.0.2.1", **headers):
+    return client.post(
+        "/api/auth/login",
+        data={"username": email, "password": password},
+        environ_overrides={"REMOTE_ADDR": address},
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+def statuses(client, times, **options):
+    return [log_in(client, **options).status_code for _ in range(times)]
+
+
+def at_once(times, *clients, **options):
+    with ThreadPoolExecutor(times) as pool:
+        calls = [pool.submit(log_in, clients[number % len(clients)], **options) for number in range(times)]
+        return sorted(call.result().status_code for call in calls)
+
+
+def test_wrong_guesses_are_refused_when_the_limit_is_reached_and_so_is_the_right_one_then(client):
+    assert statuses(client, 11) == [401] * 10 + [429]
+    assert log_in(client, PASSWORD).status_code == 429
+
+
+def test_a_refusal_is_a_problem_and_says_when_to_come_back(client):
+    statuses(client, 10)
+    response = log_in(client)
+    assert response.content_type == "application/problem+json"
+    assert response.json["code"] == "rate_limited"
+    assert response.json["status"] == 429
+    assert 890 <= int(response.headers["Retry-After"]) <= 900
+
+
+def test_a_refused_guess_costs_no_hash_and_only_a_read(client, monkeypatch, watch_commands):
+    statuses(client, 10)
+    monkeypatch.setattr(passwords, "verify_password", None)
+    with watch_commands() as commands:
+        assert log_in(client).status_code == 429
+    assert [command.command_name for command in commands] == ["find"]
+
+
+def test_right_guesses_are_handed_back(client, counts):
+    assert statuses(client, 12, password=PASSWORD) == [200] * 12
+    assert {document["count"] for document in counts.find()} == {0}
+
+
+def test_a_right_guess_hands_back_itself_only(client):
+    statuses(client, 9)
+    assert log_in(client, PASSWORD).status_code == 200
+    assert statuses(client, 2) == [401, 429]
+
+
+def test_a_wrong_guess_stays_counted_and_is_no_longer_in_flight(client, counts):
+    statuses(client, 3)
+    assert {document["count"] for document in counts.find()} == {3}
+    assert counts.count_documents({}) == 3
+
+
+def test_a_guess_that_came_to_no_verdict_is_handed_back(client, counts, monkeypatch):
+    def fail(*args):
+        raise DatabaseUnavailable
+
+    monkeypatch.setattr(passwords, "verify_password", fail)
+    assert log_in(client).status_code == 503
+    assert {document["count"] for document in counts.find()} == {0}
+
+
+def test_a_guess_waits_for_the_verdict_on_those_in_flight(throttled):
+    app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour")
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context(), throttles.throttles.guess(EMAIL.lower(), "192.0.2.1") as guess:
+            waiting = pool.submit(log_in, app.test_client(), PASSWORD)
+            time.sleep(0.3)
+            assert not waiting.done()
+            guess.right = True
+        assert waiting.result().status_code == 200
+
+
+def test_a_guess_that_has_waited_for_too_long_is_refused_and_may_come_again_soon(throttled, counts, monkeypatch):
+    """As after a worker was killed: its guess stays in flight."""
+    monkeypatch.setattr(throttles, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(passwords, "verify_password", None)
+    app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour")
+    with app.app_context(), throttles.throttles.guess(EMAIL.lower(), "192.0.2.1"):
+        started = time.monotonic()
+        response = log_in(app.test_client(), PASSWORD)
+    assert response.status_code == 429
+    assert response.headers["Retry-After"] == "1"
+    assert 0.3 <= time.monotonic() - started < 2
+
+
+def test_many_wrong_guesses_at_once_cannot_outrun_the_limit(throttled):
+    clients = [throttled().test_client() for _ in range(2)]
+    assert at_once(60, *clients) == [401] * 10 + [429] * 50
+
+
+def test_many_right_guesses_at_once_all_get_in(throttled):
+    clients = [throttled().test_client() for _ in range(2)]
+    assert at_once(40, *clients, password=PASSWORD) == [200] * 40
+
+
+def test_a_guess_that_waits_is_refused_as_soon_as_the_others_were_wrong(throttled):
+    started = time.monotonic()
+    assert at_once(20, throttled().test_client()) == [401] * 10 + [429] * 10
+    assert time.monotonic() - started < throttles.PATIENCE_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    "spelling", ["GRACE.HOPPER@EXAMPLE.COM", "grace.hopper@example.com", "Grace.Hopper@Example.com"]
+)
+def test_every_spelling_of_an_address_is_counted_together(client, spelling):
+    statuses(client, 10, email=spelling)
+    assert log_in(client, PASSWORD).status_code == 429
+
+
+def test_an_unknown_account_is_throttled_alike(client):
+    known, unknown = [], []
+    for _ in range(11):
+        known.append(log_in(client))
+        unknown.append(log_in(client, email="nobody@example.com"))
+    told = [[(response.status_code, response.json["code"]) for response in responses] for responses in (known, unknown)]
+    assert told[0] == told[1]
+    assert told[0][-1] == (429, "rate_limited")
+
+
+def test_the_owner_gets_in_from_another_network_while_an_attacker_is_refused(client):
+    statuses(client, 200)
+    assert log_in(client).status_code == 429
+    assert log_in(client, PASSWORD, address="198.51.100.7").status_code == 200
+
+
+def test_another_account_gets_in_from_the_same_network(client, users):
+    users.insert_one(fastapi_user(email="ada@example.com"))
+    statuses(client, 11)
+    assert log_in(client, PASSWORD, "ada@example.com").status_code == 200
+
+
+def test_an_account_is_guessed_at_from_many_networks_only_so_often(throttled):
+    client = throttled(THROTTLE_LOGIN_PER_ACCOUNT="5 per hour").test_client()
+    told = [log_in(client, address=f"192.0.2.{number}") for number in range(6)]
+    assert [response.status_code for response in told] == [401] * 5 + [429]
+    assert 3590 <= int(told[-1].headers["Retry-After"]) <= 3600
+
+
+def test_a_network_guesses_only_so_often_whatever_the_accounts(throttled, counts):
+    client = throttled(THROTTLE_LOGIN_PER_IP="5 per hour").test_client()
+    told = [log_in(client, email=f"{number}@example.com").status_code for number in range(5)]
+    stored = counts.count_documents({})
+    told += [log_in(client, email=f"{number}@example.com").status_code for number in range(5, 8)]
+    assert told == [401] * 5 + [429] * 3
+    assert counts.count_documents({}) == stored
+
+
+def test_what_was_counted_before_a_count_was_too_slow_is_handed_back(throttled, counts, monkeypatch):
+    client = throttled(DATABASE_TIMEOUT_MS=300).test_client()
+    assert log_in(client, PASSWORD).status_code == 200
+    real, calls = Storage.incr, []
+
+    def incr(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            time.sleep(0.4)
+        return real(*args)
+
+    monkeypatch.setattr(Storage, "incr", incr)
+    assert log_in(client, PASSWORD).status_code == 503
+    assert len(calls) == 3
+    assert {document["count"] for document in counts.find()} == {0}
+
+
+def test_what_one_limit_refuses_is_not_counted_by_another(throttled, counts):
+    client = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour").test_client()
+    statuses(client, 20)
+    assert {document["count"] for document in counts.find()} == {2}
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
+@pytest.mark.parametrize("proxies", [0, 1])
+def test_a_spoofed_header_does_not_move_the_client(throttled, header, proxies):
+    """The proxy, where there is one, adds the address it sees to what came."""
+    client = throttled(PROXY_COUNT=proxies).test_client()
+    told = []
+    for number in range(11):
+        spoofed = f"203.0.113.{number}"
+        headers = {header: f"for={spoofed}" if header == "Forwarded" else spoofed}
+        if proxies:
+            seen = [headers.get("X-Forwarded-For"), "198.51.100.7"]
+            headers["X-Forwarded-For"] = ", ".join(filter(None, seen))
+        told.append(log_in(client, **headers).status_code)
+    assert told == [401] * 10 + [429]
+
+
+def test_behind_a_proxy_each_client_is_counted_for_itself(throttled):
+    client = throttled(PROXY_COUNT=1).test_client()
+    assert statuses(client, 11, X_Forwarded_For="198.51.100.7")[-1] == 429
+    assert log_in(client, X_Forwarded_For="198.51.100.8").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", "unknown"),
+        (None, "unknown"),
+        ("pixora.sock", "unknown"),
+    ],
+)
+def test_a_client_is_known_by_its_network(address, network):
+    assert throttles.network(address) == network
+
+
+def test_the_addresses_of_one_ipv6_network_are_counted_together(client):
+    told = [log_in(client, address=f"2001:db8:1:2::{number}").status_code for number in range(11)]
+    assert told == [401] * 10 + [429]
+    assert log_in(client, address="2001:db8:1:3::1").status_code == 401
+
+
+def test_a_window_ends_when_the_refusal_said(throttled):
+    client = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per 2 second").test_client()
+    statuses(client, 2)
+    refused = log_in(client)
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] in ("1", "2")
+    time.sleep(int(refused.headers["Retry-After"]))
+    assert statuses(client, 3) == [401, 401, 429]
+
+
+@pytest.mark.parametrize("fresh", [True, False], ids=["opened by the guess", "open before it"])
+def test_a_guess_is_not_handed_back_into_another_window(throttled, counts, fresh):
+    app = throttled(**dict.fromkeys([*LIMITS][:3], "5 per 1 second"))
+    client = app.test_client()
+    if not fresh:
+        log_in(client)
+    with app.app_context(), throttles.throttles.guess(EMAIL.lower(), "192.0.2.1") as guess:
+        guess.right = True
+        time.sleep(1.1)
+        log_in(client)
+    assert {document["count"] for document in counts.find()} == {1}
+
+
+def test_sign_ups_from_one_network_are_refused_when_the_limit_is_reached(throttled):
+    client = throttled(THROTTLE_SIGNUP_PER_IP="3 per hour").test_client()
+    told = [client.post("/api/auth/signup", json=signup_body()) for _ in range(4)]
+    assert [response.status_code for response in told] == [201, 409, 409, 429]
+    assert told[-1].json["code"] == "rate_limited"
+    assert 3590 <= int(told[-1].headers["Retry-After"]) <= 3600
+
+
+def test_a_sign_up_with_faults_is_not_counted(throttled):
+    client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
+    for _ in range(3):
+        assert client.post("/api/auth/signup", json=signup_body(password="short")).status_code == 422
+    assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
+
+
+def test_a_refused_sign_up_costs_no_hash(throttled, monkeypatch):
+    client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
+    client.post("/api/auth/signup", json=signup_body())
+    monkeypatch.setattr(passwords, "hash_password", None)
+    assert client.post("/api/auth/signup", json=signup_body(email="new@example.com")).status_code == 429
+
+
+def test_sign_ups_do_not_count_as_guesses(throttled):
+    client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
+    for _ in range(12):
+        client.post("/api/auth/signup", json=signup_body(), environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
+    assert log_in(client, PASSWORD).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["login", "signup"])
+def test_nothing_is_let_through_where_the_counts_are_out_of_reach(throttled, monkeypatch, path):
+    uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
+    client = throttled(MONGO_URI=uri, DATABASE_TIMEOUT_MS=300).test_client()
+    monkeypatch.setattr(passwords, "verify_password", None)
+    monkeypatch.setattr(passwords, "hash_password", None)
+    started = time.monotonic()
+    response = log_in(client) if path == "login" else client.post("/api/auth/signup", json=signup_body())
+    assert time.monotonic() - started < 1.3
+    assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
+
+
+def test_nothing_is_let_through_where_the_counts_are_slow(throttled, tmp_path, monkeypatch):
+    """Every write is held up for longer than the deadline, as on a disk that hangs; reads are not."""
+    with (
+        Mongod(tmp_path, binary=config.mongod()) as mongod,
+        pymongo.MongoClient(mongod.uri("admin")) as admin,
+    ):
+        app = throttled(MONGO_URI=mongod.uri("pixora"), DATABASE_TIMEOUT_MS=300)
+        client = app.test_client()
+        assert client.get("/health").status_code == 200
+        monkeypatch.setattr(passwords, "verify_password", None)
+        monkeypatch.setattr(passwords, "hash_password", None)
+        admin.admin.command("fsync", lock=True)
+        try:
+            for path, body in (("login", {"data": LOGIN}), ("signup", {"json": signup_body()})):
+                started = time.monotonic()
+                response = client.post(f"/api/auth/{path}", **body)
+                assert time.monotonic() - started < 1.3
+                assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
+        finally:
+            admin.admin.command("fsyncUnlock")
+        close(app)  # while there is still someone to say goodbye to
+
+
+def test_the_index_that_removes_old_counts_is_there_before_the_first_request_is_served(throttled, counts):
+    counts.drop()
+    assert throttled().test_client().get("/health").status_code == 200
+    assert counts.index_information()["expireAt_1"] == {"v": 2, "key": [("expireAt", 1)], "expireAfterSeconds": 0}
+
+
+def test_the_counts_and_the_log_hold_no_address_of_an_account(client, counts, capture_logs):
+    with capture_logs() as lines:
+        statuses(client, 11)
+    [line] = [line for line in lines if line.get("event") == "rate_limited"]
+    assert line["limits"] == ["THROTTLE_LOGIN_PER_ACCOUNT_AND_IP"]
+    assert "hopper" not in (str(lines) + str(list(counts.find()))).lower()
+
+
+def test_no_client_is_made_but_the_applications_own(client, monkeypatch):
+    monkeypatch.setattr(pymongo, "MongoClient", None)
+    assert log_in(client, PASSWORD).status_code == 200
