@@ -95,6 +95,10 @@ class gunicorn:  # noqa: N801  # reads as the function it stands for
             "JWT_SECRET_KEY": secrets.token_urlsafe(48),
             "BCRYPT_ROUNDS": "12",
             "MALLOC_ARENA_MAX": "2",
+            # The throttles would stop such a storm by one client; this is about one by many.
+            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": "1000000 per hour",
+            "THROTTLE_LOGIN_PER_ACCOUNT": "1000000 per hour",
+            "THROTTLE_LOGIN_PER_IP": "1000000 per hour",
         }
         command = [Path(sys.executable).with_name("gunicorn"), "--bind", self.url.removeprefix("http://"), "wsgi:app"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
