@@ -6,15 +6,17 @@ priority, never more at once than there are cores, over all workers of the machi
 queue in order of arrival; one that could not have its turn in time is told so at its deadline and not before: refused
 at once, a client that tries again at once would cost more than one that waits.
 
-Measured, and not done: refusing at once; a queue with a time-out, where most hashes are computed for clients who have
-left; one permit for each worker, which leaves cores idle.
+Whether there will be a turn in time is forecast from the pace of the last hashes, when the request comes. Where the
+machine becomes slower than forecast, because readers come say, what has not begun in time is not begun at all.
+
+Measured, and not done: refusing at once; a queue with a time-out alone, where most hashes are computed for clients who
+have left; one permit for each worker, which leaves cores idle; looking for a free permit every few milliseconds, which
+costs a hundredth of the hashes; SCHED_IDLE, from which the kernel lets a thread of an ordinary user never return.
 """
 
 import contextlib
 import fcntl
 import os
-import queue
-import random
 import sys
 import tempfile
 import threading
@@ -34,9 +36,6 @@ Result = TypeVar("Result")
 NICENESS = 10
 """Of the hashing threads: while others want the core, they get about a tenth of it."""
 
-POLL_SECONDS = 0.004
-"""How often a hashing thread looks for a free core: a hundredth of a hash."""
-
 SMOOTHING = 0.2
 """The weight of the newest measurement in what a hash costs."""
 
@@ -48,27 +47,6 @@ FREE_THREADS = 4
 millisecond."""
 
 
-class Permits:
-    """As many permits as there are cores, shared by every process of this user on this machine.
-
-    A permit is a lock on a file, which the kernel gives back when its holder dies, however it dies.
-    """
-
-    def __init__(self, number: int, directory: Path | None = None) -> None:
-        self._directory = directory or _directory()
-        self._names = [f"core-{index}" for index in range(number)]
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold a permit; wait for it as long as it takes."""
-        with contextlib.ExitStack() as files:
-            # Opened for each use: a lock belongs to what was opened, and two threads must not share one.
-            slots = [files.enter_context((self._directory / name).open("w")) for name in self._names]
-            while not any(_try_lock(slot.fileno()) for slot in slots):
-                time.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # so that not all look at once
-            yield
-
-
 class Job(Generic[Result]):
     """A hash to compute, and who waits for it."""
 
@@ -78,6 +56,7 @@ class Job(Generic[Result]):
         self.function = function
         self.arguments = arguments
         self.is_wanted = is_wanted
+        self.has_begun = False
         self.done = threading.Event()
         self.result: Result | None = None
         self.error: BaseException | None = None
@@ -86,13 +65,16 @@ class Job(Generic[Result]):
 class HashingRoom:
     """Runs functions that hash, for the requests of one worker.
 
+    For each core there is a permit, a lock on a file, that all such rooms of this user on this machine share; the
+    kernel gives it back when its holder dies, however it dies.
+
     Args:
         cores: How many hashes may be computed at once on this machine.
         seats: How many requests of this worker may wait; those who find no seat are refused at once.
         patience: How long a request waits for its turn, in seconds.
         rounds: The cost of most hashes.
         workers: How many such rooms share the cores.
-        permits: By default those that all processes of this user share.
+        permits: The directory of the locks.
 
     """
 
@@ -104,16 +86,16 @@ class HashingRoom:
         *,
         rounds: int = 12,
         workers: int = 1,
-        permits: Permits | None = None,
+        permits: Path | None = None,
     ) -> None:
         self._cores = cores
         self._workers = workers
         self._patience = patience
-        self._permits = permits or Permits(cores)
+        self._permits = permits or _directory()
         self._seats = threading.Semaphore(seats)
-        self._queue: queue.SimpleQueue[Job[Any]] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._jobs: deque[Job[Any]] = deque()  # those that have not begun
         self._ahead = 0  # jobs queued or running
+        self._changed = threading.Condition()
         self._cost = FIRST_GUESS_SECONDS * 2.0 ** (rounds - 12)  # of a job; measured, after the first
         self._ends: deque[float] = deque(maxlen=2 * cores + 1)  # when the last jobs ended, while others were waiting
         self._threads: list[threading.Thread] = []
@@ -123,18 +105,28 @@ class HashingRoom:
         """Hold a seat in the waiting room, for all of a request that hashes and whatever else it waits for.
 
         Raises:
-            Overloaded: at once, when there is none: the other threads are for requests that do not hash.
+            Overloaded: at once, when there is none: the other threads are for requests that do not hash. At the
+                deadline, when its turn would not come in time as things are: it need not ask the database before.
 
         """
         if not self._seats.acquire(blocking=False):
             raise Overloaded
         try:
+            with self._changed:
+                is_full = self._is_full(self._patience)
+            if is_full:
+                time.sleep(self._patience)
+                raise Overloaded
             yield
         finally:
             self._seats.release()
 
     def run(
-        self, function: Callable[..., Result], *arguments: Any, is_wanted: Callable[[], bool] = lambda: True
+        self,
+        function: Callable[..., Result],
+        *arguments: Any,
+        is_wanted: Callable[[], bool] = lambda: True,
+        patience: float | None = None,
     ) -> Result:
         """Return what `function` returns, computed in the room.
 
@@ -142,32 +134,55 @@ class HashingRoom:
             function: Spends its time without the GIL.
             arguments: Its arguments.
             is_wanted: Asked before the function is called; a result that nobody wants is not computed.
+            patience: How long to wait for a turn, in seconds; by default as long as the room has it.
 
         Raises:
-            Overloaded: its turn would not come in time; or nobody wants it any more. Once admitted, a job is done.
+            Overloaded: at its deadline, its turn would not come in time, or has not because the machine has become
+                slower since that was said; or nobody wants it any more. What has begun is done.
 
         """
+        patience = self._patience if patience is None else patience
+        deadline = time.monotonic() + patience
         job = Job(function, arguments, is_wanted)
-        if not self._admit(job):
-            time.sleep(self._patience)
+        if not self._admit(job, patience):
+            time.sleep(patience)
+            raise Overloaded
+        # A hash that would end long after the deadline is not begun: it would be computed for who has left.
+        if not job.done.wait(patience - min(self._cost, patience / 2)) and self._withdraw(job):
+            time.sleep(max(0.0, deadline - time.monotonic()))
             raise Overloaded
         job.done.wait()
         if job.error is not None:
             raise job.error
         return cast(Result, job.result)
 
-    def _admit(self, job: Job[Any]) -> bool:
-        with self._lock:
-            if self._ahead >= self._cores and (self._ahead + 1) * self._interval() > self._patience:
+    def _admit(self, job: Job[Any], patience: float) -> bool:
+        with self._changed:
+            if self._is_full(patience):
                 return False
             self._ahead += 1
-            if len(self._threads) < self._cores:
-                # Started at need, and so never before a fork.
-                thread = threading.Thread(target=self._work, name=f"hashing-{len(self._threads)}", daemon=True)
+            self._jobs.append(job)
+            # Started at need, and so never before a fork.
+            while len(self._threads) < self._cores:
+                permit = self._permits / f"core-{len(self._threads)}"
+                thread = threading.Thread(target=self._work, args=[permit], name=permit.name, daemon=True)
                 self._threads.append(thread)
                 thread.start()
-        self._queue.put(job)
+            self._changed.notify_all()
         return True
+
+    def _withdraw(self, job: Job[Any]) -> bool:
+        """Take back a job that has not begun; return False when it has."""
+        with self._changed:
+            if job.has_begun:
+                return False
+            self._jobs.remove(job)
+            self._ahead -= 1
+            return True
+
+    def _is_full(self, patience: float) -> bool:
+        """Tell whether a job that came now would have to wait for too long."""
+        return self._ahead >= self._cores and (self._ahead + 1) * self._interval() > patience
 
     def _interval(self) -> float:
         """Return the time between the ends of two jobs, at the pace of the last ones, the one under way included.
@@ -179,24 +194,46 @@ class HashingRoom:
             return self._cost * self._workers / self._cores
         return (time.monotonic() - self._ends[0]) / (len(self._ends) - 1)
 
-    def _work(self) -> None:
+    def _work(self, permit: Path) -> None:
+        """Compute jobs in the order of their arrival, one at a time, whenever the permit is to be had.
+
+        Each thread waits for a core of its own, so that none has to look from one to the next; and takes a job only
+        when it has the core, so that a job goes to whichever core is free first.
+        """
         _lower_priority()
-        while True:
-            job = self._queue.get()
-            began = None
-            try:
-                with self._permits.one():
-                    _require(job.is_wanted())
-                    began = time.monotonic()
-                    job.result = job.function(*job.arguments)
-            except BaseException as error:  # noqa: BLE001  # it is the caller's
-                job.error = error
-            self._note_end(began)
-            job.done.set()
+        with permit.open("w") as file:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._jobs)
+                fcntl.flock(file, fcntl.LOCK_EX)
+                try:
+                    if job := self._next():
+                        self._compute(job)
+                finally:
+                    fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _next(self) -> Job[Any] | None:
+        with self._changed:
+            if not self._jobs:
+                return None  # another core was faster
+            job = self._jobs.popleft()
+            job.has_begun = True
+            return job
+
+    def _compute(self, job: Job[Any]) -> None:
+        began = None
+        try:
+            _require(job.is_wanted())
+            began = time.monotonic()
+            job.result = job.function(*job.arguments)
+        except BaseException as error:  # noqa: BLE001  # it is the caller's
+            job.error = error
+        self._note_end(began)
+        job.done.set()
 
     def _note_end(self, began: float | None) -> None:
         now = time.monotonic()
-        with self._lock:
+        with self._changed:
             self._ahead -= 1
             if began is not None:
                 self._cost += SMOOTHING * (now - began - self._cost)
@@ -227,14 +264,6 @@ def init_app(app: Flask) -> None:
 def _require(wanted: bool) -> None:  # noqa: FBT001
     if not wanted:
         raise Overloaded  # to nobody; but there was no verdict either
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _directory() -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pixora.errors import Overloaded
-from pixora.hashing import NICENESS, HashingRoom, Permits
+from pixora.hashing import NICENESS, HashingRoom
 from pixora.requests import caller
 from tests.factories import PASSWORD, signup_body
 
@@ -20,14 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def permits(tmp_path):
-    return Permits(2, tmp_path)
+def make_room(tmp_path):
+    """Make a room; all of a test share their permits."""
 
-
-@pytest.fixture
-def make_room(permits):
     def make_room(cores=2, seats=100, patience=0.3, **options):
-        return HashingRoom(cores, seats, patience, permits=permits, **options)
+        return HashingRoom(cores, seats, patience, permits=tmp_path, **options)
 
     return make_room
 
@@ -94,33 +91,42 @@ def test_one_room_may_use_every_core_while_the_other_is_idle(make_room):
         gate.opened.set()
 
 
-def hold_a_permit(directory, holding):
-    with Permits(2, directory).one():
+def test_rooms_that_are_both_busy_have_about_as_many_turns_each(make_room):
+    rooms, turns = [make_room(patience=60), make_room(patience=60)], []
+
+    def job(number):
+        turns.append(number)
+        time.sleep(0.01)
+
+    with ThreadPoolExecutor(80) as pool:
+        for index in range(80):
+            pool.submit(rooms[index % 2].run, job, index % 2)
+    assert 5 <= sum(turns[:40]) <= 35
+
+
+def hold_the_permits(directory, holding):
+    room = HashingRoom(1, 1, 60, permits=directory)
+
+    def hold():
         holding.set()
         time.sleep(60)
 
+    room.run(hold)
 
-def test_the_permits_of_a_process_that_is_killed_come_back(tmp_path, permits):
+
+def test_the_permit_of_a_process_that_is_killed_comes_back(tmp_path, make_room):
     context = multiprocessing.get_context("spawn")
-    holding = [context.Event(), context.Event()]
-    holders = [context.Process(target=hold_a_permit, args=(tmp_path, event)) for event in holding]
-    for holder in holders:
-        holder.start()
-    assert all(event.wait(20) for event in holding)
-
-    def get_one():
-        with permits.one():
-            return True
-
+    holding = context.Event()
+    holder = context.Process(target=hold_the_permits, args=(tmp_path, holding))
+    holder.start()
+    assert holding.wait(20)
     with ThreadPoolExecutor(1) as pool:
-        got = pool.submit(get_one)
+        got = pool.submit(make_room(cores=1, patience=60).run, divmod, 7, 2)
         time.sleep(0.1)
         assert not got.done()
-        os.kill(holders[0].pid, signal.SIGKILL)
-        assert got.result(10)
-    for holder in holders:
-        holder.kill()
-        holder.join()
+        os.kill(holder.pid, signal.SIGKILL)
+        assert got.result(10) == (3, 1)
+    holder.join()
 
 
 def fill(room, gate, pool, number):
@@ -142,7 +148,7 @@ def test_who_cannot_have_a_turn_in_time_waits_the_deadline_out_and_is_told_so(ma
             room.run(gate.pass_through)
         assert time.monotonic() - began >= 0.45
         gate.opened.set()
-        assert [future.result(10) for future in admitted] == [None] * 3
+        assert [future.result(10) for future in admitted[:2]] == [None] * 2
 
 
 def test_who_finds_no_seat_is_refused_at_once(make_room):
@@ -153,6 +159,48 @@ def test_who_finds_no_seat_is_refused_at_once(make_room):
     assert time.monotonic() - began < 5
     with room.seat():
         pass
+
+
+def test_who_comes_when_the_room_is_full_waits_the_deadline_out_before_anything_else_is_done(make_room):
+    room, gate = make_room(patience=0.45), Gate()
+    with ThreadPoolExecutor(3) as pool:
+        fill(room, gate, pool, 3)
+        began = time.monotonic()
+        with pytest.raises(Overloaded), room.seat():
+            pytest.fail("was let in")
+        assert time.monotonic() - began >= 0.45
+        gate.opened.set()
+        with room.seat():
+            pass
+
+
+def test_what_was_admitted_is_not_begun_too_late_when_the_machine_became_slower(make_room):
+    room, gate, computed = make_room(patience=0.45), Gate(), []
+    with ThreadPoolExecutor(3) as pool:
+        fill(room, gate, pool, 2)
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            room.run(computed.append, 1)
+        assert time.monotonic() - began >= 0.45
+        gate.opened.set()
+    assert room.run(computed.append, 2) is None
+    assert computed == [2]
+
+
+def test_what_has_begun_is_waited_for_beyond_the_deadline(make_room):
+    room = make_room(patience=0.1)
+    assert room.run(lambda: time.sleep(0.4) or "done") == "done"
+
+
+def test_who_has_less_patience_than_the_room_is_sent_away_sooner(make_room):
+    room, gate = make_room(patience=60), Gate()
+    with ThreadPoolExecutor(3) as pool:
+        fill(room, gate, pool, 2)
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            room.run(gate.pass_through, patience=0.2)
+        assert 0.2 <= time.monotonic() - began < 5
+        gate.opened.set()
 
 
 def test_turns_come_in_the_order_of_arrival(make_room):
@@ -212,7 +260,9 @@ def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_lo
 
 
 def test_the_locks_of_someone_else_are_refused(tmp_path):
-    program = "import tempfile, sys; tempfile.tempdir = sys.argv[1]; from pixora import hashing; hashing.Permits(1)"
+    program = (
+        "import tempfile, sys; tempfile.tempdir = sys.argv[1]; from pixora import hashing; hashing.HashingRoom(1, 1, 1)"
+    )
     (tmp_path / f"pixora-hashing-{os.getuid()}").mkdir(mode=0o777)
     os.chmod(tmp_path / f"pixora-hashing-{os.getuid()}", 0o777)  # noqa: PTH101  # whatever the umask is
     run = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True)

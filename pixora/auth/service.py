@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 USER_AGENT_LENGTH = 200
 
+REHASH_PATIENCE_SECONDS = 0.5
+"""How long a login that has succeeded waits for its password to be hashed anew: in a storm it goes on without."""
+
 
 class Grant(TypedDict):
     """The answer of a token endpoint (RFC 6749, section 5.1)."""
@@ -69,7 +72,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
     stored = user["password"]
     if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"]:
         with contextlib.suppress(Overloaded):  # then at another login
-            store.replace_password_hash(user["_id"], stored, _hash(password))
+            store.replace_password_hash(user["_id"], stored, _hash(password, REHASH_PATIENCE_SECONDS))
     now = clock.utcnow()
     session = {
         "id": secrets.token_hex(12),
@@ -150,5 +153,6 @@ def _is_password_of(user: Document | None, password: str) -> bool:
     return False
 
 
-def _hash(password: str) -> str:
-    return room.run(passwords.hash_password, password, current_app.config["BCRYPT_ROUNDS"], is_wanted=caller())
+def _hash(password: str, patience: float | None = None) -> str:
+    rounds = current_app.config["BCRYPT_ROUNDS"]
+    return room.run(passwords.hash_password, password, rounds, is_wanted=caller(), patience=patience)
