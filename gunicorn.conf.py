@@ -5,7 +5,8 @@ with one message and exit status 78, before any worker starts.
 
 SIGHUP starts new workers, which load the code anew, and lets the old ones finish; no request is lost. What does not
 start ends the service then as it does at first, so try it before: ``gunicorn --check-config wsgi:app``. After a change
-of requirements, restart; or use SIGUSR2, for which gunicorn must not have been started as ``python -m gunicorn``.
+of requirements use SIGUSR2 and then SIGTERM, for which gunicorn must not have been started as ``python -m gunicorn``.
+tests/system/test_deploys.py does all of this under load.
 """
 
 import json
@@ -62,7 +63,7 @@ class Logger(GunicornLogger):
 
 
 class Worker(ThreadWorker):
-    """Answers what it cannot read as HTTP in the shape of every other error.
+    """Answers what it cannot read as HTTP in the shape of every other error, and leaves nobody waiting when it stops.
 
     gunicorn's own answers are pages of HTML, and both they and its log quote the request, which may hold a secret.
     """
@@ -77,6 +78,24 @@ class Worker(ThreadWorker):
         (errors.ParseException, HTTPStatus.BAD_REQUEST, "bad_request"),
         (Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
     )
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001  # as gunicorn calls it
+        """Accept connections or not; a worker that stops first accepts all that wait, and then closes the door.
+
+        gunicorn's own leaves the door open until the last running request has its answer, and does not look who comes
+        in: when the whole service stops, these would wait for as long, and then be cut off.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            waiting = True
+            while waiting and self.nr_conns < self.worker_connections:
+                before = self.nr_conns
+                self.accept(listener)
+                waiting = self.nr_conns > before
+            listener.close()
+        self.sockets = []
 
     def handle_error(self, req: object, client: socket, addr: Any, exc: Exception) -> None:
         """Answer and log a failure outside of the application; the caller closes the connection."""
@@ -119,7 +138,9 @@ workers = _settings["WEB_CONCURRENCY"]
 threads = _settings["GUNICORN_THREADS"]
 # A MongoClient has threads and sockets of its own, which do not survive a fork: each worker makes its own.
 preload_app = False
-max_requests = 0  # workers are not recycled: no leak is known
+# Workers are not recycled: no leak is known, and a new one takes most of a second of CPU. GUNICORN_CMD_ARGS can say
+# otherwise, as in "--max-requests 100000 --max-requests-jitter 10000"; no request is lost by it.
+max_requests = 0
 
 # The heartbeat of a worker is a touch of a file. On a busy disk this can hang, and then the worker is taken for dead.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # made unique by mkstemp
@@ -130,8 +151,8 @@ timeout = 30
 # For the requests still running when a worker is told to stop. Whoever stops gunicorn must wait for longer.
 graceful_timeout = 30
 
-# Longer than the 60 seconds for which nginx keeps its idle connections, so that it is always nginx that closes: a
-# request sent on a connection that is being closed at this end is lost.
+# Longer than the second for which nginx keeps its idle connections, so that it is always nginx that closes: a request
+# sent on a connection that is being closed at this end is lost. It is for those who come without nginx.
 keepalive = 75
 
 # What a request may be before Flask sees it. deploy/nginx.conf refuses longer lines and fields too, a little sooner;

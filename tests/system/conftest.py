@@ -41,12 +41,13 @@ class Url(str):
 def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Url]]:
     """Start gunicorn as the README does, its settings those of the tests but for what is given by keyword.
 
-    Each one has a database of its own on the mongod of the run, unless `MONGO_URI` is given.
+    Each one has a database of its own on the mongod of the run, unless `MONGO_URI` is given. One that is to take the
+    place of another is given that one's `port`.
     """
 
     @contextlib.contextmanager
-    def start(**environment: str) -> Iterator[Url]:
-        port = free_port()
+    def start(port: int | None = None, **environment: str) -> Iterator[Url]:
+        port = port or free_port()
         url = Url(f"http://127.0.0.1:{port}")
         url.log = tmp_path_factory.mktemp("gunicorn") / "output"
         settings = {
@@ -99,13 +100,16 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def running_nginx(folder, upstream):
-    """Run nginx as shipped, with ports and folders changed, in front of the port `upstream`; yield its port."""
+def running_nginx(folder, *upstreams):
+    """Run nginx as shipped, with ports and folders changed, in front of the ports `upstreams`; yield its port.
+
+    What `max_fails` says, the comment in the file says too; to a single one it makes no difference.
+    """
     port = free_port()
     text = (ROOT / "deploy/nginx.conf").read_text()
     for shipped, here in {
         "listen 8080;": f"listen 127.0.0.1:{port};",
-        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
+        "server 127.0.0.1:8000;": " ".join(f"server 127.0.0.1:{upstream} max_fails=0;" for upstream in upstreams),
         "/tmp/nginx": f"{folder}/nginx",
         "/dev/stdout": f"{folder}/access.log",
     }.items():
