@@ -26,7 +26,7 @@ from pixora import (
     wellknown,
 )
 from pixora.auth.routes import blueprint as auth
-from pixora.users import sessions
+from pixora.users import letters, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -57,6 +57,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     database.init_app(app, {**users.INDEXES, **counts.INDEXES})
     users.init_app(app)
     sessions.init_app(app)
+    letters.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
     openapi.init_app(app, __version__, auth, user_routes, wellknown.blueprint, health.blueprint, docs.blueprint)

@@ -2,8 +2,8 @@
 
 A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
 `first_name`, `last_name`, `email`, `password` (a bcrypt hash), `contact`, `birthday` (strings), `created_at`,
-`updated_at` (BSON dates). We add `sessions`, see `pixora.users.sessions`. Old documents may hold an e-mail address
-in mixed case and a contact in free text.
+`updated_at` (BSON dates). We add `sessions`, see `pixora.users.sessions`, and `letters`, see `pixora.users.letters`.
+Old documents may hold an e-mail address in mixed case and a contact in free text.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,12 @@ from pixora import clock
 from pixora.database import Database, Document, Indexes
 from pixora.errors import EmailTaken
 
-INDEXES: Indexes = {"users": [IndexModel([("email", 1)], name="email_1", unique=True)]}
+INDEXES: Indexes = {
+    "users": [
+        IndexModel([("email", 1)], name="email_1", unique=True),
+        IndexModel([("letters.due_at", 1)], name="letters.due_at_1", sparse=True),
+    ]
+}
 
 PROFILE = {"password": 0, "sessions": 0}
 CREDENTIALS = {"sessions": 0}
