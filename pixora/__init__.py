@@ -25,8 +25,9 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
-from pixora.users import letters, sessions
+from pixora.users import letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -57,18 +58,20 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     database.init_app(app, {**users.INDEXES, **counts.INDEXES})
     users.init_app(app)
     sessions.init_app(app)
+    pending.init_app(app)
     letters.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    openapi.init_app(app, __version__, auth, user_routes, wellknown.blueprint, health.blueprint, docs.blueprint)
+    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint
+    openapi.init_app(app, __version__, *blueprints)
     app.cli.add_command(cli.keys)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(
             app,
             origins=origins,
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=["Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"],
+            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
             max_age=600,
         )
     return app

@@ -45,8 +45,15 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     _set_password_length(api.spec.components.schemas, app.config["PASSWORD_MIN_LENGTH"])
+    # Marshmallow has no word for it.
+    api.spec.components.schemas["ProfileChanges"]["minProperties"] = 1
 
 
 def _set_password_length(schemas: dict[str, Any], min_length: int) -> None:
     # A setting of the deployment, not of the schema.
-    schemas["Signup"]["properties"]["password"]["minLength"] = min_length
+    for schema, field in (
+        ("Signup", "password"),
+        ("ChangePassword", "new_password"),
+        ("ConfirmReset", "new_password"),
+    ):
+        schemas[schema]["properties"][field]["minLength"] = min_length

@@ -58,6 +58,11 @@ def check_policy(password: str, min_length: int, known_words: Iterable[str] = ()
         raise PasswordRejected(str(warning or "This is easy to guess."), *map(str, suggestions))
 
 
+def known_words(first_name: str, last_name: str, email: str) -> tuple[str, ...]:
+    """Return what makes a user's password easy to guess, for `check_policy`."""
+    return first_name, last_name, first_name + last_name, email
+
+
 def hash_password(password: str, rounds: int) -> str:
     """Return the bcrypt hash of `password`, `$2b$<rounds>$…`. Takes 2**rounds key schedules of CPU, GIL released."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
