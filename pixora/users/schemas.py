@@ -30,7 +30,7 @@ SESSION_EXAMPLE = {
 EXPORT_EXAMPLE = {
     "exported_at": "2026-11-24T11:30:00.000Z",
     "profile": EXAMPLE,
-    "sessions": [{name: value for name, value in SESSION_EXAMPLE.items() if name != "current"}],
+    "sessions": [{name: value for name, value in SESSION_EXAMPLE.items() if name != "current"} | {"generation": 7}],
     "pending": [
         {"purpose": "change_email", "email": "ada.lovelace@example.com", "expires_at": "2026-11-25T11:29:00.000Z"}
     ],
@@ -99,6 +99,12 @@ class SessionSchema(OwnSessionSchema):
     current = fields.Boolean(required=True, metadata={"description": "Whether it is the one of this request."})
 
 
+class ExportedSessionSchema(OwnSessionSchema):
+    """One login, on one device, with all that is stored of it but its salt."""
+
+    generation = fields.Integer(required=True, metadata={"description": "How often it was refreshed."})
+
+
 class PendingSchema(Schema):
     """What the user has been sent a link for."""
 
@@ -124,7 +130,7 @@ class ExportSchema(Schema):
 
     exported_at = Timestamp(required=True)
     profile = fields.Nested(ProfileSchema, required=True)
-    sessions = fields.List(fields.Nested(OwnSessionSchema), required=True)
+    sessions = fields.List(fields.Nested(ExportedSessionSchema), required=True)
     pending = fields.List(fields.Nested(PendingSchema), required=True)
     letters = fields.List(fields.Nested(LetterSchema), required=True)
 
