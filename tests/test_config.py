@@ -56,6 +56,8 @@ def test_production_is_the_default_and_starts_with_a_database_and_strong_secrets
     assert settings["THROTTLE_LOGIN_PER_ACCOUNT"] == "100 per hour"
     assert settings["THROTTLE_LOGIN_PER_IP"] == "60 per 15 minute"
     assert settings["THROTTLE_SIGNUP_PER_IP"] == "20 per hour"
+    assert settings["THROTTLE_MAIL_PER_ACCOUNT"] == "5 per hour"
+    assert settings["REQUIRE_VERIFIED_EMAIL"] is settings["ENUMERATION_SAFE"] is False
     assert settings["TRUSTED_HOSTS"] is None
     assert settings["CORS_ORIGINS"] == []
 
@@ -136,6 +138,9 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("MAIL_FROM", "a@example.com, b@example.com"),
         ("MAIL_FROM", "Example <no-reply@example.com> and more"),
         ("MAIL_FROM", "Example <no-reply@example.com>\r\nBcc: eve@example.com"),
+        ("THROTTLE_MAIL_PER_ACCOUNT", "many"),
+        ("REQUIRE_VERIFIED_EMAIL", "maybe"),
+        ("ENUMERATION_SAFE", "2"),
         ("WEB_CONCURRENCY", "0"),
         ("GUNICORN_THREADS", "many"),
     ],

@@ -124,6 +124,18 @@ def test_the_examples_of_bodies_are_accepted(client, document):
             assert client.post(path, **encoding).status_code in (200, 201), (path, media_type)
 
 
+def test_the_examples_of_bodies_that_take_a_login_or_a_token_are_of_the_right_form(client, account, operations):
+    for name, operation in operations.items():
+        content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if content and name != "DELETE /api/users/me":
+            method, path = name.split()
+            response = client.open(path, method=method, json=content["example"], headers=account.bearer)
+            assert response.status_code < 300 or response.json["code"] in (
+                *("email_taken", "invalid_one_time_token"),
+                "wrong_password",  # the example of a change of password has changed it
+            ), name
+
+
 def test_every_answer_of_every_route_has_the_headers_of_the_service(session_app, operations):
     client = session_app.test_client()
     for name in operations:

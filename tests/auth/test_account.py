@@ -212,6 +212,25 @@ class TestEveryRouteThatChecksThePassword:
         assert {document["count"] for document in logins} <= {0}
 
 
+@pytest.mark.parametrize(
+    ("path", "purpose", "body"),
+    [
+        ("verify-email", "verify_email", {"password": PASSWORD}),
+        ("password-reset", "reset_password", {"new_password": NEW_PASSWORD}),
+    ],
+)
+def test_confirmations_that_hash_hold_a_seat_and_leave_the_token_good(
+    make_app, client, account, token_sent, path, purpose, body
+):
+    client.post("/api/auth/password-reset", json={"email": account.email})
+    body["token"] = token_sent(account.email, purpose)
+    app = make_app(GUNICORN_THREADS=5)
+    with app.app_context(), app.extensions["hashing"].seat():
+        response = app.test_client().post(f"/api/auth/{path}/confirm", json=body)
+        assert (response.status_code, response.json["code"]) == (503, "overloaded")
+    assert app.test_client().post(f"/api/auth/{path}/confirm", json=body).status_code == 204
+
+
 def test_deletion_takes_the_right_password(delete, users):
     before = users.find_one()
     response = delete("wrong-password-1")
