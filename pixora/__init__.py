@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
+from jinja2 import StrictUndefined
 
 from pixora import (
     cli,
@@ -25,8 +26,11 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
-from pixora.users import sessions
+from pixora.mail.commands import mail
+from pixora.pages.routes import blueprint as pages
+from pixora.users import letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -50,6 +54,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     """
     app = Flask(__name__)
     app.json = JSONProvider(app)
+    app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
     logs.init()
     requests.init_app(app)
@@ -57,17 +62,22 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     database.init_app(app, {**users.INDEXES, **counts.INDEXES})
     users.init_app(app)
     sessions.init_app(app)
+    pending.init_app(app)
+    letters.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    openapi.init_app(app, __version__, auth, user_routes, wellknown.blueprint, health.blueprint, docs.blueprint)
+    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint
+    openapi.init_app(app, __version__, *blueprints)
+    app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
+    app.cli.add_command(mail)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(
             app,
             origins=origins,
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-            expose_headers=["Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"],
+            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
             max_age=600,
         )
     return app

@@ -111,6 +111,10 @@ class Counts:
         documents = {document["_id"]: document for document in found}
         return [_window(bucket, documents.get(bucket.key)) for bucket in buckets]
 
+    def forget(self, *prefixes: str) -> None:
+        """Remove the counts of all keys that begin so; the prefixes have nothing in them that a pattern minds."""
+        self._storage.counters.delete_many({"$or": [{"_id": {"$regex": f"^{prefix}"}} for prefix in prefixes]})
+
     def nothing_taken(self) -> "Taken":
         """Return what a guess has taken before it takes anything."""
         return Taken(self._database, self._storage.counters)

@@ -79,6 +79,45 @@ class InvalidCredentials(PixoraError):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
+class InvalidOneTimeToken(PixoraError):
+    """The token of a letter's link is not good. Clients are not told why.
+
+    `reason` is for our own pages: `malformed`, `expired`, or `used` (used up, superseded, or never ours).
+    """
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "invalid_one_time_token"
+    detail = "This link or token is not valid, or no longer: it is good once, and for a while. Please ask for another."
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class WrongPassword(PixoraError):
+    """Someone who is known already has given a wrong password."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "wrong_password"
+    detail = "The password is wrong."
+
+
+class EmailNotVerified(PixoraError):
+    """`REQUIRE_VERIFIED_EMAIL` is on; told to those only who know the password."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "email_not_verified"
+    detail = "Please open the link in the letter we have sent you first. Resetting the password brings a new one."
+
+
+class PreconditionFailed(PixoraError):
+    """`If-Match` names another state of the profile than it is in (RFC 9110, section 15.5.13)."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
+    detail = "The profile was changed meanwhile. Please read it again."
+
+
 class InvalidGrant(PixoraError):
     """The refresh token is malformed, forged, used up, or its session has ended. Clients are not told which."""
 
@@ -105,7 +144,7 @@ class NotYourProfile(PixoraError):
 
 
 class EmailTaken(PixoraError):
-    """The unique index on `email` has refused a sign-up."""
+    """Another user has this address: the unique index on `email` has refused it."""
 
     status = HTTPStatus.CONFLICT
     code = "email_taken"

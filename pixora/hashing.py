@@ -177,7 +177,7 @@ class HashingRoom:
             if job.has_begun:
                 return False
             self._jobs.remove(job)
-            self._ahead -= 1
+            self._leave()
             return True
 
     def _is_full(self, patience: float) -> bool:
@@ -234,13 +234,15 @@ class HashingRoom:
     def _note_end(self, began: float | None) -> None:
         now = time.monotonic()
         with self._changed:
-            self._ahead -= 1
+            self._ends.append(now)
             if began is not None:
                 self._cost += SMOOTHING * (now - began - self._cost)
-            if self._ahead >= self._cores:
-                self._ends.append(now)
-            else:
-                self._ends.clear()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._ahead -= 1
+        if self._ahead < self._cores:
+            self._ends.clear()  # the pace of a room that is not full says nothing
 
 
 room = cast(HashingRoom, LocalProxy(lambda: current_app.extensions["hashing"]))

@@ -10,7 +10,7 @@ from pixora.extensions import api
 from pixora.guards import SECURITY_SCHEME
 
 DESCRIPTION = """\
-Sign up with e-mail and password, log in for a pair of tokens, read one's own profile.
+Sign up with e-mail and password, log in for a pair of tokens, look after one's own account.
 
 The access token, a JSON Web Token, is good for minutes; other services verify it with the keys in
 `/.well-known/jwks.json`. The refresh token is exchanged for a new pair at `/api/auth/refresh`, and keeps a client
@@ -20,7 +20,12 @@ Every error has one shape, `application/problem+json` (RFC 9457), with a stable 
 `request_id` under which our log tells more. Every response carries `X-Request-ID`: yours, when you send one of
 letters, digits, `.`, `_` and `-` (64 at most).
 
-Sign-ups and wrong passwords are limited: over the limit the answer is 429, and `Retry-After` says for how many seconds.
+Sign-ups, wrong passwords and letters are limited: over the limit the answer is 429, and `Retry-After` says for how many
+seconds.
+
+What changes the password or the address, or deletes the account, takes the password along. Letters bring one-time
+tokens, which the `confirm` routes take; one that is malformed, expired or used is refused with 400
+`invalid_one_time_token`, and an attempt that fails for another reason does not use it up.
 
 Bodies are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
 are refused.
@@ -45,8 +50,15 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
     _set_password_length(api.spec.components.schemas, app.config["PASSWORD_MIN_LENGTH"])
+    # Marshmallow has no word for it.
+    api.spec.components.schemas["ProfileChanges"]["minProperties"] = 1
 
 
 def _set_password_length(schemas: dict[str, Any], min_length: int) -> None:
     # A setting of the deployment, not of the schema.
-    schemas["Signup"]["properties"]["password"]["minLength"] = min_length
+    for schema, field in (
+        ("Signup", "password"),
+        ("ChangePassword", "new_password"),
+        ("ConfirmReset", "new_password"),
+    ):
+        schemas[schema]["properties"][field]["minLength"] = min_length

@@ -58,25 +58,41 @@ def check_policy(password: str, min_length: int, known_words: Iterable[str] = ()
         raise PasswordRejected(str(warning or "This is easy to guess."), *map(str, suggestions))
 
 
+def known_words(first_name: str, last_name: str, email: str) -> tuple[str, ...]:
+    """Return what makes a user's password easy to guess, for `check_policy`."""
+    return first_name, last_name, first_name + last_name, email
+
+
 def hash_password(password: str, rounds: int) -> str:
     """Return the bcrypt hash of `password`, `$2b$<rounds>$…`. Takes 2**rounds key schedules of CPU, GIL released."""
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
-def verify_password(password: str, stored: object) -> bool:
+def verify_password(password: str, stored: str | None, usual_cost: int = MIN_COST) -> bool:
     """Tell whether `password` is the one that was hashed, in `$2a$`, `$2b$` or `$2y$` form.
+
+    A password that is not takes as long as one of a hash of `usual_cost`, so that time does not tell which account
+    there is (OWASP ASVS 5.0, 6.3.8): also where there is no hash, None, or a corrupt one, or one of a lower cost.
 
     Raises:
         CorruptHash: `stored` is no bcrypt hash that could be checked.
 
     """
-    hashed = _parse(stored)[0].encode()
-    if len(password.encode()) > MAX_BYTES:
+    if stored is None:
+        bcrypt.checkpw(b"", dummy_hash(usual_cost).encode())
         return False
+    own_cost = int(_parse(stored)[1])
+    is_short = len(password.encode()) <= MAX_BYTES
     try:
-        return bcrypt.checkpw(password.encode(), hashed)
+        if bcrypt.checkpw(password.encode() if is_short else b"", stored.encode()) and is_short:
+            return True
     except ValueError as error:  # of bcrypt, on a salt whose spare bits are set
+        bcrypt.checkpw(b"", dummy_hash(usual_cost).encode())
         raise CorruptHash("bcrypt cannot read it") from error
+    # Each step doubles the work: with one more of each cost from its own on, it is that of the usual cost exactly.
+    for padding in range(own_cost, usual_cost):
+        bcrypt.checkpw(b"", dummy_hash(padding).encode())
+    return False
 
 
 def cost(stored: object) -> int:
@@ -99,5 +115,5 @@ def _parse(stored: object) -> re.Match[str]:
 
 
 def dummy_hash(rounds: int) -> str:
-    """Return what looks like a hash of this cost, of no password, to check against where there is no user."""
+    """Return what looks like a hash of this cost, of no password, to spend the time of a check on."""
     return bcrypt.gensalt(rounds).decode() + "." * 31

@@ -65,6 +65,34 @@ class Throttles:
             if not self._counts.hit(bucket):
                 raise _refusal(*self._counts.look(bucket))
 
+    def count_mail(self, *emails: str) -> None:
+        """Count letters that a request asks for.
+
+        Args:
+            emails: The addresses of the account that asks and of those that are to be written to, in canonical form;
+                whether or not they have accounts.
+
+        Raises:
+            RateLimited: there have been too many for one of them.
+
+        """
+        for email in emails:
+            if not self.mail_may_go(email):
+                bucket = self._mail_bucket(email)
+                with self._counts.deadline():
+                    raise _refusal(*self._counts.look(bucket))
+
+    def mail_may_go(self, email: str) -> bool:
+        """Count a letter as `count_mail` does, and tell whether it may go, in one operation either way."""
+        with self._counts.deadline():
+            return self._counts.hit(self._mail_bucket(email))
+
+    def forget(self, email: str) -> None:
+        """Forget what was counted for an account, whose address in canonical form this was."""
+        names = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_MAIL_PER_ACCOUNT"
+        with self._counts.deadline():
+            self._counts.forget(*(f"{self._limits[name].namespace}/{name}/{_account(email)}/" for name in names))
+
     @contextmanager
     def guess(self, email: str, address: str | None) -> Iterator[Guess]:
         """Count a guess at a password, before the `with` block that checks it, and settle it after.
@@ -79,7 +107,7 @@ class Throttles:
             RateLimited: there have been too many wrong guesses.
 
         """
-        account, client = hashlib.sha256(email.encode()).hexdigest(), network(address)
+        account, client = _account(email), network(address)
         taken = self._take(
             self._bucket("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", account, client),
             self._bucket("THROTTLE_LOGIN_PER_ACCOUNT", account),
@@ -116,6 +144,9 @@ class Throttles:
                 return None
         return taken
 
+    def _mail_bucket(self, email: str) -> Bucket:
+        return self._bucket("THROTTLE_MAIL_PER_ACCOUNT", _account(email))
+
     def _bucket(self, name: str, *who: str) -> Bucket:
         limit = self._limits[name]
         return Bucket(name, limit, limit.key_for(name, *who))
@@ -135,6 +166,10 @@ def network(address: str | None) -> str:
             return str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
         ip = ip.ipv4_mapped
     return str(ip)
+
+
+def _account(email: str) -> str:
+    return hashlib.sha256(email.encode()).hexdigest()
 
 
 def _refusal(*windows: Window) -> RateLimited:

@@ -22,6 +22,7 @@ import config as configuration
 from pixora import clock, create_app
 from pixora.embedded import Mongod
 from pixora.logs import Formatter
+from pixora.users.letters import token_of
 from tests.factories import PASSWORD, Account, signup_body
 
 UTCNOW = clock.utcnow
@@ -31,12 +32,17 @@ NO_THROTTLES = dict.fromkeys(
         "THROTTLE_LOGIN_PER_ACCOUNT",
         "THROTTLE_LOGIN_PER_IP",
         "THROTTLE_SIGNUP_PER_IP",
+        "THROTTLE_MAIL_PER_ACCOUNT",
     ),
     "1000000 per second",
 )
 """Out of the way of all tests but those that are about them."""
 
 RUN = pytest.StashKey[tuple[Mongod, tempfile.TemporaryDirectory[str]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="a folder for pictures of the pages, in every state")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,6 +84,7 @@ def settings(mongo_uri: str) -> dict[str, Any]:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
         "BCRYPT_ROUNDS": "4",
+        "HASH_QUEUE_SECONDS": "20",  # a busy machine is no reason to be sent away
         **NO_THROTTLES,
     }
     with pytest.MonkeyPatch.context() as patch:
@@ -131,6 +138,40 @@ def users(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, An
     collection = mongo.get_default_database()["users"]
     collection.delete_many({})
     return collection
+
+
+@pytest.fixture
+def counts(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    """The collection of the throttles' counts, emptied."""
+    collection = mongo.get_default_database()["throttles"]
+    collection.delete_many({})
+    return collection
+
+
+@pytest.fixture
+def letters_to(users: Collection[dict[str, Any]]) -> Callable[[str], list[dict[str, Any]]]:
+    """Read what waits in the outbox for an address, the oldest letter first."""
+
+    def read(address: str) -> list[dict[str, Any]]:
+        found = users.find({"letters.to": address}, {"letters": 1})
+        waiting = [letter for user in found for letter in user["letters"] if letter["to"] == address]
+        return sorted(waiting, key=lambda letter: letter["created_at"])
+
+    return read
+
+
+@pytest.fixture
+def token_sent(app: Flask, letters_to: Callable[[str], list[dict[str, Any]]]) -> Callable[[str, str], str]:
+    """Take the token out of the newest letter of a kind to an address, as its reader would."""
+
+    def read(address: str, template: str) -> str:
+        letter = [letter for letter in letters_to(address) if letter["template"] == template][-1]
+        with app.app_context():
+            token = token_of(letter)
+        assert token is not None
+        return token
+
+    return read
 
 
 @pytest.fixture

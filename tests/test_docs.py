@@ -24,8 +24,20 @@ def test_the_document_describes_the_password_flow(client):
 
 
 def test_the_document_gives_the_configured_length_of_a_password(make_app):
-    document = make_app(PASSWORD_MIN_LENGTH=15).test_client().get("/openapi.json").json
-    assert document["components"]["schemas"]["Signup"]["properties"]["password"]["minLength"] == 15
+    schemas = make_app(PASSWORD_MIN_LENGTH=15).test_client().get("/openapi.json").json["components"]["schemas"]
+    assert schemas["Signup"]["properties"]["password"]["minLength"] == 15
+    for name in ("ChangePassword", "ConfirmReset"):
+        assert schemas[name]["properties"]["new_password"]["minLength"] == 15
+
+
+def test_the_document_tells_of_conditional_requests(client):
+    paths = client.get("/openapi.json").json["paths"]
+    for path in ("/api/users/me", "/api/users/{user_id}"):
+        assert "If-None-Match" in {parameter["name"] for parameter in paths[path]["get"]["parameters"]}
+        assert "ETag" in paths[path]["get"]["responses"]["200"]["headers"]
+        assert "content" not in paths[path]["get"]["responses"]["304"]
+    assert "If-Match" in {parameter["name"] for parameter in paths["/api/users/me"]["patch"]["parameters"]}
+    assert "412" in paths["/api/users/me"]["patch"]["responses"]
 
 
 def test_the_page_has_no_inline_script_and_loads_nothing_from_elsewhere(client):

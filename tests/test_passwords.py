@@ -39,7 +39,7 @@ def test_a_password_of_over_72_bytes_verifies_nothing():
 
 
 @pytest.mark.parametrize(
-    "stored", [None, 1, b"$2b$", "", "$2b$04$", "$1$abc", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"]
+    "stored", [1, b"$2b$", "", "$2b$04$", "$1$abc", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"]
 )
 def test_what_is_no_bcrypt_hash_is_corrupt(stored):
     with pytest.raises(CorruptHash):
@@ -63,6 +63,29 @@ def test_any_well_formed_hash_is_wrong_or_corrupt_and_nothing_else(prefix, rest)
 def test_the_dummy_hash_has_its_cost_and_no_password(password):
     assert cost(dummy_hash(5)) == 5
     assert verify_password(password, dummy_hash(4)) is False
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """The work of the checks that bcrypt is asked for, in units of the cheapest."""
+    done, check = [], bcrypt.checkpw
+    monkeypatch.setattr(
+        "pixora.passwords.bcrypt.checkpw", lambda *args: done.append(2 ** (int(args[1][4:6]) - 4)) or check(*args)
+    )
+    return done
+
+
+@pytest.mark.parametrize("stored", [None, 4, 5, 6, 7])
+@pytest.mark.parametrize("password", ["wrong", "x" * 73])
+def test_a_wrong_password_takes_as_long_as_one_of_the_usual_cost_whatever_is_stored(work, stored, password):
+    hashed = stored and hash_password(PASSWORD, stored)
+    assert not verify_password(password, hashed, 7)
+    assert sum(work) == 2 ** (7 - 4)
+
+
+def test_a_right_password_takes_as_long_as_its_own_hash(work):
+    assert verify_password(PASSWORD, hash_password(PASSWORD, 4), 7)
+    assert work == [1]
 
 
 def test_a_strong_password_passes():

@@ -23,14 +23,6 @@ LOGIN = {"username": EMAIL, "password": PASSWORD}
 
 
 @pytest.fixture
-def counts(mongo):
-    """The collection of the counts, emptied."""
-    collection = mongo.get_default_database()["throttles"]
-    collection.delete_many({})
-    return collection
-
-
-@pytest.fixture
 def throttled(make_app, users, counts):
     """An application with the default limits and some changed; Grace has an account."""
     users.insert_one(fastapi_user())

@@ -1,13 +1,22 @@
-"""`/api/auth`: signing up, logging in and out, staying logged in."""
+"""`/api/auth`: signing up, logging in and out, staying logged in; and what the links in letters lead to."""
 
-from flask import g, request
+from flask import Response, current_app, g, jsonify, request
 
-from pixora.auth import schemas, service
+from pixora.auth import address, recovery, schemas, service, verification
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
-from pixora.errors import DatabaseUnavailable, EmailTaken, InvalidCredentials, InvalidGrant, Overloaded, RateLimited
+from pixora.errors import (
+    DatabaseUnavailable,
+    EmailNotVerified,
+    EmailTaken,
+    InvalidCredentials,
+    InvalidGrant,
+    InvalidOneTimeToken,
+    Overloaded,
+    RateLimited,
+    WrongPassword,
+)
 from pixora.guards import public, require_user
-from pixora.hashing import room
 from pixora.users.sessions import sessions
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing up, logging in and out")
@@ -15,6 +24,13 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
 
 @blueprint.route("/signup", methods=["POST"])
 @fails(EmailTaken, RateLimited, Overloaded, DatabaseUnavailable)
+@blueprint.alt_response(
+    202,
+    schema=schemas.MessageSchema,
+    example=schemas.SIGNUP_MESSAGE,
+    description="With `ENUMERATION_SAFE`, always",
+    success=True,
+)
 @blueprint.response(
     201,
     schemas.CreatedSchema,
@@ -23,18 +39,21 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
 )
 @blueprint.body(schemas.SignupSchema, example=schemas.SIGNUP_EXAMPLE)
 @public
-def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]]:
+def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]] | Response:
     """Create an account.
 
-    The e-mail address is stored in lower case: one address, however it is spelt, has one account.
+    The e-mail address is stored in lower case: one address, however it is spelt, has one account. A letter to it brings
+    the link that verifies it. Where the service does not tell who has an account (`ENUMERATION_SAFE`), the answer is
+    202 in any case, and the owner of an address that is taken gets a letter instead.
     """
-    with room.seat():
-        user_id = service.sign_up(account, account.pop("password"), request.remote_addr)
+    user_id = service.sign_up(account, account.pop("password"), request.remote_addr)
+    if current_app.config["ENUMERATION_SAFE"]:
+        return _accepted(schemas.SIGNUP_MESSAGE)
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
 
 @blueprint.route("/login", methods=["POST"])
-@fails(InvalidCredentials, RateLimited, Overloaded, DatabaseUnavailable)
+@fails(InvalidCredentials, EmailNotVerified, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
 @public
@@ -45,8 +64,7 @@ def login(form: dict[str, str]) -> service.Grant:
     After too many wrong passwords for an address, or from a network, right ones are refused too, for a while.
     """
     user_agent = request.headers.get("User-Agent", "")
-    with room.seat():
-        return service.log_in(form["username"], form["password"], user_agent, request.remote_addr)
+    return service.log_in(form["username"], form["password"], user_agent, request.remote_addr)
 
 
 @blueprint.route("/refresh", methods=["POST"])
@@ -69,3 +87,76 @@ def refresh(form: dict[str, str]) -> service.Grant:
 def logout(user: Document) -> None:
     """End the session of the access token, at once and everywhere."""
     sessions.end(user["_id"], g.session_id)
+
+
+@blueprint.route("/verify-email", methods=["POST"])
+@require_user
+@fails(RateLimited)
+@blueprint.response(202, schemas.MessageSchema, example=schemas.VERIFY_MESSAGE)
+def send_verification(user: Document) -> dict[str, str]:
+    """Send the letter that verifies one's address again.
+
+    Its link is good for 24 hours, and the links of earlier ones are not any more. None is sent where the address is
+    verified already.
+    """
+    verification.send(user)
+    return schemas.VERIFY_MESSAGE
+
+
+@blueprint.route("/verify-email/confirm", methods=["POST"])
+@fails(InvalidOneTimeToken, WrongPassword, RateLimited, Overloaded, DatabaseUnavailable)
+@blueprint.response(204)
+@blueprint.body(schemas.ConfirmVerificationSchema, example=schemas.CONFIRM_VERIFICATION_EXAMPLE)
+@public
+def confirm_verification(body: dict[str, str]) -> None:
+    """Verify an address, with the token from the letter.
+
+    The password proves that whoever opens the letter is who has signed up. A wrong one leaves the token good.
+    """
+    verification.confirm(body["token"], body["password"], request.remote_addr)
+
+
+@blueprint.route("/password-reset", methods=["POST"])
+@fails(DatabaseUnavailable)
+@blueprint.response(202, schemas.MessageSchema, example=schemas.RESET_MESSAGE)
+@blueprint.body(schemas.RequestResetSchema, example=schemas.REQUEST_RESET_EXAMPLE)
+@public
+def request_reset(body: dict[str, str]) -> dict[str, str]:
+    """Ask for a letter to reset a lost password with.
+
+    The answer is the same whether or not there is an account. The link is good for 30 minutes.
+    """
+    recovery.request(body["email"])
+    return schemas.RESET_MESSAGE
+
+
+@blueprint.route("/password-reset/confirm", methods=["POST"])
+@fails(InvalidOneTimeToken, Overloaded, DatabaseUnavailable)
+@blueprint.response(204)
+@blueprint.body(schemas.ConfirmResetSchema, example=schemas.CONFIRM_RESET_EXAMPLE)
+@public
+def confirm_reset(body: dict[str, str]) -> None:
+    """Set a new password, with the token from the letter.
+
+    Every session ends, and the address counts as verified. A password that is refused leaves the token good.
+    """
+    recovery.reset(body["token"], body["new_password"])
+
+
+@blueprint.route("/change-email/confirm", methods=["POST"])
+@fails(InvalidOneTimeToken, EmailTaken, DatabaseUnavailable)
+@blueprint.response(204)
+@blueprint.body(schemas.OneTimeTokenSchema, example=schemas.ONE_TIME_TOKEN_EXAMPLE)
+@public
+def confirm_change_of_address(body: dict[str, str]) -> None:
+    """Change one's address, with the token from the letter to the new one.
+
+    It counts as verified. Links that were sent to the old address are good no more.
+    """
+    address.confirm(body["token"])
+
+
+def _accepted(message: dict[str, str]) -> Response:
+    response = jsonify(message)
+    response.status_code = 202
+    return response

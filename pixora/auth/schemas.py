@@ -22,6 +22,19 @@ REFRESH_EXAMPLE = {
     "grant_type": "refresh_token",
     "refresh_token": "aSSh4MPxorTV5vcIaSSh4MPxorTV5vcIAAAAAMu1Gr9pD4cVj3e8yQ0n2mZ6tX5wLr7sUo1KfHbNiEaQ",
 }
+ONE_TIME_TOKEN_EXAMPLE = {"token": "aSSh4MPxorTV5vcI2mZ6tX5wLr7sUo1KfHbNiEaQMu1Gr9pD4cVj3e8yQ0nE"}
+PASSWORD_EXAMPLE = {"password": "difference-engine-no-2"}
+CONFIRM_VERIFICATION_EXAMPLE = ONE_TIME_TOKEN_EXAMPLE | PASSWORD_EXAMPLE
+REQUEST_RESET_EXAMPLE = {"email": "ada@example.com"}
+CONFIRM_RESET_EXAMPLE = ONE_TIME_TOKEN_EXAMPLE | {"new_password": "analytical-engine-no-1"}
+CHANGE_PASSWORD_EXAMPLE = {"current_password": "difference-engine-no-2", "new_password": "analytical-engine-no-1"}
+CHANGE_EMAIL_EXAMPLE = {"email": "ada.lovelace@example.com"} | PASSWORD_EXAMPLE
+SIGNUP_MESSAGE = {"message": "Thank you. A letter to this address says how to go on."}
+VERIFY_MESSAGE = {"message": "Unless the address is verified already, a letter is on its way to it."}
+RESET_MESSAGE = {"message": "If there is an account with this address, a letter is on its way to it."}
+CHANGE_EMAIL_MESSAGE = {
+    "message": "A letter is on its way to the new address. The old one stays until its link is opened."
+}
 TOKEN_EXAMPLE = {
     "access_token": "eyJhbGciOiJIUzI1NiIs…",
     "token_type": "bearer",
@@ -30,21 +43,33 @@ TOKEN_EXAMPLE = {
 }
 
 
+class NewPassword(Text):
+    """A password to be; `PASSWORD_MIN_LENGTH` is added to its documentation by `pixora.openapi`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {
+            "format": "password",
+            "maxLength": passwords.MAX_BYTES,
+            "description": "At most 72 bytes in UTF-8, no rules of composition, but not one that zxcvbn finds easy to "
+            "guess (a score under 3, the names and e-mail known). Neither trimmed nor normalised.",
+        }
+        super().__init__(metadata=metadata, **kwargs)
+
+
+class Password(Text):
+    """The password of an account, as its owner types it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "password"}, **kwargs)
+
+
 class SignupSchema(Schema):
     """A new account."""
 
     first_name = PersonName(required=True)
     last_name = PersonName(required=True)
     email = Email(required=True)
-    password = Text(
-        required=True,
-        metadata={
-            "format": "password",
-            "maxLength": passwords.MAX_BYTES,
-            "description": "At most 72 bytes in UTF-8, no rules of composition, but not one that zxcvbn finds easy to "
-            "guess (a score under 3, the names and e-mail known). Neither trimmed nor normalised.",
-        },
-    )
+    password = NewPassword(required=True)
     contact = Contact(
         required=True,
         metadata={"description": "A telephone number, stored as E.164; without + only where the service has a region."},
@@ -53,8 +78,7 @@ class SignupSchema(Schema):
 
     @validates_schema
     def _check_password(self, data: dict[str, Any], **kwargs: Any) -> None:
-        first, last = data["first_name"], data["last_name"]
-        known_words = (first, last, first + last, data["email"])
+        known_words = passwords.known_words(data["first_name"], data["last_name"], data["email"])
         try:
             passwords.check_policy(data["password"], current_app.config["PASSWORD_MIN_LENGTH"], known_words)
         except passwords.PasswordRejected as error:
@@ -66,6 +90,56 @@ class CreatedSchema(Schema):
 
     message = fields.String(required=True)
     id = fields.String(required=True, metadata={"description": "24 hexadecimal digits."})
+
+
+class MessageSchema(Schema):
+    """What has been done, or would have been."""
+
+    message = fields.String(required=True)
+
+
+class OneTimeTokenSchema(Schema):
+    """The token from the link in a letter."""
+
+    token = Text(required=True, metadata={"description": "As it stands in the link."})
+
+
+class ConfirmVerificationSchema(OneTimeTokenSchema):
+    """The token, and the password that was signed up with."""
+
+    password = Password(required=True)
+
+
+class RequestResetSchema(Schema):
+    """Whose password is lost."""
+
+    email = Text(required=True, metadata={"description": "The e-mail address, in any case."})
+
+
+class ConfirmResetSchema(OneTimeTokenSchema):
+    """The token, and the new password."""
+
+    new_password = NewPassword(required=True)
+
+
+class ChangePasswordSchema(Schema):
+    """The password as it is and as it shall be."""
+
+    current_password = Password(required=True)
+    new_password = NewPassword(required=True)
+
+
+class ChangeEmailSchema(Schema):
+    """The address as it shall be."""
+
+    email = Email(required=True)
+    password = Password(required=True)
+
+
+class DeleteAccountSchema(Schema):
+    """What proves that the owner means it."""
+
+    password = Password(required=True)
 
 
 class GrantSchema(Schema):
@@ -80,7 +154,7 @@ class LoginSchema(GrantSchema):
     """The form of the password grant (RFC 6749, section 4.3.2)."""
 
     username = Text(required=True, metadata={"description": "The e-mail address, in any case."})
-    password = Text(required=True, metadata={"format": "password"})
+    password = Password(required=True)
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
 
 

@@ -4,21 +4,22 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from flask import current_app
 
 from pixora import clock, passwords
-from pixora.auth import refresh_tokens
+from pixora.auth import credentials, refresh_tokens, verification
+from pixora.auth.one_time_tokens import Purpose
 from pixora.auth.refresh_tokens import RefreshToken
 from pixora.database import Document
-from pixora.errors import InvalidCredentials, InvalidGrant, Overloaded
-from pixora.hashing import room
-from pixora.requests import caller
+from pixora.errors import EmailNotVerified, EmailTaken, InvalidGrant, Overloaded
 from pixora.throttles import throttles
 from pixora.tokens import tokens
-from pixora.users.fields import spellings
+from pixora.users import changes
+from pixora.users.letters import letter
+from pixora.users.pending import NOBODY, pending
 from pixora.users.sessions import sessions
 from pixora.users.store import store
 
@@ -39,52 +40,82 @@ class Grant(TypedDict):
     refresh_token: str
 
 
+@credentials.seated
 def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> str:
-    """Create a user and return the id; `address` is the client's.
+    """Create a user, post the letter that verifies the address, and return the id; `address` is the client's.
+
+    With `ENUMERATION_SAFE` the owner of an address that is taken gets a letter, and the id of nobody is returned.
+    Whether or not it is taken, the same is done then: a read, a count, and a write that a majority acknowledges.
 
     Raises:
-        EmailTaken: there is one with this e-mail address.
+        EmailTaken: there is one with this e-mail address; not with `ENUMERATION_SAFE`.
         RateLimited: the client has signed up too often; no password is hashed for it.
         Overloaded: too many passwords are waiting to be hashed; so too in `log_in`.
 
     """
     throttles.count_sign_up(address)
-    return store.create(profile, _hash(password))
+    password_hash = credentials.hash_password(password)
+    now = clock.utcnow()
+    user_id = store.new_id()
+    token, posted = verification.post(user_id, profile["email"], now)
+    user = {
+        "_id": user_id,
+        **profile,
+        "password": password_hash,
+        "email_verified": False,
+        "roles": ["user"],
+        "tokens": {Purpose.VERIFY_EMAIL.value: token},
+        "letters": [posted],
+    }
+    if not current_app.config["ENUMERATION_SAFE"]:
+        store.create(user, now)
+        return user_id
+    email = profile["email"]
+    may_go = throttles.mail_may_go(email)
+    try:
+        if owner := store.find_by_email(email):
+            _tell_owner(owner, now, may_go=may_go)
+        else:
+            store.create(user, now)
+    except EmailTaken:  # since it was looked for
+        _tell_owner(store.find_by_email(email), now, may_go=may_go)
+    return user_id
 
 
+@credentials.seated
 def log_in(email: str, password: str, user_agent: str, address: str | None) -> Grant:
     """Open a session for the user who has this e-mail address and password; `address` is the client's.
 
-    An unknown address and a corrupt hash cost the same hash as a wrong password, so that time tells nothing
-    (OWASP ASVS 5.0, 6.3.8). A hash of a lower cost than today's is replaced, now that the password is known.
+    A hash of a lower cost than today's is replaced, now that the password is known.
 
     Raises:
         InvalidCredentials: whatever is wrong.
         RateLimited: there have been too many wrong guesses; the password is not looked at.
+        EmailNotVerified: the password is right, and `REQUIRE_VERIFIED_EMAIL` is on.
 
     """
-    known_as = spellings(email)
-    with throttles.guess(known_as[-1], address) as guess:
-        user = store.find_by_email(*known_as)
-        guess.right = _is_password_of(user, password)
-    if user is None or not guess.right:
-        raise InvalidCredentials
-    stored = user["password"]
-    if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"]:
-        with contextlib.suppress(Overloaded):  # then at another login
-            store.replace_password_hash(user["_id"], stored, _hash(password, REHASH_PATIENCE_SECONDS))
-    now = clock.utcnow()
-    session = {
-        "id": secrets.token_hex(12),
-        "salt": secrets.token_bytes(refresh_tokens.SALT_BYTES),
-        "generation": 0,
-        "created_at": now,
-        "last_used_at": now,
-        "user_agent": user_agent[:USER_AGENT_LENGTH],
-    }
-    if not sessions.open(user["_id"], session):
-        raise InvalidCredentials  # the user was deleted meanwhile
-    return _grant(user["_id"], session, 0)
+    while True:
+        user = credentials.check(email, password, address)
+        if current_app.config["REQUIRE_VERIFIED_EMAIL"] and not user.get("email_verified"):
+            raise EmailNotVerified
+        stored = user["password"]
+        if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"]:
+            with contextlib.suppress(Overloaded):  # then at another login
+                rehashed = credentials.hash_password(password, REHASH_PATIENCE_SECONDS)
+                if store.replace_password_hash(user["_id"], stored, rehashed):
+                    stored = rehashed
+        now = clock.utcnow()
+        session = {
+            "id": secrets.token_hex(12),
+            "salt": secrets.token_bytes(refresh_tokens.SALT_BYTES),
+            "generation": 0,
+            "created_at": now,
+            "last_used_at": now,
+            "user_agent": user_agent[:USER_AGENT_LENGTH],
+        }
+        if sessions.open(user["_id"], session, stored):
+            return _grant(user["_id"], session, 0)
+        # The password was changed meanwhile, or only its hash, or the user is gone: look again.
 
 
 def refresh(text: str) -> Grant:
@@ -138,21 +169,9 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
     }
 
 
-def _is_password_of(user: Document | None, password: str) -> bool:
-    costs = current_app.extensions["hash_costs"]
-    if user is not None:
-        stored = user.get("password")
-        try:
-            costs[passwords.cost(stored)] += 1
-            return room.run(passwords.verify_password, password, stored, is_wanted=caller())
-        except passwords.CorruptHash as error:
-            log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user["_id"]})
-    # At the cost that most of the hashes we meet have: not always today's.
-    dummy = passwords.dummy_hash(max(costs, key=costs.get))
-    room.run(passwords.verify_password, password, dummy, is_wanted=caller())
-    return False
-
-
-def _hash(password: str, patience: float | None = None) -> str:
-    rounds = current_app.config["BCRYPT_ROUNDS"]
-    return room.run(passwords.hash_password, password, rounds, is_wanted=caller(), patience=patience)
+def _tell_owner(owner: Document | None, now: datetime, *, may_go: bool) -> None:
+    """Post a letter to someone whose address was used to sign up again, or do what looks like it from outside."""
+    if owner is None or not may_go:
+        pending.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", NOBODY, now))
+    else:
+        store.change(owner["_id"], changes.posting(letter("address_taken", owner["email"], now)), email=owner["email"])

@@ -1,38 +1,79 @@
-"""`/api/users`: one's own profile and sessions."""
+"""`/api/users`: one's own profile, sessions and data."""
+
+from typing import Any
 
 from flask import g
 
 from pixora import clock
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
-from pixora.errors import NotYourProfile, SessionNotFound, ValidationFailed
+from pixora.errors import InvalidToken, NotYourProfile, PreconditionFailed, SessionNotFound, ValidationFailed
 from pixora.guards import require_user
+from pixora.users import changes, etags, export, schemas
 from pixora.users.schemas import EXAMPLE, SESSION_EXAMPLE, EndSessionsSchema, ProfileSchema, SessionSchema
 from pixora.users.sessions import sessions
+from pixora.users.store import store
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="One's own profile and sessions")
 
 
 @blueprint.route("/me")
 @require_user
-@blueprint.response(200, ProfileSchema, example=EXAMPLE)
-def get_me(user: Document) -> Document:
+@etags.conditional_read
+@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+def get_me(user: Document) -> Any:
     """Read one's own profile."""
-    return user
+    return etags.tagged(user)
+
+
+@blueprint.route("/me", methods=["PATCH"])
+@require_user
+@etags.conditional_write
+@fails(PreconditionFailed)
+@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+@blueprint.body(schemas.ProfileChangesSchema, example=schemas.CHANGES_EXAMPLE)
+def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[str, str]]:
+    """Change one's name, telephone number or birthday: at least one of them, the others stay.
+
+    With `If-Match`, only if the profile is still as it was read.
+    """
+    required = etags.required_state(user)
+    changed = store.change_profile(user["_id"], changes.setting(fields, clock.utcnow()), **required)
+    if changed is None:
+        raise PreconditionFailed if required else InvalidToken  # or else the user is gone
+    return changed, {"ETag": f'"{etags.etag(changed)}"'}
+
+
+@blueprint.route("/me/export")
+@require_user
+@blueprint.response(
+    200,
+    schemas.ExportSchema,
+    example=schemas.EXPORT_EXAMPLE,
+    headers={"Content-Disposition": {"schema": {"type": "string"}, "required": True}},
+)
+def export_me(user: Document) -> tuple[Document, dict[str, str]]:
+    """Export all that is stored about oneself, but secrets, as a file."""
+    everything = store.find_all(user["_id"])
+    if everything is None:
+        raise InvalidToken  # the user is gone
+    now = clock.utcnow()
+    return export.export(everything, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
 
 
 @blueprint.route("/<user_id>")
 @require_user
 @fails(NotYourProfile)
-@blueprint.response(200, ProfileSchema, example=EXAMPLE)
-def get_user(user: Document, user_id: str) -> Document:
+@etags.conditional_read
+@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+def get_user(user: Document, user_id: str) -> Any:
     """Read a profile by id: one's own.
 
     Every other id is answered with 403, whether or not it exists and however it is formed.
     """
     if user_id != user["_id"]:
         raise NotYourProfile
-    return user
+    return etags.tagged(user)
 
 
 @blueprint.route("/me/sessions")

@@ -40,13 +40,18 @@ class SessionStore:
         self._store = users
         self.lifetimes = lifetimes
 
-    def open(self, user_id: str, session: Document) -> bool:
-        """Add a session; the least recently used ones give way. Return False when the user is gone."""
+    def open(self, user_id: str, session: Document, password_hash: str) -> bool:
+        """Add a session; the least recently used ones give way.
+
+        Return False, changing nothing, when this password hash is no longer stored: a change of the password has
+        ended all sessions, and none may be opened with the old one after that.
+        """
         sessions = {"$concatArrays": [self._living(session["created_at"]), [{"$literal": session}]]}
         newest_first = {"$sortArray": {"input": sessions, "sortBy": {"last_used_at": -1, "created_at": -1}}}
         update = [{"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.most]}}}]
         with self._store.translated_errors():
-            return self._store.collection.update_one({"_id": user_id}, update).matched_count == 1
+            result = self._store.collection.update_one({"_id": user_id, "password": password_hash}, update)
+        return result.matched_count == 1
 
     def find(self, user_id: str, session_id: str) -> Document | None:
         """Return a session of a user."""

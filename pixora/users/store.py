@@ -2,28 +2,35 @@
 
 A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
 `first_name`, `last_name`, `email`, `password` (a bcrypt hash), `contact`, `birthday` (strings), `created_at`,
-`updated_at` (BSON dates). We add `sessions`, see `pixora.users.sessions`. Old documents may hold an e-mail address
-in mixed case and a contact in free text.
+`updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings), `sessions`, see
+`pixora.users.sessions`, `tokens`, see `pixora.users.pending`, and `letters`, see `pixora.users.letters`. Old documents
+lack these, and may hold an e-mail address in mixed case and a contact in free text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, cast
 
 from bson import ObjectId
 from flask import Flask, current_app
-from pymongo import IndexModel
+from pymongo import IndexModel, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 from werkzeug.local import LocalProxy
 
-from pixora import clock
 from pixora.database import Database, Document, Indexes
 from pixora.errors import EmailTaken
 
-INDEXES: Indexes = {"users": [IndexModel([("email", 1)], name="email_1", unique=True)]}
+INDEXES: Indexes = {
+    "users": [
+        IndexModel([("email", 1)], name="email_1", unique=True),
+        IndexModel([("letters.due_at", 1)], name="letters.due_at_1", sparse=True),
+    ]
+}
 
-PROFILE = {"password": 0, "sessions": 0}
-CREDENTIALS = {"sessions": 0}
+PROFILE = {"password": 0, "sessions": 0, "tokens": 0, "letters": 0}
+CREDENTIALS = {"sessions": 0, "tokens": 0, "letters": 0}
 
 
 class UserStore:
@@ -41,26 +48,25 @@ class UserStore:
         self._database.prepare()
         return self._collection
 
-    def create(self, profile: Mapping[str, Any], password_hash: str) -> str:
-        """Store a new user and return the id.
+    @staticmethod
+    def new_id() -> str:
+        """Return the id of a user to be."""
+        return str(ObjectId())
+
+    def create(self, user: Mapping[str, Any], now: datetime) -> None:
+        """Store a new user.
 
         Args:
-            profile: `first_name`, `last_name`, `email` in canonical form, `contact`, `birthday`.
-            password_hash: From `passwords.hash_password`.
+            user: `_id`, `first_name`, `last_name`, `email` in canonical form, `password` (a hash), `contact`,
+                `birthday`, and what else is to be there from the beginning.
+            now: When.
 
         Raises:
             EmailTaken: by the unique index, which alone decides it.
 
         """
-        now = clock.utcnow()
-        user_id = str(ObjectId())
-        document = {"_id": user_id, **profile, "password": password_hash, "created_at": now, "updated_at": now}
-        with self.translated_errors():
-            try:
-                self.collection.insert_one(document)
-            except DuplicateKeyError as error:
-                raise EmailTaken from error
-        return user_id
+        with self._taken_addresses_told():
+            self.collection.insert_one({**user, "created_at": now, "updated_at": now})
 
     def find(self, user_id: str, session_id: str) -> Document | None:
         """Return a user who has this session, without the password hash and the sessions."""
@@ -77,11 +83,57 @@ class UserStore:
             found = {user["email"]: user for user in self.collection.find(query, CREDENTIALS)}
         return next((found[spelling] for spelling in spellings if spelling in found), None)
 
+    def find_credentials(self, user_id: str) -> Document | None:
+        """Return a user by id, with the password hash."""
+        with self.translated_errors():
+            return self.collection.find_one({"_id": user_id}, CREDENTIALS)
+
+    def find_all(self, user_id: str) -> Document | None:
+        """Return all that is stored about a user, but the password hash."""
+        with self.translated_errors():
+            return self.collection.find_one({"_id": user_id}, {"password": 0})
+
+    def change(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
+        """Change a user in one atomic operation.
+
+        Args:
+            user_id: Whose document.
+            stages: From `changes`.
+            unchanged: What must still be as it was when it was read, or else nothing is done and False returned.
+
+        Raises:
+            EmailTaken: another user has the new address.
+
+        """
+        with self._taken_addresses_told():
+            return self.collection.update_one({"_id": user_id, **unchanged}, [*stages]).matched_count == 1
+
+    def change_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
+        """Change a user as `change` does, and return the profile as it is then; None when nothing was done."""
+        with self.translated_errors():
+            return self.collection.find_one_and_update(
+                {"_id": user_id, **unchanged}, [*stages], projection=PROFILE, return_document=ReturnDocument.AFTER
+            )
+
+    def delete(self, user_id: str, password_hash: str) -> bool:
+        """Remove a user and all that is in the document; return False when another password is stored by now."""
+        with self.translated_errors():
+            return self.collection.delete_one({"_id": user_id, "password": password_hash}).deleted_count == 1
+
     def replace_password_hash(self, user_id: str, old: str, new: str) -> bool:
         """Put `new` in the place of `old`; return False, changing nothing, when `old` is no longer stored."""
         with self.translated_errors():
             result = self.collection.update_one({"_id": user_id, "password": old}, {"$set": {"password": new}})
         return result.modified_count == 1
+
+    @contextmanager
+    def _taken_addresses_told(self) -> Iterator[None]:
+        """Turn what the unique index refuses into `EmailTaken`, and MongoDB's failures as ever."""
+        with self.translated_errors():
+            try:
+                yield
+            except DuplicateKeyError as error:
+                raise EmailTaken from error
 
 
 def init_app(app: Flask) -> None:

@@ -124,6 +124,8 @@ def test_a_user_of_the_fastapi_service_logs_in(client, users, stored):
         "birthday": "1906-12-09",
         "created_at": "2023-05-17T08:30:00.123Z",
         "updated_at": "2023-05-17T08:30:00.123Z",
+        "email_verified": False,
+        "roles": ["user"],
     }
 
 

@@ -23,7 +23,8 @@ def test_signup_stores_a_document_the_fastapi_service_could_read(client, users):
     user_id = sign_up(client, email="Ada@Example.COM", first_name="  Ada ").json["id"]
     document = users.find_one({"_id": user_id})
     assert set(document) == {
-        *("_id", "first_name", "last_name", "email", "password", "contact", "birthday", "created_at", "updated_at")
+        *("_id", "first_name", "last_name", "email", "password", "contact", "birthday", "created_at", "updated_at"),
+        *("email_verified", "roles", "tokens", "letters"),
     }
     assert document["first_name"] == "Ada"
     assert document["email"] == "ada@example.com"

@@ -15,6 +15,8 @@ def test_me_is_exactly_the_profile(client, account):
         "email": "ada@example.com",
         "contact": "+442079460958",
         "birthday": "1990-12-10",
+        "email_verified": False,
+        "roles": ["user"],
     }
 
 
@@ -24,10 +26,10 @@ def test_me_takes_one_database_operation(client, account, watch_commands):
     assert [command.command_name for command in commands] == ["find"]
 
 
-def test_the_password_hash_is_never_read_for_a_profile(client, account, watch_commands):
+def test_nothing_secret_is_read_for_a_profile(client, account, watch_commands):
     with watch_commands() as commands:
         client.get("/api/users/me", headers=account.bearer)
-    assert commands[0].command["projection"] == {"password": 0, "sessions": 0}
+    assert commands[0].command["projection"] == dict.fromkeys(("password", "sessions", "tokens", "letters"), 0)
 
 
 def test_ones_own_profile_is_found_by_id(client, account):

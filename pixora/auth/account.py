@@ -1,0 +1,65 @@
+"""What the owner of an account does with it, by its password: change that, and delete the account."""
+
+import contextlib
+
+from pixora import clock
+from pixora.auth import credentials
+from pixora.auth.one_time_tokens import Purpose
+from pixora.database import Document
+from pixora.errors import DatabaseUnavailable, ValidationFailed
+from pixora.throttles import throttles
+from pixora.users import changes
+from pixora.users.letters import letter
+from pixora.users.store import store
+
+
+@credentials.seated
+def change_password(user: Document, session_id: str, current: str, new: str, address: str | None) -> None:
+    """Give a user a new password, end all other sessions and what a lost mailbox could undo it with, and say so.
+
+    Args:
+        user: The profile.
+        session_id: Of the session that goes on.
+        current: Must be the user's password.
+        new: The new one.
+        address: The client's.
+
+    Raises:
+        ValidationFailed: the new one may not be used, or is the current one; told under `new_password`.
+        WrongPassword, RateLimited, Overloaded: of the current one.
+
+    """
+    if new == current:
+        raise ValidationFailed({"new_password": ["Must not be the current one."]})
+    credentials.require_good("new_password", new, user)
+    checked = credentials.check_own(user, current, address)
+    password_hash = credentials.hash_password(new)
+    now = clock.utcnow()
+    stages = (
+        changes.setting({"password": password_hash}, now),
+        changes.ending_sessions(but=session_id),
+        changes.ending_tokens(Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL),
+        changes.posting(letter("password_changed", user["email"], now)),
+    )
+    while not store.change(user["_id"], *stages, password=checked):
+        # Another hash is stored by now: of the same password, by a login at today's cost; or of another one.
+        checked = credentials.check_own(user, current, address)
+
+
+@credentials.seated
+def delete(user: Document, password: str, address: str | None) -> None:
+    """Delete a user, all that is stored in the document with it, and what was counted for the account.
+
+    Args:
+        user: The profile.
+        password: Must be the user's.
+        address: The client's.
+
+    Raises:
+        WrongPassword, RateLimited, Overloaded: of the password.
+
+    """
+    while not store.delete(user["_id"], credentials.check_own(user, password, address)):
+        pass  # another hash is stored by now: look again, as above
+    with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
+        throttles.forget(credentials.canonical(user))

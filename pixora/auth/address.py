@@ -1,0 +1,72 @@
+"""Changing the address of an account: it takes effect when the new one has proved to be read by the same person."""
+
+from flask import current_app
+
+from pixora import clock
+from pixora.auth import credentials
+from pixora.auth.one_time_tokens import OneTimeToken, Purpose
+from pixora.auth.redemption import Redemption
+from pixora.database import Document
+from pixora.errors import EmailTaken, ValidationFailed
+from pixora.throttles import throttles
+from pixora.users import changes
+from pixora.users.letters import letter
+from pixora.users.pending import pending
+from pixora.users.store import store
+
+
+@credentials.seated
+def request(user: Document, password: str, new_email: str, address: str | None) -> None:
+    """Send a letter to the new address, and tell the old one.
+
+    With `ENUMERATION_SAFE` the same is done, and kept in the same document, when the new address is another user's:
+    but then the letter tells that user so, and nobody gets the token.
+
+    Args:
+        user: Who asks: `_id`, `email`.
+        password: Must be the user's.
+        new_email: In canonical form.
+        address: The client's.
+
+    Raises:
+        ValidationFailed: the new address is the old one; told under `email`.
+        WrongPassword, RateLimited, Overloaded: of the password.
+        RateLimited: there have been too many letters, too.
+        EmailTaken: there is a user with the new address; not with `ENUMERATION_SAFE`.
+
+    """
+    old = credentials.canonical(user)
+    if new_email == old:
+        raise ValidationFailed({"email": ["Is the address of this account already."]})
+    credentials.check_own(user, password, address)
+    throttles.count_mail(old, new_email)
+    owner = store.find_by_email(new_email)
+    if owner and not current_app.config["ENUMERATION_SAFE"]:
+        raise EmailTaken
+    now = clock.utcnow()
+    token = OneTimeToken.make(user["_id"])
+    to_new = (
+        letter("address_taken", new_email, now) if owner else letter("change_email", new_email, now, secret=token.text)
+    )
+    to_old = letter("email_changing", user["email"], now, new_email=new_email)
+    pending.issue(user, Purpose.CHANGE_EMAIL, token.record(Purpose.CHANGE_EMAIL, now, email=new_email), to_new, to_old)
+
+
+def confirm(token: str) -> None:
+    """Put the new address in the place of the old one, verified, and tell the old one.
+
+    What else was sent to the old address is worthless then.
+
+    Raises:
+        InvalidOneTimeToken: the token is not good.
+        EmailTaken: another user has the address by now. The token stays good.
+
+    """
+    redemption = Redemption(Purpose.CHANGE_EMAIL, token)
+    new_email = redemption.record["email"]
+    now = clock.utcnow()
+    redemption.spend(
+        changes.setting({"email": new_email, "email_verified": True}, now),
+        changes.ending_tokens(*Purpose),
+        changes.posting(letter("email_changed", redemption.user["email"], now, new_email=new_email)),
+    )

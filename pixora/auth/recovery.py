@@ -1,0 +1,56 @@
+"""Recovering an account whose password is lost, by a letter to its address."""
+
+from pixora import clock
+from pixora.auth import credentials
+from pixora.auth.one_time_tokens import OneTimeToken, Purpose
+from pixora.auth.redemption import Redemption
+from pixora.throttles import throttles
+from pixora.users import changes
+from pixora.users.fields import spellings
+from pixora.users.letters import letter
+from pixora.users.pending import NOBODY, pending
+from pixora.users.store import store
+
+
+def request(email: str) -> None:
+    """Send a letter to the user who has this address, if there is one and there have not been too many.
+
+    Whether or not there is, the same is done: a read, a count, and a write that a majority acknowledges.
+    """
+    known_as = spellings(email)
+    user = store.find_by_email(*known_as)
+    may_go = throttles.mail_may_go(known_as[-1])
+    now = clock.utcnow()
+    token = OneTimeToken.make(user["_id"] if user else store.new_id())
+    record = token.record(Purpose.RESET_PASSWORD, now)
+    if user is not None and may_go:
+        posted = letter("reset_password", user["email"], now, secret=token.text)
+        pending.issue(user, Purpose.RESET_PASSWORD, record, posted)
+    else:
+        posted = letter("reset_password", NOBODY, now, secret=token.text)
+        pending.pretend(Purpose.RESET_PASSWORD, record, posted)
+
+
+@credentials.seated
+def reset(token: str, new_password: str) -> None:
+    """Give the user whom the token was sent to a new password.
+
+    Every session ends, and so do all other tokens: whoever has the account by stealth is out. The address counts as
+    verified, for the letter has arrived there, and is told.
+
+    Raises:
+        InvalidOneTimeToken: the token is not good.
+        ValidationFailed: the password may not be used; so told under `new_password`. The token stays good.
+        Overloaded: the password would not be hashed in time; the token stays good.
+
+    """
+    redemption = Redemption(Purpose.RESET_PASSWORD, token)
+    credentials.require_good("new_password", new_password, redemption.user)
+    password_hash = credentials.hash_password(new_password)
+    now = clock.utcnow()
+    redemption.spend(
+        changes.setting({"password": password_hash, "email_verified": True}, now),
+        changes.ending_sessions(),
+        changes.ending_tokens(*Purpose),
+        changes.posting(letter("password_changed", redemption.user["email"], now)),
+    )

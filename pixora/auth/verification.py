@@ -1,0 +1,50 @@
+"""Verifying an address: whoever has signed up with it reads its mail.
+
+A link alone verifies nothing. Someone may have signed up with the address of a stranger, who then opens the letter: the
+password has to come with it, and proves that whoever opens it is who has signed up.
+"""
+
+from datetime import datetime
+
+from pixora import clock
+from pixora.auth import credentials
+from pixora.auth.one_time_tokens import OneTimeToken, Purpose
+from pixora.auth.redemption import Redemption
+from pixora.database import Document
+from pixora.throttles import throttles
+from pixora.users import changes
+from pixora.users.letters import letter
+from pixora.users.pending import pending
+
+
+def post(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
+    """Return what to store of a new token, and the letter that brings it to a user."""
+    token = OneTimeToken.make(user_id)
+    return token.record(Purpose.VERIFY_EMAIL, now), letter("verify_email", email, now, secret=token.text)
+
+
+def send(user: Document) -> None:
+    """Send a user the letter again, unless the address is verified.
+
+    Raises:
+        RateLimited: there have been too many letters.
+
+    """
+    if user.get("email_verified"):
+        return
+    throttles.count_mail(credentials.canonical(user))
+    pending.issue(user, Purpose.VERIFY_EMAIL, *post(user["_id"], user["email"], clock.utcnow()))
+
+
+@credentials.seated
+def confirm(token: str, password: str, address: str | None) -> None:
+    """Verify the address of the user whom the token was sent to; `address` is the client's.
+
+    Raises:
+        InvalidOneTimeToken: the token is not good.
+        WrongPassword, RateLimited, Overloaded: of the password; the token stays good.
+
+    """
+    redemption = Redemption(Purpose.VERIFY_EMAIL, token)
+    credentials.check_own(redemption.user, password, address)
+    redemption.spend(changes.setting({"email_verified": True}, clock.utcnow()))

@@ -1,0 +1,41 @@
+"""Changes to a user's document, as the stages of one update: all of them happen, or none.
+
+What a user has typed goes in as `$literal`: in a pipeline a name like "$password" would be that field's value.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pixora.database import Document
+
+MOST_LETTERS = 20
+"""The letters that may wait for a user; the oldest give way. Where no mail is sent, the document must not grow."""
+
+
+def setting(fields: Mapping[str, Any], now: datetime) -> Document:
+    """Set some fields, and move `updated_at` on: to a time it never was before, as the ETag is made of it."""
+    moved = {"$max": [now, {"$add": ["$updated_at", 1]}]}
+    return {"$set": {name: {"$literal": value} for name, value in fields.items()} | {"updated_at": moved}}
+
+
+def posting(*letters: Document) -> Document:
+    """Post letters, from `letters.letter`."""
+    posted = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(letters)}]}
+    return {"$set": {"letters": {"$slice": [posted, -MOST_LETTERS]}}}
+
+
+def issuing(purpose: str, record: Document) -> Document:
+    """Put a one-time token in the place of the one of the same purpose; `record` has no secret."""
+    return {"$set": {f"tokens.{purpose}": {"$literal": record}}}
+
+
+def ending_tokens(*purposes: str) -> Document:
+    """End the one-time tokens of these purposes."""
+    return {"$unset": [f"tokens.{purpose}" for purpose in purposes]}
+
+
+def ending_sessions(*, but: str | None = None) -> Document:
+    """End all sessions but one where one is named."""
+    others = {"$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "one", "cond": {"$eq": ["$$one.id", but]}}}
+    return {"$set": {"sessions": others}}

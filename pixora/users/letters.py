@@ -1,0 +1,172 @@
+"""The outbox: letters that wait in the document of the user they concern, until `pixora.mail` has sent them.
+
+There, one and the same operation changes an account and posts what must be told about it: neither can be without the
+other. A letter is `id` (24 hexadecimal digits), `template`, `to` (an address), `token` (a one-time token, encrypted;
+or absent), `context` (text for the template, nothing secret), `created_at`, `due_at` (when to try next, or when the
+sender that claimed it must be done; none once given up) and `attempts`; and, when it applies, `claim` (of the sender
+that has it), `failure` (why the last attempt failed) and `given_up_at`.
+"""
+
+import base64
+import secrets
+from datetime import datetime, timedelta
+from typing import NamedTuple, cast
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from flask import Flask, current_app
+from pymongo import ReturnDocument
+from werkzeug.local import LocalProxy
+
+from pixora.database import Document
+from pixora.users.store import UserStore
+
+TEMPLATES = (
+    "verify_email",
+    "reset_password",
+    "change_email",
+    "email_changing",
+    "email_changed",
+    "password_changed",
+    "address_taken",
+)
+
+LEASE = timedelta(minutes=5)
+"""How long a letter stays with the sender that has claimed it: longer than sending one can take."""
+
+KEPT = timedelta(days=30)
+"""How long a letter that was given up can be seen."""
+
+
+class Unreadable(Exception):
+    """The token of a letter was encrypted under another `SECRET_KEY`."""
+
+
+class Claimed(NamedTuple):
+    """A letter of a user, and the one-time tokens the user has now, by purpose."""
+
+    user_id: str
+    letter: Document
+    tokens: Document
+
+
+def letter(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Document:
+    """Return a new letter, to be pushed to `letters` by the operation that causes it.
+
+    Args:
+        template: One of `TEMPLATES`.
+        to: The address it goes to.
+        now: It may be sent from then on.
+        secret: A one-time token, for the link in it. It is encrypted with a key derived from `SECRET_KEY`: the
+            database never has it in clear.
+        context: More for the template to tell; nothing secret.
+
+    """
+    if template not in TEMPLATES:
+        raise ValueError(f"there is no letter {template}")
+    token = {} if secret is None else {"token": _cipher().encrypt(secret.encode())}
+    return {
+        "id": secrets.token_hex(12),
+        "template": template,
+        "to": to,
+        **token,
+        "context": context,
+        "created_at": now,
+        "due_at": now,
+        "attempts": 0,
+    }
+
+
+def token_of(letter: Document) -> str | None:
+    """Return the one-time token of a letter, in clear.
+
+    Raises:
+        Unreadable: `SECRET_KEY` is not the one it was made under.
+
+    """
+    if "token" not in letter:
+        return None
+    try:
+        return _cipher().decrypt(letter["token"]).decode()
+    except InvalidToken as error:
+        raise Unreadable from error
+
+
+def _cipher() -> Fernet:
+    # RFC 5869; `info` keeps this key apart from whatever else is derived from the secret.
+    key = HKDF(hashes.SHA256(), length=32, salt=None, info=b"pixora letters 1")
+    return Fernet(base64.urlsafe_b64encode(key.derive(current_app.config["SECRET_KEY"].encode())))
+
+
+class LetterStore:
+    """Hands letters to senders, each to one at a time. Every method may raise `DatabaseUnavailable`."""
+
+    def __init__(self, users: UserStore) -> None:
+        self._store = users
+
+    def claim(self, now: datetime) -> Claimed | None:
+        """Return the letter that is due for the longest time, for `LEASE` nobody else's; None when none is due.
+
+        The attempt is counted here: a letter whose sender dies of it is not tried for ever.
+        """
+        claim = secrets.token_hex(12)
+        update = {
+            "$set": {"letters.$.due_at": now + LEASE, "letters.$.claim": claim},
+            "$inc": {"letters.$.attempts": 1},
+        }
+        with self._store.translated_errors():
+            user = self._store.collection.find_one_and_update(
+                {"letters": {"$elemMatch": {"due_at": {"$lte": now}}}},
+                update,
+                projection={"letters": {"$elemMatch": {"claim": claim}}, "tokens": 1},
+                sort={"letters.due_at": 1},
+                return_document=ReturnDocument.AFTER,
+            )
+        return Claimed(user["_id"], user["letters"][0], user.get("tokens", {})) if user else None
+
+    def remove(self, user_id: str, letter_id: str) -> None:
+        """Forget a letter: it was sent, or has become pointless."""
+        with self._store.translated_errors():
+            self._store.collection.update_one({"_id": user_id}, {"$pull": {"letters": {"id": letter_id}}})
+
+    def put_off(self, claimed: Claimed, due_at: datetime, failure: str) -> None:
+        """Give a letter back, to be tried again from `due_at` on; unless another sender has it by now."""
+        self._set(claimed, {"due_at": due_at, "failure": failure})
+
+    def give_up(self, claimed: Claimed, now: datetime, failure: str) -> None:
+        """Keep a letter to be looked at, and never try it again; unless another sender has it by now."""
+        self._set(claimed, {"due_at": None, "given_up_at": now, "failure": failure})
+
+    def _set(self, claimed: Claimed, fields: Document) -> None:
+        mine = {"$elemMatch": {"id": claimed.letter["id"], "claim": claimed.letter["claim"]}}
+        update = {
+            "$set": {f"letters.$.{name}": value for name, value in fields.items()},
+            "$unset": {"letters.$.claim": True},
+        }
+        with self._store.translated_errors():
+            self._store.collection.update_one({"_id": claimed.user_id, "letters": mine}, update)
+
+    def clear(self, now: datetime) -> None:
+        """Forget the letters that were given up long ago."""
+        old = {"due_at": {"$type": "null"}, "given_up_at": {"$lte": now - KEPT}}
+        with self._store.translated_errors():
+            self._store.collection.update_many({"letters": {"$elemMatch": old}}, {"$pull": {"letters": old}})
+
+    def list(self) -> list[Claimed]:
+        """Return all letters, of all users, the oldest first."""
+        with self._store.translated_errors():
+            users = list(
+                self._store.collection.find({"letters.due_at": {"$exists": True}}, {"letters": 1, "tokens": 1})
+            )
+        found = [Claimed(user["_id"], letter, user.get("tokens", {})) for user in users for letter in user["letters"]]
+        return sorted(found, key=lambda one: one.letter["created_at"])
+
+
+letters = cast(LetterStore, LocalProxy(lambda: current_app.extensions["letters"]))
+"""The outbox of the current application."""
+
+
+def init_app(app: Flask) -> None:
+    """Give `app` its outbox; after `store.init_app`."""
+    app.extensions["letters"] = LetterStore(app.extensions["users"])

@@ -1,0 +1,87 @@
+"""What users have been sent a one-time token for, kept inside their documents as `tokens`.
+
+By purpose it holds `hash` (bytes), `expires_at` and, of a change of address, `email` (the new one). A token is issued
+together with the letter that brings it, and redeemed together with what it is good for, each in one atomic operation.
+"""
+
+import secrets
+from datetime import datetime
+from typing import cast
+
+from flask import Flask, current_app
+from werkzeug.local import LocalProxy
+
+from pixora.database import Database, Document
+from pixora.users import changes
+from pixora.users.store import UserStore
+
+DECOYS = 64
+"""The documents that stand in for accounts that are not there: enough that two requests seldom meet at one."""
+
+NOBODY = "nobody@example.com"
+"""The address in all of them."""
+
+
+class PendingStore:
+    """Issues and redeems one-time tokens. Every method may raise `DatabaseUnavailable`."""
+
+    def __init__(self, users: UserStore, database: Database) -> None:
+        self._store = users
+        self._decoys = database.collection("decoys")
+
+    def issue(self, user: Document, purpose: str, record: Document, *letters: Document) -> bool:
+        """Store a new token of a user's in the place of the older, and post the letters.
+
+        Args:
+            user: `_id`, and `email` as it was read: when the address has changed since, nothing is done and False
+                returned, for the letter would go to one that is no longer the user's.
+            purpose: One of `auth.one_time_tokens`.
+            record: `hash` and `expires_at`, and what else is to be known when the token comes back.
+            letters: From `letters.letter`.
+
+        """
+        stages = [changes.issuing(purpose, record), changes.posting(*letters)]
+        return self._store.change(user["_id"], *stages, email=user["email"])
+
+    def pretend(self, purpose: str, record: Document, *letters: Document) -> None:
+        """Do what `issue` does, to the document of nobody, so that time does not tell who has an account.
+
+        Nothing in `record` and `letters` may be personal. The documents are few, and bounded as a user's is.
+        """
+        nobody = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": NOBODY}
+        stages = [changes.issuing(purpose, record), changes.posting(*letters)]
+        with self._store.translated_errors():
+            self._decoys.update_one(nobody, stages, upsert=True)
+
+    def find(self, user_id: str, purpose: str) -> Document | None:
+        """Return a user as far as a token is concerned: names, `email`, and `tokens` with that of this purpose."""
+        wanted = {"first_name": 1, "last_name": 1, "email": 1, f"tokens.{purpose}": 1}
+        with self._store.translated_errors():
+            return self._store.collection.find_one({"_id": user_id}, wanted)
+
+    def redeem(self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document) -> bool:
+        """Use a token up and change the user, at once; return False, changing nothing, when it is no longer good.
+
+        Args:
+            user_id: Whose token it is.
+            purpose: What it must be for.
+            digest: Of its secret; it must be the stored one.
+            now: It must not have expired by then.
+            stages: From `changes`; the other tokens that end with it among them.
+
+        Raises:
+            EmailTaken: the change is of the address, and another user has it by now.
+
+        """
+        name = f"tokens.{purpose}"
+        good = {f"{name}.hash": digest, f"{name}.expires_at": {"$gt": now}}
+        return self._store.change(user_id, *stages, changes.ending_tokens(purpose), **good)
+
+
+pending = cast(PendingStore, LocalProxy(lambda: current_app.extensions["pending"]))
+"""The one-time tokens of the current application."""
+
+
+def init_app(app: Flask) -> None:
+    """Give `app` its store of one-time tokens; after `store.init_app`."""
+    app.extensions["pending"] = PendingStore(app.extensions["users"], app.extensions["database"])

@@ -1,0 +1,168 @@
+"""`ENUMERATION_SAFE`: no answer tells who has an account, and none takes longer to do."""
+
+import pytest
+
+from pixora.users.store import UserStore
+from tests.auth.conftest import NEW_PASSWORD, is_refused
+from tests.factories import PASSWORD, signup_body
+
+SIGN_UP = "/api/auth/signup"
+CHANGE = "/api/users/me/email"
+
+
+@pytest.fixture
+def safe(make_app, counts):
+    """Make a client of a service that tells nothing. The accounts are made by another, which answers with tokens."""
+    return lambda **settings: make_app(ENUMERATION_SAFE=True, **settings).test_client()
+
+
+def sign_up(client, email):
+    return client.post(SIGN_UP, json=signup_body(email=email, password=NEW_PASSWORD))
+
+
+def told(response):
+    return response.status_code, response.json, set(response.headers.keys())
+
+
+def written(commands):
+    """What was done, to which collection, and who had to acknowledge it."""
+    return [
+        (one.command_name, one.command[one.command_name], one.command.get("writeConcern"))
+        for one in commands
+        if one.command_name not in ("listIndexes", "hello")
+    ]
+
+
+@pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.com"])
+def test_sign_up_answers_alike_whether_or_not_the_address_is_taken(safe, account, email):
+    client = safe()
+    new, taken = sign_up(client, "new@example.com"), sign_up(client, email)
+    assert told(new) == told(taken)
+    assert new.status_code == 202
+    assert set(new.json) == {"message"}
+    assert "Location" not in new.headers
+
+
+def test_a_new_account_is_made_and_gets_its_letter(safe, users, letters_to):
+    client = safe()
+    sign_up(client, "new@example.com")
+    assert [letter["template"] for letter in letters_to("new@example.com")] == ["verify_email"]
+    form = {"username": "new@example.com", "password": NEW_PASSWORD}
+    assert client.post("/api/auth/login", data=form).status_code == 200
+
+
+def test_the_owner_of_a_taken_address_gets_a_letter_and_nothing_else_changes(safe, account, users, letters_to):
+    before = users.find_one()
+    sign_up(safe(), account.email)
+    after = users.find_one()
+    assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email", "address_taken"]
+    assert "token" not in letters_to(account.email)[-1]
+    assert after | {"letters": before["letters"]} == before
+
+
+def test_the_same_is_done_whether_or_not_the_address_is_taken(safe, account, watch_commands):
+    client = safe(THROTTLE_MAIL_PER_ACCOUNT="1 per hour")
+    client.get("/health")
+    seen = {}
+    for case, email in {"new": "new@example.com", "taken": account.email, "throttled": account.email}.items():
+        with watch_commands() as commands:
+            sign_up(client, email)
+        seen[case] = written(commands)
+    majority = {"w": "majority"}
+    before = [("findAndModify", "throttles", {"w": 1})] * 2 + [("find", "users", None)]
+    assert seen["new"] == [*before, ("insert", "users", majority)]
+    assert seen["taken"] == [*before, ("update", "users", majority)]
+    assert seen["throttled"] == [*before, ("update", "decoys", majority)]
+
+
+def test_the_owner_is_not_flooded_with_letters(safe, account, letters_to):
+    client = safe(THROTTLE_MAIL_PER_ACCOUNT="2 per hour")
+    answers = [told(sign_up(client, account.email)) for _ in range(5)]
+    assert all(answer == answers[0] for answer in answers)
+    assert [letter["template"] for letter in letters_to(account.email)].count("address_taken") == 2
+
+
+def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, letters_to, monkeypatch):
+    client = safe()
+    create = UserStore.create
+
+    def create_late(self, user, now):
+        monkeypatch.setattr(UserStore, "create", create)
+        create(self, user | {"_id": "0" * 24}, now)
+        create(self, user, now)
+
+    monkeypatch.setattr(UserStore, "create", create_late)
+    assert sign_up(client, "new@example.com").status_code == 202
+    assert [letter["template"] for letter in letters_to("new@example.com")] == ["verify_email", "address_taken"]
+
+
+def test_sign_up_still_tells_what_is_wrong_with_the_fields(safe, account):
+    client = safe()
+    for email in ("new@example.com", account.email):
+        assert client.post(SIGN_UP, json=signup_body(email=email, password="short")).status_code == 422
+
+
+@pytest.fixture
+def ask(safe, account):
+    client = safe()
+
+    def ask(email):
+        return client.post(CHANGE, json={"email": email, "password": PASSWORD}, headers=account.bearer)
+
+    return ask
+
+
+def test_change_of_address_answers_alike_whether_or_not_the_address_is_taken(ask, other_account):
+    free, taken = ask("new@example.com"), ask(other_account.email)
+    assert told(free) == told(taken)
+    assert free.status_code == 202
+
+
+def test_the_owner_of_the_address_gets_a_letter_and_nobody_a_token(client, ask, account, other_account, letters_to):
+    ask(other_account.email)
+    posted = letters_to(other_account.email)[-1]
+    assert posted["template"] == "address_taken"
+    assert "token" not in posted
+    assert letters_to(account.email)[-1]["template"] == "email_changing"
+
+
+def test_the_same_is_done_whether_or_not_the_new_address_is_taken(ask, other_account, watch_commands):
+    ask("warm.up@example.com")
+    seen = []
+    for email in ("new@example.com", other_account.email):
+        with watch_commands() as commands:
+            ask(email)
+        seen.append(written(commands))
+    assert seen[0] == seen[1]
+    assert seen[0][-1] == ("update", "users", {"w": "majority"})
+
+
+def test_the_export_does_not_tell_either(client, ask, account, other_account):
+    seen = []
+    for email in ("new@example.com", other_account.email):
+        ask(email)
+        exported = client.get("/api/users/me/export", headers=account.bearer).json
+        letter = exported["letters"][-1]
+        [pending] = [one for one in exported["pending"] if one["purpose"] == "change_email"]
+        seen.append((len(exported["pending"]), letter["template"], letter["context"]["new_email"] == pending["email"]))
+    assert seen[0] == seen[1] == (2, "email_changing", True)
+
+
+def test_a_free_address_can_still_be_moved_to(client, ask, account, token_sent):
+    ask("new@example.com")
+    body = {"token": token_sent("new@example.com", "change_email")}
+    assert client.post("/api/auth/change-email/confirm", json=body).status_code == 204
+    assert is_refused(client.post("/api/auth/change-email/confirm", json=body))
+    assert client.get("/api/users/me", headers=account.bearer).json["email"] == "new@example.com"
+
+
+@pytest.mark.parametrize("counted", ["ada", "nobody"])
+def test_the_limit_of_letters_is_met_alike_by_addresses_with_and_without_an_account(
+    safe, account, other_account, counted
+):
+    client = safe(THROTTLE_MAIL_PER_ACCOUNT="2 per hour")
+    target = other_account.email if counted == "ada" else "nobody@example.com"
+    for _ in range(2):
+        client.post("/api/auth/password-reset", json={"email": target})
+    response = client.post(CHANGE, json={"email": target, "password": PASSWORD}, headers=account.bearer)
+    assert (response.status_code, response.json["code"]) == (429, "rate_limited")

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from tests.factories import PASSWORD, fastapi_user
+
+EXPORT = "/api/users/me/export"
+
+# Where everything that we store is found again; what is secret is nowhere.
+EXPORTED = {
+    "_id": "profile.id",
+    **{name: f"profile.{name}" for name in ("first_name", "last_name", "email", "contact", "birthday")},
+    **{name: f"profile.{name}" for name in ("created_at", "updated_at", "email_verified", "roles")},
+    "password": None,
+    **{f"sessions.{name}": f"sessions.{name}" for name in ("id", "created_at", "last_used_at", "user_agent")},
+    "sessions.generation": "sessions.generation",
+    "sessions.salt": None,
+    **{f"tokens.{name}": f"pending.{name}" for name in ("email", "expires_at")},
+    "tokens.hash": None,
+    **{f"letters.{name}": f"letters.{name}" for name in ("id", "template", "to", "context")},
+    **{f"letters.{name}": f"letters.{name}" for name in ("created_at", "due_at", "attempts")},
+    "letters.token": None,
+}
+
+
+@pytest.fixture
+def eventful(client, account):
+    """Ada has sessions, letters and tokens of every kind."""
+    client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+    client.post("/api/auth/password-reset", json={"email": account.email})
+    body = {"email": "new@example.com", "password": PASSWORD}
+    client.post("/api/users/me/email", json=body, headers=account.bearer)
+    return account
+
+
+def names(document):
+    """The names of all fields, those of lists and of tokens by what they have in common."""
+    for name, value in document.items():
+        if name == "tokens":
+            yield from (f"{name}.{inner}" for record in value.values() for inner in record)
+        elif name in ("sessions", "letters", "pending"):
+            yield from (f"{name}.{inner}" for one in value for inner in one)
+        elif name == "profile":
+            yield from (f"{name}.{inner}" for inner in value)
+        else:
+            yield name
+
+
+def test_all_that_is_stored_is_exported_or_named_a_secret(client, eventful, users):
+    assert set(names(users.find_one())) == set(EXPORTED)
+    exported = set(names(client.get(EXPORT, headers=eventful.bearer).json))
+    assert exported >= {place for place in EXPORTED.values() if place}
+
+
+def test_an_export_has_no_secret(client, eventful, users):
+    text = client.get(EXPORT, headers=eventful.bearer).text
+    user = users.find_one()
+    secrets = [session["salt"] for session in user["sessions"]]
+    secrets += [token["hash"] for token in user["tokens"].values()]
+    for secret in secrets:
+        assert secret.hex() not in text
+        assert repr(secret)[2:-1] not in text
+    for secret in (user["password"], *(letter["token"].decode() for letter in user["letters"] if "token" in letter)):
+        assert secret not in text
+
+
+def test_an_export_is_a_file_of_json(client, eventful):
+    response = client.get(EXPORT, headers=eventful.bearer)
+    assert response.content_type == "application/json"
+    assert response.headers["Content-Disposition"].startswith('attachment; filename="pixora-2')
+    assert response.headers["Content-Disposition"].endswith('.json"')
+    assert response.headers["Cache-Control"] == "no-store"
+    assert set(json.loads(response.data)) == {"exported_at", "profile", "sessions", "pending", "letters"}
+
+
+def test_the_profile_in_it_is_the_profile(client, eventful):
+    exported = client.get(EXPORT, headers=eventful.bearer).json
+    assert exported["profile"] == client.get("/api/users/me", headers=eventful.bearer).json
+    assert len(exported["sessions"]) == 2
+    assert {one["purpose"]: one.get("email") for one in exported["pending"]} == {
+        "verify_email": None,
+        "reset_password": None,
+        "change_email": "new@example.com",
+    }
+
+
+def test_letters_to_others_are_not_in_it(client, eventful):
+    letters = client.get(EXPORT, headers=eventful.bearer).json["letters"]
+    assert [letter["template"] for letter in letters] == ["verify_email", "reset_password", "email_changing"]
+    assert {letter["to"] for letter in letters} == {eventful.email}
+
+
+def test_a_user_of_the_fastapi_service_has_an_export(client, users):
+    user = fastapi_user()
+    users.insert_one(user)
+    login = client.post("/api/auth/login", data={"username": user["email"], "password": PASSWORD}).json
+    response = client.get(EXPORT, headers={"Authorization": f"Bearer {login['access_token']}"})
+    assert response.status_code == 200
+    assert response.json["profile"]["contact"] == "ring the Navy, ext. 7"
+    assert len(response.json["sessions"]) == 1
+    assert response.json["pending"] == response.json["letters"] == []
