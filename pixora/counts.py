@@ -13,7 +13,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
-import pymongo
 from limits import RateLimitItem
 from limits.storage import MongoDBStorage
 from pymongo import IndexModel, UpdateOne, WriteConcern
@@ -29,7 +28,7 @@ IN_FLIGHT = 1_000_000_000
 """A count is this times the guesses in flight, plus all guesses, those in flight included."""
 
 HAND_BACK_SECONDS = 0.5
-"""How long a request that has failed already may take to hand its guess back."""
+"""How long a request that has used up its time for the database may take to settle its guess."""
 
 
 class Storage(MongoDBStorage):
@@ -81,9 +80,8 @@ class Window(NamedTuple):
 class Counts:
     """The counts of one application. Every method may raise `DatabaseUnavailable`."""
 
-    def __init__(self, database: Database, timeout: float) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._timeout = timeout
 
     @cached_property
     def _storage(self) -> Storage:
@@ -95,7 +93,7 @@ class Counts:
     def deadline(self) -> Iterator[None]:
         """Have one deadline for several operations: a request is refused in time, however slow each of them is."""
         _ = self._storage  # the indexes have a deadline of their own
-        with self._database.translated_errors(), pymongo.timeout(self._timeout):
+        with self._database.translated_errors():
             yield
 
     def hit(self, bucket: Bucket) -> bool:
@@ -164,7 +162,7 @@ class Taken:
         try:
             yield
         except BaseException:
-            with suppress(DatabaseUnavailable), pymongo.timeout(HAND_BACK_SECONDS):
+            with suppress(DatabaseUnavailable):
                 self.hand_back()
             raise
 
@@ -173,7 +171,7 @@ class Taken:
         changes = [UpdateOne(window, {"$inc": {"count": amount}}) for window, ends in self._taken if now < ends]
         self._taken = []  # whatever comes of it: what may have been done is not done again
         if changes:
-            with self._database.translated_errors():
+            with self._database.translated_errors(at_least=HAND_BACK_SECONDS):
                 self._collection.bulk_write(changes, ordered=False)
 
 

@@ -97,16 +97,20 @@ class Database:
         return self._database[name]
 
     @contextlib.contextmanager
-    def translated_errors(self) -> Iterator[None]:
+    def translated_errors(self, at_least: float = 0.001) -> Iterator[None]:
         """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass.
 
         The operations within have until `DATABASE_TIMEOUT_MS`; in a request, all of its operations together: one that
         waited out an election must not wait out the next, too.
+
+        Args:
+            at_least: The seconds that the operations within have also when those of the request are spent.
+
         """
         spent = g.get("database_seconds", 0.0) if has_request_context() else 0.0
         started = time.monotonic()
         try:
-            with pymongo.timeout(max(self._deadline - spent, 0.001)):  # 0 would be no deadline
+            with pymongo.timeout(max(self._deadline - spent, at_least)):  # 0 would be no deadline
                 yield
         except PyMongoError as error:
             reason = self._reason(error)

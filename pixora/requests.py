@@ -5,7 +5,8 @@ import secrets
 import socket
 from collections.abc import Callable
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, current_app, g, request
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from pixora.errors import MalformedBody, PayloadTooLarge
@@ -24,8 +25,22 @@ CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 """For all but a page that sets its own."""
 
 
+class NoSession(SessionInterface):
+    """No session, and so no cookie. Flask's own makes a serializer that signs, for each request, wanted or not."""
+
+    session = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        """Return a session that cannot be written to."""
+        return self.session
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Do nothing."""
+
+
 def init_app(app: Flask) -> None:
     """Apply the rules of this module to `app`."""
+    app.session_interface = NoSession()
     if proxies := app.config["PROXY_COUNT"]:
         # X-Forwarded-Host, -Port and -Prefix are not believed: the Host header carries what we need, and
         # a proxy that does not set these three would hand on the client's.

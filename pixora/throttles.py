@@ -180,8 +180,7 @@ def _refusal(*windows: Window) -> RateLimited:
 
 def init_app(app: Flask) -> None:
     """Give `app` its throttles; after `database.init_app`."""
-    counts = Counts(app.extensions["database"], app.config["DATABASE_TIMEOUT_MS"] / 1000)
-    app.extensions["throttles"] = Throttles(counts, app.config)
+    app.extensions["throttles"] = Throttles(Counts(app.extensions["database"]), app.config)
 
 
 throttles = cast(Throttles, LocalProxy(lambda: current_app.extensions["throttles"]))

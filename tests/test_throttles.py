@@ -3,10 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pymongo
 import pytest
+from flask import g
 
 import config
 from pixora import passwords, throttles
-from pixora.counts import Storage
+from pixora.counts import IN_FLIGHT, Storage
 from pixora.embedded import Mongod, free_port
 from pixora.errors import DatabaseUnavailable
 from tests.conftest import close
@@ -98,6 +99,21 @@ def test_a_guess_that_came_to_no_verdict_is_handed_back(client, counts, monkeypa
 
     monkeypatch.setattr(passwords, "verify_password", fail)
     assert log_in(client).status_code == 503
+    assert {document["count"] for document in counts.find()} == {0}
+
+
+def test_a_guess_is_handed_back_also_by_a_request_that_has_used_up_its_time_for_the_database(throttled, counts):
+    def fail():
+        assert {document["count"] for document in counts.find()} == {IN_FLIGHT + 1}
+        g.database_seconds = 60.0
+        raise DatabaseUnavailable
+
+    with (
+        throttled().test_request_context(),
+        pytest.raises(DatabaseUnavailable),
+        throttles.throttles.guess(EMAIL.lower(), "192.0.2.1"),
+    ):
+        fail()
     assert {document["count"] for document in counts.find()} == {0}
 
 

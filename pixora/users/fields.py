@@ -121,7 +121,7 @@ class Timestamp(fields.Field[datetime.datetime]):
         return (
             None
             if value is None
-            else value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+            else value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         )
 
 
