@@ -4,12 +4,15 @@ Every variable may also be given as ``<NAME>_FILE``, the path of a file that hol
 Docker and Kubernetes hand over secrets.
 """
 
+import ipaddress
 import os
 import sys
+from email.headerregistry import HeaderRegistry
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from email_validator import validate_email
 from environs import EnvValidationError, FileAwareEnv
 from limits import parse_many
 from marshmallow import ValidationError, validate
@@ -59,6 +62,10 @@ def load() -> dict[str, Any]:
             faults["JWT_SECRET_KEY"] = ["Either this or JWT_KEY_DIR must be set, and not both."]
         elif settings["PIXORA_ENV"] == "production" and settings["SECRET_KEY"] == settings["JWT_SECRET_KEY"]:
             faults["SECRET_KEY"] = ["Must not be the same as JWT_SECRET_KEY."]
+    if not faults and settings["SMTP_URL"] and settings["PIXORA_ENV"] == "production":
+        for name in ("PUBLIC_URL", "MAIL_FROM"):
+            if not settings[name]:
+                faults[name] = ["Must be set, as SMTP_URL is: letters need it."]
     if faults:
         raise ConfigError(faults)
     return settings
@@ -81,6 +88,8 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
         "JWT_KEY_DIR": env.str("JWT_KEY_DIR", None, validate=_directory) or None,
         "JWT_ACCESS_TOKEN_EXPIRES": env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=at_least_one),
         "PUBLIC_URL": public_url,
+        "SMTP_URL": env.str("SMTP_URL", None, validate=_smtp_url) or None,
+        "MAIL_FROM": env.str("MAIL_FROM", None, validate=_mail_from) or None,
         "JWT_ISSUER": env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         "JWT_AUDIENCE": env.str("JWT_AUDIENCE", "pixora", validate=_present),
         "REFRESH_GRACE_SECONDS": env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
@@ -149,6 +158,46 @@ def _public_url(value: str) -> None:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}"):
         raise ValidationError("Must be as in https://auth.example.com, without a path or a slash at the end.")
+
+
+def _smtp_url(value: str) -> None:
+    if not value:
+        return
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0 and not parts.path.strip("/")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        valid = False
+    if not valid or parts.fragment:
+        raise ValidationError("Must be as in smtp://user:password@mail.example.com:587, or smtps://.")
+    if options and (options.keys() != {"starttls"} or options["starttls"] not in ("always", "never")):
+        raise ValidationError("May end with ?starttls=always or ?starttls=never, and with nothing else.")
+    if options and parts.scheme == "smtps":
+        raise ValidationError("Has TLS from the beginning with smtps://, so there is no starttls to choose.")
+    if (parts.username is None) != (parts.password is None):
+        raise ValidationError("Must have both user and password, or neither.")
+    if parts.username is not None and not unquote(f"{parts.username}{parts.password}").isascii():
+        raise ValidationError("Must have user and password in ASCII, percent-encoded.")
+    if parts.username is not None and options.get("starttls") == "never" and not _is_loopback(parts.hostname or ""):
+        raise ValidationError("Must not have ?starttls=never with a password: it would travel in clear.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _mail_from(value: str) -> None:
+    header: Any = HeaderRegistry()("From", value if value.isprintable() else "")
+    try:
+        [address] = [] if header.defects else header.addresses
+        validate_email(address.addr_spec, check_deliverability=False, globally_deliverable=False)
+    except ValueError:
+        if value:
+            raise ValidationError("Must be one address, as in Example <no-reply@example.com>.") from None
 
 
 def _region(value: str) -> None:

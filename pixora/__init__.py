@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
+from jinja2 import StrictUndefined
 
 from pixora import (
     cli,
@@ -27,6 +28,7 @@ from pixora import (
 )
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
+from pixora.mail.commands import mail
 from pixora.users import letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
@@ -51,6 +53,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     """
     app = Flask(__name__)
     app.json = JSONProvider(app)
+    app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
     logs.init()
     requests.init_app(app)
@@ -65,6 +68,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint
     openapi.init_app(app, __version__, *blueprints)
     app.cli.add_command(cli.keys)
+    app.cli.add_command(mail)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(

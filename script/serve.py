@@ -4,13 +4,15 @@ import argparse
 import json
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -31,6 +33,10 @@ BANNER = """
       "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
       "password": "difference-engine-no-2", "contact": "+442079460958", "birthday": "1990-12-10"}}'
 
+  Letters are kept and not sent. Read them from another terminal:
+
+    {flask} mail show
+
   Ctrl-C stops it. {kept}
 """
 
@@ -48,7 +54,11 @@ def main() -> int:
     instance: Path = arguments.instance
     instance.mkdir(parents=True, exist_ok=True)
     # What the environment says comes first, a database of yours in MONGO_URI included.
-    environment = {"PIXORA_ENV": "development", "MALLOC_ARENA_MAX": "2"} | _secrets(instance) | dict(os.environ)
+    url = f"http://127.0.0.1:{arguments.port}"
+    defaults = {"PIXORA_ENV": "development", "MALLOC_ARENA_MAX": "2", "PUBLIC_URL": url}
+    if "PUBLIC_URL" not in os.environ:
+        defaults["JWT_ISSUER"] = "pixora"  # tokens outlive a change of port
+    environment = defaults | _secrets(instance) | dict(os.environ)
     kept = "The database is the one in MONGO_URI."
     with ExitStack() as stack:
         if "MONGO_URI" not in environment:
@@ -58,10 +68,12 @@ def main() -> int:
                 return _fail(str(error))
             environment["MONGO_URI"] = mongod.uri("pixora")
             kept = f"Users stay in {instance.relative_to(ROOT) if instance.is_relative_to(ROOT) else instance}/."
-        return _serve(arguments.port, environment, kept)
+        flask = "script/flask" if instance == ROOT / "instance" else f"script/flask --instance {instance}"
+        stack.enter_context(_left_for_commands(instance, environment))
+        return _serve(arguments.port, environment, BANNER.format(url=url, kept=kept, flask=flask))
 
 
-def _serve(port: int, environment: dict[str, str], kept: str) -> int:
+def _serve(port: int, environment: dict[str, str], banner: str) -> int:
     # Not -m gunicorn: it would start anew, on SIGUSR2, with gunicorn's http package in the place of Python's.
     command = [str(Path(sys.executable).with_name("gunicorn")), "--bind", f"127.0.0.1:{port}", "wsgi:app"]
     # A session of its own, so that Ctrl-C does not reach it on a second way.
@@ -69,7 +81,7 @@ def _serve(port: int, environment: dict[str, str], kept: str) -> int:
     try:
         url = f"http://127.0.0.1:{port}"
         if _answers(url, gunicorn):
-            print(BANNER.format(url=url, kept=kept), flush=True)
+            print(banner, flush=True)
         return gunicorn.wait()
     except SystemExit:
         gunicorn.terminate()
@@ -97,6 +109,26 @@ def _secrets(instance: Path) -> dict[str, str]:
         path.write_text(json.dumps(made))
     kept: dict[str, str] = json.loads(path.read_text())
     return kept
+
+
+@contextmanager
+def _left_for_commands(instance: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Keep the settings, secrets among them, where script/flask finds them, while the service runs."""
+    os.environ.update(environment)
+    settings = config.load_or_exit()
+    lines = [
+        f"{name}={shlex.quote(value)}\n"
+        for name, value in environment.items()
+        if name.removesuffix("_FILE") in settings
+    ]
+    path = instance / "environment"
+    path.unlink(missing_ok=True)  # it may be there, of one that was killed
+    path.touch(mode=0o600)
+    path.write_text("".join(lines))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _is_taken(port: int) -> bool:

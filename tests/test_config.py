@@ -15,6 +15,8 @@ GOOD = {
     "JWT_SECRET_KEY": secrets.token_urlsafe(48),
 }
 
+LETTERS = {"PUBLIC_URL": "https://auth.example.com", "MAIL_FROM": "Example <no-reply@example.com>"}
+
 
 @pytest.fixture
 def load(monkeypatch):
@@ -119,12 +121,63 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("THROTTLE_MAIL_PER_ACCOUNT", "many"),
         ("REQUIRE_VERIFIED_EMAIL", "maybe"),
         ("ENUMERATION_SAFE", "2"),
+        ("SMTP_URL", "mail.example.com"),
+        ("SMTP_URL", "http://mail.example.com"),
+        ("SMTP_URL", "smtp://"),
+        ("SMTP_URL", "smtp://mail.example.com:port"),
+        ("SMTP_URL", "smtp://mail.example.com:0"),
+        ("SMTP_URL", "smtp://mail.example.com/relay"),
+        ("SMTP_URL", "smtp://mail.example.com#relay"),
+        ("SMTP_URL", "smtp://[::1"),
+        ("SMTP_URL", "smtp://mail.example.com?starttls"),
+        ("SMTP_URL", "smtp://mail.example.com?starttls=maybe"),
+        ("SMTP_URL", "smtp://mail.example.com?tls=never"),
+        ("SMTP_URL", "smtps://mail.example.com?starttls=never"),
+        ("SMTP_URL", "smtp://user@mail.example.com"),
+        ("SMTP_URL", "smtp://user:p%C3%A4ss@mail.example.com"),
+        ("SMTP_URL", "smtp://user:pass@mail.example.com?starttls=never"),
+        ("MAIL_FROM", "Example"),
+        ("MAIL_FROM", "no-reply@localhost"),
+        ("MAIL_FROM", "a@example.com, b@example.com"),
+        ("MAIL_FROM", "Example <no-reply@example.com> and more"),
+        ("MAIL_FROM", "Example <no-reply@example.com>\r\nBcc: eve@example.com"),
         ("WEB_CONCURRENCY", "0"),
         ("GUNICORN_THREADS", "many"),
     ],
 )
 def test_a_malformed_value_is_named(faults, name, value):
     assert set(faults(**GOOD | {name: value})) == {name}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "smtp://mail.example.com",
+        "smtp://user%40example.com:p%3Ass@mail.example.com:2525?starttls=always",
+        "smtp://relay?starttls=never",
+        "smtp://user:pass@127.0.0.1?starttls=never",
+        "smtp://user:pass@localhost?starttls=never",
+        "smtps://user:pass@[2001:db8::1]",
+        "",
+    ],
+)
+def test_an_smtp_url_may_have_all_that_is_needed(load, url):
+    assert (load(**GOOD, SMTP_URL=url, **LETTERS)["SMTP_URL"] or "") == url
+
+
+@pytest.mark.parametrize(
+    "sender", ["no-reply@example.com", "Example <no-reply@example.com>", '"St. John" <a@b.co>', "Ä <a@bücher.example>"]
+)
+def test_a_sender_may_have_a_name(load, sender):
+    assert load(**GOOD, MAIL_FROM=sender)["MAIL_FROM"] == sender
+
+
+def test_in_production_letters_need_a_sender_and_a_place_for_their_links(faults):
+    assert set(faults(**GOOD, SMTP_URL="smtp://mail.example.com")) == set(LETTERS)
+
+
+def test_in_development_they_do_not(load):
+    assert load(**GOOD, SMTP_URL="smtp://localhost:1025", PIXORA_ENV="development")["MAIL_FROM"] is None
 
 
 def test_every_fault_is_named_at_once(faults):

@@ -123,6 +123,21 @@ def test_the_call_in_the_banner_works_as_it_is_printed(serve):
     assert "201 CREATED" in run.stdout
 
 
+def test_the_letters_are_read_as_the_banner_says_and_the_link_goes_to_the_server(serve, tmp_path):
+    server = serve().wait_until_up()
+    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    [call] = re.findall(r"^ +(script/flask .* mail show)$", server.output, re.MULTILINE)
+    run = subprocess.run(call, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert "To: ada@example.com\n" in run.stdout, run.stderr
+    assert f"\n{server.url}/verify-email?token=" in run.stdout
+    assert (tmp_path / "instance/environment").stat().st_mode & 0o777 == 0o600
+    server.press_ctrl_c()
+    assert not (tmp_path / "instance/environment").exists()
+    run = subprocess.run(call, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "script/server is not running" in run.stderr
+
+
 def test_a_taken_port_gets_a_sentence(serve):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

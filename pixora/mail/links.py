@@ -1,0 +1,33 @@
+"""Whether the link in a letter is still good for anything."""
+
+from datetime import datetime
+
+from pixora.auth.one_time_tokens import OneTimeToken, Purpose
+from pixora.errors import InvalidOneTimeToken
+from pixora.users.letters import Claimed, token_of
+
+
+class Obsolete(Exception):
+    """The token in a letter has expired, was used, or a newer one has taken its place: it need not be sent."""
+
+
+def link_of(claimed: Claimed, now: datetime) -> tuple[str, datetime] | tuple[None, None]:
+    """Return the one-time token in a letter, in clear, and when it expires; twice None when there is none.
+
+    Raises:
+        Obsolete: It is good no longer.
+        Unreadable: It was encrypted under another `SECRET_KEY`.
+
+    """
+    text = token_of(claimed.letter)
+    if text is None:
+        return None, None
+    purpose = Purpose(claimed.letter["template"])
+    stored = claimed.tokens.get(purpose, {})
+    try:
+        digest = OneTimeToken.parse(text).digest(purpose)
+    except InvalidOneTimeToken as error:
+        raise Obsolete from error
+    if stored.get("hash") != digest or stored["expires_at"] <= now:
+        raise Obsolete
+    return text, stored["expires_at"]

@@ -1,0 +1,82 @@
+"""An outbox with letters in it, an SMTP server, and a sender between them."""
+
+import ssl
+
+import pytest
+
+from pixora import clock
+from pixora.auth.one_time_tokens import OneTimeToken, Purpose
+from pixora.embedded import free_port
+from pixora.mail.rendering import PAGES
+from pixora.mail.sender import Sender, connection
+from pixora.users.letters import letter
+from tests import smtp_server
+from tests.authority import Authority
+from tests.factories import fastapi_user
+
+
+@pytest.fixture
+def context(app):
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def post(users, context):
+    """Put a letter into the document of a new user, with the token that it needs; return it."""
+
+    def post(template="password_changed", to="ada@example.com"):
+        user = fastapi_user(email=f"{users.count_documents({})}@example.com")
+        secret, now = None, clock.utcnow()
+        if template in PAGES:
+            token, purpose = OneTimeToken.make(user["_id"]), Purpose(template)
+            secret, user["tokens"] = token.text, {purpose.value: token.record(purpose, now)}
+        posted = letter(template, to, now, secret=secret, **context_of(template))
+        users.insert_one(user | {"letters": [posted]})
+        return posted
+
+    return post
+
+
+@pytest.fixture
+def smtp():
+    """A server that takes all letters, in the clear."""
+    port = free_port()
+    with smtp_server.running(port) as server:
+        server.url = f"smtp://127.0.0.1:{port}"
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def trusted(authority, monkeypatch):
+    """Have the tests' certificates trusted; return a context for a server that has one."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    return tls_context(authority)
+
+
+@pytest.fixture
+def send_all(context, smtp, monkeypatch):
+    """Send what is due, as one pass of `mail send` does."""
+    monkeypatch.setitem(context.config, "SMTP_URL", smtp.url)
+
+    def send_all():
+        with connection() as server:
+            return Sender(server).send_all(lambda: False)
+
+    return send_all
+
+
+def context_of(template):
+    """What the template wants to know."""
+    return {"new_email": "lovelace@example.com"} if template in ("email_changing", "email_changed") else {}
+
+
+def tls_context(authority):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority.issue())
+    return context

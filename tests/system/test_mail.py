@@ -1,0 +1,219 @@
+"""`flask mail send` as a process of its own: killed, stopped, several at once, with its servers gone."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pymongo
+import pytest
+
+from pixora.embedded import Mongod, free_port
+from pixora.users.letters import LEASE
+from tests import smtp_server
+from tests.factories import fastapi_user
+from tests.system.conftest import ROOT
+
+SECONDS = 20
+
+
+def notice(to="ada@example.com"):
+    """A letter that needs no key."""
+    now = datetime.now(UTC)
+    return {
+        "id": secrets.token_hex(12),
+        "template": "password_changed",
+        "to": to,
+        "context": {},
+        "created_at": now,
+        "due_at": now,
+        "attempts": 0,
+    }
+
+
+@pytest.fixture
+def post(users):
+    def post(*recipients):
+        for number, recipient in enumerate(recipients):
+            users.insert_one(fastapi_user(email=f"{number}-{secrets.token_hex(4)}@b.co", letters=[notice(recipient)]))
+
+    return post
+
+
+@pytest.fixture
+def smtp():
+    port = free_port()
+    with smtp_server.running(port) as server:
+        server.url = f"smtp://127.0.0.1:{port}"
+        yield server
+
+
+@pytest.fixture
+def send(mongo_uri, smtp, tmp_path):
+    """Start `mail send`; what still runs at the end of the test is killed."""
+    started = []
+
+    def send(*options, **environment):
+        settings = {
+            "PATH": os.environ["PATH"],
+            "PIXORA_ENV": "testing",
+            "MONGO_URI": mongo_uri,
+            "SECRET_KEY": "x",
+            "JWT_SECRET_KEY": "y" * 32,
+            "SMTP_URL": smtp.url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        log = tmp_path / f"{len(started)}.log"
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "mail", "send", *options]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=settings | environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        process.log = log
+        started.append(process)
+        return process
+
+    yield send
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def events(process):
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    return [line.get("event") for line in lines]
+
+
+def outbox(users):
+    return [letter for user in users.find() for letter in user["letters"]]
+
+
+def end_leases(users):
+    """As if they had been claimed long ago."""
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    users.update_many({"letters.due_at": {"$gt": past}}, {"$set": {"letters.$[].due_at": past}})
+
+
+def test_a_sender_killed_between_the_server_s_ok_and_its_note_sends_one_duplicate_that_tells_so(
+    post, send, smtp, users
+):
+    post("ada@example.com")
+    process = None
+    smtp.after_data = lambda: (process.send_signal(signal.SIGKILL), process.wait())  # the answer finds nobody
+    process = send()
+    assert process.wait(SECONDS) == -signal.SIGKILL
+    smtp.after_data = None
+    [left] = outbox(users)
+    assert LEASE - timedelta(seconds=SECONDS) < left["due_at"] - datetime.now(UTC) < LEASE
+
+    assert send().wait(SECONDS) == 0  # the lease is not over
+    assert len(smtp.received) == 1
+    end_leases(users)
+    assert send().wait(SECONDS) == 0
+    end_leases(users)
+    assert send().wait(SECONDS) == 0
+    first, again = (received.message["Message-ID"] for received in smtp.received)
+    assert first == again
+    assert outbox(users) == []
+
+
+def test_a_sender_killed_before_the_server_s_ok_loses_nothing(post, send, smtp, users):
+    post("ada@example.com")
+    process = None
+
+    def kill(recipient):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        return "die"
+
+    smtp.at_data = kill
+    process = send()
+    assert process.wait(SECONDS) == -signal.SIGKILL
+    smtp.at_data = None
+    end_leases(users)
+    assert send().wait(SECONDS) == 0
+    assert len(smtp.received) == 1
+    assert outbox(users) == []
+
+
+def test_senders_of_several_processes_send_each_letter_once(post, send, smtp, users):
+    post(*(f"{number}@example.com" for number in range(100)))
+    assert [process.wait(SECONDS) for process in [send() for _ in range(3)]] == [0, 0, 0]
+    assert sorted(received.recipient for received in smtp.received) == sorted(
+        f"{number}@example.com" for number in range(100)
+    )
+    assert outbox(users) == []
+
+
+@pytest.mark.parametrize("stopping", [signal.SIGTERM, signal.SIGINT])
+def test_a_watching_sender_finds_new_letters_and_ends_cleanly_when_told(post, send, smtp, users, stopping):
+    process = send("--watch")
+    wait_until(lambda: "mail_watch" in events(process))
+    post("ada@example.com")
+    wait_until(lambda: outbox(users) == [])
+    process.send_signal(stopping)
+    assert process.wait(SECONDS) == 0
+    assert events(process) == ["mail_watch", "letter_sent"]
+    assert len(smtp.received) == 1
+
+
+def test_a_watching_sender_that_is_told_to_end_finishes_the_letter_at_hand(post, send, smtp, users):
+    post("ada@example.com", "grace@example.com")
+    process = None
+    smtp.after_data = lambda: (process.send_signal(signal.SIGTERM), time.sleep(0.5))
+    process = send("--watch")
+    assert process.wait(SECONDS) == 0
+    assert len(smtp.received) == 1
+    assert len(outbox(users)) == 1
+
+
+def test_a_watching_sender_survives_an_smtp_server_that_is_away(post, send, users):
+    port = free_port()
+    post("ada@example.com")
+    process = send("--watch", SMTP_URL=f"smtp://127.0.0.1:{port}")
+    wait_until(lambda: "smtp_unavailable" in events(process))
+    with smtp_server.running(port) as back:
+        end_leases(users)
+        wait_until(lambda: len(back.received) == 1)
+        wait_until(lambda: outbox(users) == [])
+        assert process.poll() is None
+
+
+def test_a_watching_sender_survives_a_database_that_is_away(send, smtp, tmp_path):
+    mongod = Mongod(tmp_path / "mongodb")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mongod)
+        uri = mongod.uri("pixora")
+        process = send("--watch", MONGO_URI=uri, DATABASE_TIMEOUT_MS="500")
+        insert(uri, fastapi_user(letters=[notice()]))
+        wait_until(lambda: len(smtp.received) == 1)
+        os.kill(mongod_pid(tmp_path), signal.SIGSTOP)
+        stack.callback(os.kill, mongod_pid(tmp_path), signal.SIGCONT)
+        wait_until(lambda: "database_unavailable" in events(process))
+        os.kill(mongod_pid(tmp_path), signal.SIGCONT)
+        insert(uri, fastapi_user(letters=[notice()], email="grace@example.com"))
+        wait_until(lambda: len(smtp.received) == 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+
+
+def mongod_pid(folder):
+    return int((folder / "mongodb/mongod.lock").read_text())
+
+
+def insert(uri, document):
+    with pymongo.MongoClient(uri) as client:
+        client.get_default_database()["users"].insert_one(document)
