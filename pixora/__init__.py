@@ -29,6 +29,7 @@ from pixora import (
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
+from pixora.pages.routes import blueprint as pages
 from pixora.users import letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
@@ -67,6 +68,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     throttles.init_app(app)
     blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint
     openapi.init_app(app, __version__, *blueprints)
+    app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own

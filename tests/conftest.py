@@ -41,6 +41,10 @@ NO_THROTTLES = dict.fromkeys(
 RUN = pytest.StashKey[tuple[Mongod, tempfile.TemporaryDirectory[str]]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", type=Path, help="a folder for pictures of the pages, in every state")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return  # one of xdist's workers: the mongod of the run is given to it

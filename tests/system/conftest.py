@@ -16,9 +16,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from pixora.embedded import free_port
 from tests.conftest import NO_THROTTLES
+from tests.system.browser import running as running_browser
 
 ROOT = Path(__file__).resolve().parents[2]
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
@@ -77,6 +79,12 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
             stop(process)
 
     return start
+
+
+@pytest.fixture(scope="module")  # and not longer: it keeps an event loop running in this thread
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
 
 
 def wait_until_healthy(process: "subprocess.Popen[bytes]", url: Url) -> None:

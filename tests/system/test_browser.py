@@ -1,27 +1,14 @@
 """/docs in a real browser, on a real server."""
 
 import json
-import shutil
 import urllib.parse
 import urllib.request
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.factories import PASSWORD, signup_body
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # what tries to leave is seen here, but does not
-]
+from tests.system.browser import Visit
 
 
 @pytest.fixture(scope="module")
@@ -40,31 +27,12 @@ def user(url):
         return body | json.load(response)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    assert CHROMIUM, f"There is none of {', '.join(NAMES)} on PATH: on Debian, apt-get install chromium."
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Page:
-    """/docs, with what it has asked for and complained of so far."""
+class Page(Visit):
+    """/docs."""
 
     def __init__(self, context, url):
-        self.requests = []
-        self.complaints = []
-        context.on("request", lambda request: self.requests.append(request.url))
-        context.on("weberror", lambda error: self.complaints.append(str(error.error)))
-        context.on("console", self._on_console)
-        self.page = context.new_page()
-        self.page.on("websocket", lambda socket: self.requests.append(socket.url))
+        super().__init__(context)
         self.page.goto(f"{url}/docs")
-
-    def _on_console(self, message):
-        if message.type in ("error", "warning"):  # breaches of the Content-Security-Policy are errors
-            self.complaints.append(message.text)
 
     @property
     def dialog(self):
@@ -83,7 +51,7 @@ class Page:
 
     def try_get_me(self):
         """Execute GET /api/users/me; return where its live answer appears."""
-        operation = self.page.locator(".opblock", has=self.page.locator("[data-path='/api/users/me']"))
+        operation = self.page.locator(".opblock-get", has=self.page.locator("[data-path='/api/users/me']"))
         operation.locator(".opblock-summary-control").click()
         operation.get_by_role("button", name="Try it out").click()
         operation.get_by_role("button", name="Execute").click()

@@ -1,0 +1,289 @@
+"""From a sign-up over the API to the pages, by the letters that arrive at a real SMTP server, in a real browser.
+
+With `--screenshots FOLDER` every page is kept there as people see it: on a telephone and a desk, light and dark.
+"""
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from datetime import UTC, datetime
+
+import pymongo
+import pytest
+from playwright.sync_api import expect
+
+from pixora.embedded import Mongod, free_port
+from tests import smtp_server
+from tests.factories import PASSWORD, signup_body
+from tests.system.browser import Visit
+from tests.system.conftest import ROOT
+
+NEW_PASSWORD = "analytical-engine-no-1"
+SENDER = "Example <no-reply@example.com>"
+SIZES = {"phone": (375, 667), "desk": (1280, 800)}
+
+
+class Service:
+    """Pixora, the mail server it sends by, and the people who use both."""
+
+    def __init__(self, url, smtp, environment):
+        self.url, self.smtp, self.environment = url, smtp, environment
+
+    def call(self, method, path, body=None, token=None, media_type="application/json"):
+        data = body and (json.dumps(body) if media_type.endswith("json") else urllib.parse.urlencode(body)).encode()
+        headers = {"Content-Type": media_type} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def sign_up(self):
+        """Make someone new; return their address."""
+        email = f"ada-{secrets.token_hex(4)}@example.com"
+        self.call("POST", "/api/auth/signup", signup_body(email=email))
+        return email
+
+    def log_in(self, email, password=PASSWORD):
+        form = {"username": email, "password": password}
+        return self.call("POST", "/api/auth/login", form, media_type="application/x-www-form-urlencoded")[
+            "access_token"
+        ]
+
+    def is_refused(self, email, password):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            self.log_in(email, password)
+        with caught.value as answer:  # which holds a connection
+            return answer.code == 401
+
+    def profile(self, token):
+        return self.call("GET", "/api/users/me", token=token)
+
+    def link_sent_to(self, email):
+        """Send what is due, and return the link in the newest letter to an address."""
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "mail", "send"]
+        run = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stdout + run.stderr
+        letters = [received.message for received in self.smtp.received if received.recipient == email]
+        [link] = re.findall(r"http\S+", letters[-1].get_body(["plain"]).get_content())
+        return link
+
+    def link_to(self, page, email=None):
+        """Return a link to a page, for someone new or for who has this address."""
+        email = email or self.sign_up()
+        if page == "reset-password":
+            self.call("POST", "/api/auth/password-reset", {"email": email})
+        elif page == "confirm-email":
+            new = {"email": f"new-{email}", "password": PASSWORD}
+            self.call("POST", "/api/users/me/email", new, self.log_in(email))
+            email = new["email"]
+        return self.link_sent_to(email)
+
+    def database(self):
+        return pymongo.MongoClient(self.environment["MONGO_URI"])
+
+
+def service_of(gunicorn, mongo_uri, smtp, **changes):
+    environment = {
+        "MONGO_URI": mongo_uri,
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "MAIL_FROM": SENDER,
+        **changes,
+    }
+    return gunicorn(**environment), environment | {
+        "PIXORA_ENV": "testing",
+        "PATH": os.environ["PATH"],
+        "SMTP_URL": smtp.url,
+    }
+
+
+@pytest.fixture(scope="module")
+def smtp():
+    port = free_port()
+    with smtp_server.running(port) as server:
+        server.url = f"smtp://127.0.0.1:{port}"
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(gunicorn, mongo_uri, smtp):
+    running, environment = service_of(gunicorn, mongo_uri.replace("?", "_pages?"), smtp)
+    with running as url:
+        yield Service(url, smtp, environment | {"PUBLIC_URL": url})
+
+
+class Page(Visit):
+    """One of our pages; its pictures go to `folder`, if there is one."""
+
+    def __init__(self, context, folder):
+        super().__init__(context)
+        self._folder = folder
+
+    def open(self, url):
+        self.page.goto(url)
+
+    def is_headed(self, heading):
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
+
+    def enter(self, label, text, button):
+        self.page.get_by_label(label).fill(text)
+        self.page.get_by_role("button", name=button).click()
+
+    def look(self, name):
+        """Take pictures, and see that nothing sticks out on a telephone."""
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            for size, (width, height) in SIZES.items():
+                self.page.set_viewport_size({"width": width, "height": height})
+                assert self.page.evaluate("document.documentElement.scrollWidth") <= width
+                if self._folder:
+                    self.page.screenshot(path=self._folder / f"{name}-{size}-{scheme}.png")
+
+
+@pytest.fixture
+def page(browser, request):
+    context = browser.new_context()
+    folder = request.config.getoption("screenshots")
+    page = Page(context, folder)
+    yield page
+    hosts = {urllib.parse.urlsplit(url).hostname for url in page.requests}
+    assert hosts == {"127.0.0.1"}
+    # What the browser says of a page that came with an error status is no complaint about the page.
+    assert [told for told in page.complaints if "the server responded with a status of" not in told] == []
+    context.close()
+
+
+def test_an_address_is_verified_by_the_link_and_the_password(service, page):
+    email = service.sign_up()
+    page.open(service.link_to("verify-email", email))
+    page.is_headed("Confirm your address")
+    expect(page.page).to_have_title("Confirm your address – Example")
+    expect(page.page.get_by_label("E-mail address")).to_have_value(email)
+    expect(page.page.get_by_label("Password")).to_be_focused()
+    page.look("verify-email-form")
+    token = service.log_in(email)
+    assert service.profile(token)["email_verified"] is False
+
+    page.enter("Password", "not the password", "Confirm my address")
+    expect(page.page).to_have_title("Error: Confirm your address – Example")
+    expect(page.page.get_by_role("alert")).to_contain_text("This is not the password of the account.")
+    expect(page.page.get_by_label("Password")).to_be_focused()
+    expect(page.page.get_by_label("Password")).to_have_accessible_description(re.compile("This is not the password"))
+    page.look("verify-email-wrong-password")
+
+    page.enter("Password", PASSWORD, "Confirm my address")
+    page.is_headed("Your address is confirmed")
+    assert "token" not in page.page.url
+    page.look("verify-email-done")
+    assert service.profile(token)["email_verified"] is True
+
+
+def test_a_lost_password_is_replaced(service, page):
+    email = service.sign_up()
+    page.open(service.link_to("reset-password", email))
+    page.is_headed("Choose a new password")
+    page.look("reset-password-form")
+
+    page.enter("New password", "password1234", "Save the new password")
+    field = page.page.get_by_label("New password")
+    expect(page.page.get_by_role("alert")).to_contain_text("common password")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("")
+    page.look("reset-password-weak")
+
+    page.enter("New password", NEW_PASSWORD, "Save the new password")
+    page.is_headed("Your password has been changed")
+    page.look("reset-password-done")
+    assert service.log_in(email, NEW_PASSWORD)
+    assert service.is_refused(email, PASSWORD)
+
+
+def test_a_new_address_is_used_when_its_reader_presses_the_button_and_not_before(service, page):
+    email = service.sign_up()
+    link = service.link_to("confirm-email", email)
+    page.open(link)
+    page.is_headed("Use a new address")
+    expect(page.page.get_by_role("main")).to_contain_text(f"new-{email}")
+    page.look("confirm-email-form")
+    assert service.log_in(email)
+
+    page.page.get_by_role("button", name="Use this address").click()
+    page.is_headed("Your new address is in use")
+    page.look("confirm-email-done")
+    assert service.log_in(f"new-{email}")
+    assert service.is_refused(email, PASSWORD)
+
+
+def test_the_keyboard_is_enough(service, page):
+    page.open(service.link_to("reset-password"))
+    page.page.keyboard.type(NEW_PASSWORD)
+    page.page.keyboard.press("Enter")
+    page.is_headed("Your password has been changed")
+
+
+@pytest.mark.parametrize("name", ["verify-email", "reset-password", "confirm-email"])
+def test_a_link_that_is_no_good_says_what_to_do(service, page, name):
+    email = service.sign_up()
+    link = service.link_to(name, email)
+    page.open(link[:-7])
+    page.is_headed("This link is not complete")
+    page.look(f"{name}-malformed")
+
+    with service.database() as client:
+        users, purpose = client.get_default_database()["users"], name.replace("confirm", "change").replace("-", "_")
+        users.update_one({"email": email}, {"$set": {f"tokens.{purpose}.expires_at": datetime.now(UTC)}})
+        page.open(link)
+        page.is_headed("This link has expired")
+        page.look(f"{name}-expired")
+        users.update_one({"email": email}, {"$unset": {f"tokens.{purpose}": True}})
+        page.open(link)
+        page.is_headed("This link no longer works")
+        page.look(f"{name}-used")
+
+
+def test_an_address_that_was_taken_meanwhile_is_told(service, page):
+    email = service.sign_up()
+    page.open(service.link_to("confirm-email", email))
+    service.call("POST", "/api/auth/signup", signup_body(email=f"new-{email}"))
+    page.page.get_by_role("button", name="Use this address").click()
+    page.is_headed("This address is taken")
+    page.look("confirm-email-taken")
+
+
+def test_who_has_guessed_too_often_is_told_how_long_to_wait(gunicorn, mongo_uri, smtp, page):
+    uri = mongo_uri.replace("?", "_guesses?")
+    running, environment = service_of(gunicorn, uri, smtp, THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per 15 minute")
+    with running as url:
+        service = Service(url, smtp, environment | {"PUBLIC_URL": url})
+        page.open(service.link_to("verify-email"))
+        page.enter("Password", "not the password", "Confirm my address")
+        page.enter("Password", PASSWORD, "Confirm my address")
+        expect(page.page.get_by_role("alert")).to_contain_text("Please try again in 15 minutes.")
+        page.look("verify-email-too-many")
+
+
+def test_a_database_that_is_away_leaves_the_form_to_be_sent_again(gunicorn, smtp, page, tmp_path):
+    with Mongod(tmp_path / "mongodb") as mongod:
+        running, environment = service_of(gunicorn, mongod.uri("pixora"), smtp, DATABASE_TIMEOUT_MS="500")
+        with running as url:
+            service = Service(url, smtp, environment | {"PUBLIC_URL": url})
+            email = service.sign_up()
+            page.open(service.link_to("reset-password", email))
+            pid = int((tmp_path / "mongodb/mongod.lock").read_text())
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                page.enter("New password", NEW_PASSWORD, "Save the new password")
+                expect(page.page.get_by_role("alert")).to_contain_text("We cannot reach our database")
+                page.look("reset-password-unavailable")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            page.enter("New password", NEW_PASSWORD, "Save the new password")
+            page.is_headed("Your password has been changed")
+            assert service.log_in(email, NEW_PASSWORD)
