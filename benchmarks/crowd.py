@@ -9,7 +9,7 @@ from typing import Any
 
 import bcrypt
 
-from benchmarks.figures import median, ratio, spread, table, verdict
+from benchmarks.figures import alone_note, median, ratio, spread, table, verdict
 from benchmarks.load import READERS, Storm, bcrypt_ceiling, log_in, read
 from benchmarks.servers import PIXORA, Bench, seed, started
 from tests.factories import PASSWORD
@@ -78,4 +78,5 @@ def report(found: dict[str, Any]) -> str:
     return (
         f"{table(['500 clients through nginx', 'median (spread)'], rows)}\n\nPixora: reads {kept:.2f} of undisturbed "
         f"(asked {verdict(kept, least=0.5)}), longest answer {longest:.1f} s."
+        f"{alone_note(found['ceiling'])}"
     )

@@ -30,3 +30,10 @@ def verdict(value: float, *, least: float | None = None, most: float | None = No
     if least is not None:
         return f"≥ {least:g}: {'met' if value >= least else 'NOT met'}"
     return f"≤ {most:g}: {'met' if most is not None and value <= most else 'NOT met'}"
+
+
+def alone_note(ceilings: Sequence[float]) -> str:
+    """Return a warning when bcrypt alone was not equally fast all the time: then something else was running."""
+    if max(ceilings) <= 1.1 * min(ceilings):
+        return ""
+    return " **bcrypt alone was not always as fast: something else was running, so measure again.**"

@@ -137,7 +137,6 @@ def _reads_beside_storm(axis: Axes, result: dict[str, Any]) -> None:
     bars = [
         (_label(name), [beside / alone for beside, alone in zip(found["beside"], found["alone"], strict=True)])
         for name, found in result.items()
-        if name != "ceiling"
     ]
     _bars(axis, bars, "GET /me while 64 clients log in", "of its undisturbed rate", "{:.2f}".format, asked=0.7)
 
@@ -146,7 +145,6 @@ def _answers_in_storm(axis: Axes, result: dict[str, Any]) -> None:
     bars = [
         (_label(name), [max(pair) for pair in zip(found["longest"], found["longest_beside"], strict=True)])
         for name, found in result.items()
-        if name != "ceiling"
     ]
     _bars(axis, bars, "Longest answer to one of these 64 clients", "seconds", "{:.1f}".format, asked=3)
 
