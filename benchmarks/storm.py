@@ -1,164 +1,117 @@
-"""What a storm of logins does to itself and to those who are logged in.
+"""A storm: 64 clients log in without a pause and ignore Retry-After. What becomes of them, and of those who read.
 
-    .venv/bin/python benchmarks/storm.py        (needs wrk: apt-get install wrk)
-
-64 clients log in without a pause, ignoring Retry-After, at bcrypt's cost 12; beside them, for a part of the time,
-8 clients read their profile. All on this machine, a minute in all. bcrypt's own ceiling, on all cores and with nothing
-else running, is measured in the same run: what counts are the ratios.
+Eight clients read their profiles beside the storm, with as many cores for all as the machine has, the load's own
+programs among them. Undisturbed and disturbed are measured in turn.
 """
 
-import json
-import os
-import re
-import secrets
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-import urllib.parse
-import urllib.request
-from pathlib import Path
+from typing import Any
 
 import bcrypt
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-import config  # noqa: E402
-from pixora.embedded import Mongod, free_port  # noqa: E402
-from tests.factories import PASSWORD, signup_body  # noqa: E402
+from benchmarks.figures import alone_note, median, ratio, spread, table, verdict
+from benchmarks.load import READERS, Storm, bcrypt_ceiling, log_in, read
+from benchmarks.servers import FASTAPI_MOTOR, FASTAPI_USERS, PIXORA, Bench, Service, seed, started
+from tests.factories import PASSWORD
 
 CLIENTS = 64
-READERS = 8
-FORM = urllib.parse.urlencode({"username": "ada@example.com", "password": PASSWORD})
-LOGIN = f"""
-wrk.method = "POST"
-wrk.body = "{FORM}"
-wrk.headers["Content-Type"] = "application/x-www-form-urlencoded"
-local threads = {{}}
-function setup(thread) table.insert(threads, thread) end
-function init() served = 0; shed = 0; other = 0 end
-function response(status)
-  if status == 200 then served = served + 1 elseif status == 503 then shed = shed + 1 else other = other + 1 end
-end
-function done(summary, latency)
-  local all = {{served = 0, shed = 0, other = 0}}
-  for _, thread in ipairs(threads) do
-    for name in pairs(all) do all[name] = all[name] + thread:get(name) end
-  end
-  io.write(string.format('STORM {{"served": %d, "shed": %d, "other": %d, "seconds": %f, "p99": %f, "longest": %f}}',
-    all.served, all.shed, all.other, summary.duration / 1e6, latency:percentile(99) / 1e6, latency.max / 1e6))
-end
-"""
+COST = 12
+LEAD = 3
+CEILING_SECONDS = 3
+READ_SECONDS = 5
+STORM_SECONDS = 15
+BESIDE_SECONDS = 8
+ROUNDS = {PIXORA.name: 3}
+"""The others collapse; for that one look is enough."""
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "login.lua"
-        script.write_text(LOGIN)
-        with Mongod(Path(folder) / "data", binary=config.mongod()) as mongod, gunicorn(mongod) as url:
-            token = sign_up_and_log_in(url)
-            ceiling = bcrypt_ceiling(4)
-            alone = read(url, token, 5)
-            storm = log_in(url, script, 12)
-            beside: list[dict[str, float]] = []
-            stormers = threading.Thread(target=lambda: beside.append(log_in(url, script, 14)))
-            stormers.start()
-            time.sleep(3)
-            disturbed = read(url, token, 8)
-            stormers.join()
-    print(f"bcrypt's ceiling: {ceiling:.1f} checks a second on {os.cpu_count()} cores")
-    tell(f"{CLIENTS} clients log in", storm, ceiling)
-    tell(f"{CLIENTS} clients log in, {READERS} read", beside[0], ceiling)
-    for where, (rate, p99) in (("alone", alone), ("beside the storm", disturbed)):
-        print(f"GET /me {where}: {rate:.0f} a second, {rate / alone[0]:.2f} of its rate alone, p99 {p99}")
+def run(bench: Bench) -> dict[str, Any]:
+    """Return for each service what the clients met, and bcrypt's ceiling, round by round."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(COST)).decode()
+    services = (PIXORA, FASTAPI_MOTOR, FASTAPI_USERS)
+    return {service.name: _measure(bench, service, f"storm_{at}", hashed) for at, service in enumerate(services)}
 
 
-def tell(what: str, storm: dict[str, float], ceiling: float) -> None:
-    rate = storm["served"] / storm["seconds"]
-    print(
-        f"{what}: {rate:.1f} a second, {rate / ceiling:.2f} of the ceiling; {storm['shed']:.0f} were sent away, "
-        f"{storm['other']:.0f} met something else; p99 {storm['p99']:.1f} s, longest {storm['longest']:.1f} s"
+def _measure(bench: Bench, service: Service, database: str, hashed: str) -> dict[str, Any]:
+    names = (
+        "ceiling",
+        "alone",
+        "beside",
+        "p99",
+        "errors",
+        "logins",
+        "longest",
+        "logins_beside",
+        "longest_beside",
+        "other",
     )
+    found: dict[str, Any] = {name: [] for name in names}
+    emails = seed(bench, service, database, CLIENTS + READERS, hashed)
+    readers, stormers = emails[:READERS], emails[READERS:]
+    with started(bench, service, database) as server:
+        tokens = bench.folder / f"{database}.tokens"
+        tokens.write_text("\n".join(log_in(server, email) for email in readers))
+        read(server.url, tokens, 1)
+        for _ in range(ROUNDS.get(service.name, 1)):
+            found["ceiling"].append(bcrypt_ceiling(CEILING_SECONDS, COST))
+            found["alone"].append(read(server.url, tokens, READ_SECONDS).rate)
+            alone = Storm(server.port, stormers)
+            alone.run(STORM_SECONDS)
+            found["logins"].append(alone.rate_to_the_last(200))
+            found["longest"].append(alone.longest())
+            beside = Storm(server.port, stormers)
+            with beside.beside(LEAD + BESIDE_SECONDS + 1, lead=LEAD):
+                reads = read(server.url, tokens, BESIDE_SECONDS)
+            found["beside"].append(reads.rate)
+            found["p99"].append(reads.p99)
+            found["errors"].append(reads.errors)
+            found["logins_beside"].append(beside.rate(200, LEAD))
+            found["longest_beside"].append(beside.longest())
+            found["other"].append(sum(len(storm.answers) - storm.count(200, 503) for storm in (alone, beside)))
+    return found
 
 
-class gunicorn:  # noqa: N801  # reads as the function it stands for
-    """Two workers, as many as the cores here, with a database of their own."""
-
-    def __init__(self, mongod: Mongod) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}"
-        environment = dict(os.environ) | {
-            "PIXORA_ENV": "testing",
-            "MONGO_URI": mongod.uri("storm"),
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "JWT_SECRET_KEY": secrets.token_urlsafe(48),
-            "BCRYPT_ROUNDS": "12",
-            "MALLOC_ARENA_MAX": "2",
-            # The throttles would stop such a storm by one client; this is about one by many.
-            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": "1000000 per hour",
-            "THROTTLE_LOGIN_PER_ACCOUNT": "1000000 per hour",
-            "THROTTLE_LOGIN_PER_IP": "1000000 per hour",
-        }
-        command = [Path(sys.executable).with_name("gunicorn"), "--bind", self.url.removeprefix("http://"), "wsgi:app"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-
-    def __enter__(self) -> str:
-        while True:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=5).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return self.url
-
-    def __exit__(self, *error: object) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-def sign_up_and_log_in(url: str) -> str:
-    for email in ("ada@example.com", "grace@example.com"):
-        body = json.dumps(signup_body(email=email)).encode()
-        request = urllib.request.Request(url + "/api/auth/signup", body, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request).close()
-    # Not the one who storms: of that one's sessions only the last few live.
-    form = FORM.replace("ada", "grace").encode()
-    with urllib.request.urlopen(url + "/api/auth/login", form) as response:
-        return str(json.load(response)["access_token"])
-
-
-def bcrypt_ceiling(seconds: float) -> float:
-    """Return how many hashes a second all cores check when they do nothing else."""
-    stored, ends, checked = bcrypt.hashpw(b"x", bcrypt.gensalt(12)), time.monotonic() + seconds, []
-
-    def check() -> None:
-        while time.monotonic() < ends:
-            bcrypt.checkpw(b"x", stored)
-            checked.append(1)
-
-    threads = [threading.Thread(target=check) for _ in range(os.cpu_count() or 1)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return len(checked) / seconds
-
-
-def read(url: str, token: str, seconds: int) -> tuple[float, str]:
-    """Return profiles read a second, and the 99th percentile of the time for one."""
-    options = ["-t1", f"-c{READERS}", f"-d{seconds}s", "--latency", "-H", f"Authorization: Bearer {token}"]
-    told = subprocess.run(["wrk", *options, url + "/api/users/me"], capture_output=True, text=True, check=True).stdout
-    assert "Non-2xx" not in told, told
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]), re.search(r"99%\s+(\S+)", told)[1]  # type: ignore[index]
-
-
-def log_in(url: str, script: Path, seconds: int) -> dict[str, float]:
-    options = ["-t1", f"-c{CLIENTS}", f"-d{seconds}s", "--timeout", "15s", "-s", str(script)]
-    told = subprocess.run(["wrk", *options, url + "/api/auth/login"], capture_output=True, text=True, check=True).stdout
-    result: dict[str, float] = json.loads(told.split("STORM ")[1])
-    return result
-
-
-if __name__ == "__main__":
-    main()
+def report(result: dict[str, Any]) -> str:
+    """Return the table, and what is asked of us."""
+    rows = [
+        [
+            name,
+            ratio(found["logins"], found["ceiling"]),
+            spread(found["longest"], "{:.1f} s".format),
+            spread(found["alone"], "{:.0f}".format),
+            spread(found["beside"], "{:.0f}".format),
+            ratio(found["beside"], found["alone"]),
+            spread(found["p99"], lambda seconds: f"{seconds * 1000:.0f} ms"),
+            str(sum(found["errors"])),
+            ratio(found["logins_beside"], found["ceiling"]),
+            str(sum(found["other"])),
+        ]
+        for name, found in result.items()
+    ]
+    head = [
+        "service",
+        "logins, of the ceiling",
+        "longest answer",
+        "reads a second, undisturbed",
+        "beside the storm",
+        "ratio",
+        "p99 of those answered",
+        "failed reads",
+        "logins beside readers, of the ceiling",
+        "neither 200 nor 503",
+    ]
+    ours = result[PIXORA.name]
+    ceilings = [rate for found in result.values() for rate in found["ceiling"]]
+    logins = median(ours["logins"]) / median(ours["ceiling"])
+    longest = max(*ours["longest"], *ours["longest_beside"])
+    kept = median(ours["beside"]) / median(ours["alone"])
+    p99 = median(ours["p99"]) * 1000
+    beside = median(ours["logins_beside"]) / median(ours["ceiling"])
+    return (
+        f"bcrypt's ceiling: {spread(ceilings, '{:.2f}'.format)} a second.{alone_note(ceilings)}\n\n"
+        f"{table(head, rows)}\n\n"
+        f"Pixora: logins {logins:.2f} of the ceiling (asked {verdict(logins, least=0.8)}), longest answer "
+        f"{longest:.1f} s (asked {verdict(longest, most=3)}), reads {kept:.2f} of undisturbed (asked "
+        f"{verdict(kept, least=0.7)}), p99 {p99:.0f} ms (asked {verdict(p99, most=60)}), failed reads "
+        f"{sum(ours['errors'])} (asked {verdict(sum(ours['errors']), most=0)}), logins beside them {beside:.2f} "
+        f"(asked {verdict(beside, least=0.15)})."
+    )

@@ -1,0 +1,1 @@
+"""Pixora measured side by side with what it replaces: `benchmarks/run`."""

@@ -1,0 +1,45 @@
+"""Measures the parts that are named, or all, and writes the report.
+
+    benchmarks/run            everything, in a quarter of an hour
+    benchmarks/run me storm   only these; the results of the others stay
+    benchmarks/run report     nothing: writes the report anew
+
+Everything runs on this machine, on one mongod of its own, and ends with it. The numbers are kept in
+`benchmarks/results.json`; `results.md` and `results.png` are made of them.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import crowd, equal_time, footprint, login, me, report, scale, storm
+from benchmarks.servers import bench
+
+PARTS: dict[str, Any] = {
+    part.__name__.split(".")[1]: part for part in (me, login, storm, crowd, scale, footprint, equal_time)
+}
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__.split("\n")[0])
+    options.add_argument("parts", nargs="*", choices=[*PARTS, "report", []], help="by default all")
+    wanted = options.parse_args().parts or list(PARTS)
+    machine = report.machine()
+    for name in wanted:
+        if name == "report":
+            continue
+        print(f"== {name}", flush=True)
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder, bench(Path(folder)) as here:
+            result = PARTS[name].run(here)
+        print(PARTS[name].report(result), f"\n({time.monotonic() - began:.0f} s)\n", flush=True)
+        report.keep(machine, name, datetime.now(UTC).date().isoformat(), json.loads(json.dumps(result)))
+    report.write(PARTS)
+
+
+if __name__ == "__main__":
+    main()

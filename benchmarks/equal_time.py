@@ -1,0 +1,118 @@
+"""Equal time: what a refused login costs and says must not tell why it was refused.
+
+At cost 10, the least in production, a hash is cheap enough for 200 samples of each, in random order, and short enough
+for what else differs to show. Two services are asked:
+
+- most hashes have today's cost. A user whose hash is a step cheaper, from before `BCRYPT_ROUNDS` was raised and not
+  logged in since, is one of a few, and must not stand out against an unknown one;
+- the cost has just been raised: most hashes have the old one, and so must an unknown user.
+
+A disabled user is a document with `disabled: true`; the password is wrong, as everywhere here, since right ones are no
+secret to whoever sends them.
+"""
+
+import http.client
+import json
+import random
+import time
+from statistics import median
+from typing import Any
+from urllib.parse import urlencode
+
+import bcrypt
+
+from benchmarks.figures import table, verdict
+from benchmarks.load import FORM
+from benchmarks.servers import FIRST, PIXORA, Bench, started
+from tests.factories import PASSWORD, fastapi_user
+
+COST = 10
+SAMPLES = 200
+WARM_UP = 10
+NEVER_THE_SAME = {"date", "x-request-id"}
+CORRUPT = "$2b$10$corrupt"
+TODAY, RAISED = "most hashes of today's cost", "most hashes of the old cost"
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Return for both services, by case, the median of the seconds and the distinct answers."""
+    today, old = (_hash(cost) for cost in (COST, COST - 1))
+    cases = {
+        "unknown": None,
+        "wrong password": fastapi_user(email="wrong@example.com", password=today),
+        "disabled": fastapi_user(email="disabled@example.com", password=today, disabled=True),
+        "corrupt hash": fastapi_user(email="corrupt@example.com", password=CORRUPT),
+        "old-cost hash": fastapi_user(email="old@example.com", password=old),
+    }
+    raised = {name: cases[name] for name in ("unknown", "old-cost hash")}
+    return {TODAY: _measure(bench, "equal_today", cases), RAISED: _measure(bench, "equal_raised", raised)}
+
+
+def _hash(cost: int) -> str:
+    return bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(cost)).decode()
+
+
+def _measure(bench: Bench, database: str, cases: dict[str, dict[str, Any] | None]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: {"seconds": [], "answers": []} for name in cases}
+    bench.mongo[database]["users"].insert_many(user for user in cases.values() if user is not None)
+    with started(bench, PIXORA, database, cores=FIRST, BCRYPT_ROUNDS=str(COST)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        # The service learns what most hashes cost from those it meets.
+        for user in cases.values():
+            for _ in range(WARM_UP):
+                _guess(connection, user)
+        for _ in range(SAMPLES):
+            for name in random.sample(list(cases), len(cases)):
+                seconds, answer = _guess(connection, cases[name])
+                found[name]["seconds"].append(seconds)
+                if answer not in found[name]["answers"]:
+                    found[name]["answers"].append(answer)
+    return {name: case | {"seconds": median(case["seconds"])} for name, case in found.items()}
+
+
+def _guess(connection: http.client.HTTPConnection, user: dict[str, Any] | None) -> tuple[float, list[Any]]:
+    """Return how long a wrong guess took, and the answer, but for what is never the same."""
+    email = user["email"] if user else f"{random.getrandbits(64):016x}@example.com"
+    form = urlencode({"username": email, "password": "not " + PASSWORD})
+    began = time.perf_counter()
+    connection.request("POST", "/api/auth/login", form, FORM)
+    response = connection.getresponse()
+    body = json.loads(response.read())
+    seconds = time.perf_counter() - began
+    body.pop("request_id", None)
+    headers = sorted([name.lower(), value] for name, value in response.getheaders())
+    return seconds, [response.status, body, [pair for pair in headers if pair[0] not in NEVER_THE_SAME]]
+
+
+def passes(result: dict[str, Any]) -> bool:
+    """Tell whether all medians are within a tenth of each other and all answers are the same."""
+    return all(_apart(cases) <= 1.1 and _same(cases) for cases in result.values())
+
+
+def _apart(cases: dict[str, Any]) -> float:
+    medians = [found["seconds"] for found in cases.values()]
+    return max(medians) / min(medians)
+
+
+def _same(cases: dict[str, Any]) -> bool:
+    answers = [answer for found in cases.values() for answer in found["answers"]]
+    return all(answer == answers[0] for answer in answers)
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the tables and the verdict."""
+    parts = []
+    for title, cases in result.items():
+        unknown = cases["unknown"]["seconds"]
+        rows = []
+        for name, found in cases.items():
+            statuses = sorted({str(answer[0]) for answer in found["answers"]})
+            rows.append(
+                [name, f"{found['seconds'] * 1000:.2f} ms", f"{found['seconds'] / unknown:.3f}", ", ".join(statuses)]
+            )
+        parts.append(
+            f"{table([title, 'median', 'to unknown', 'status'], rows)}\n\n"
+            f"The slowest takes {_apart(cases):.3f} times the fastest (asked {verdict(_apart(cases), most=1.1)}); "
+            f"status, body and headers {'are the same' if _same(cases) else 'DIFFER'}."
+        )
+    return "\n\n".join([*parts, f"Equal time: {'PASS' if passes(result) else 'FAIL'}."])

@@ -1,0 +1,1 @@
+"""What Pixora is measured against: small services that do the same work on the same mongod, each with its own stack."""

@@ -1,0 +1,104 @@
+"""Latency with a thousand and with a million users: logins at bcrypt's lowest cost, and GET /api/users/me.
+
+One client, one request at a time, random users; the two databases in turn, on one mongod, whose cache is a quarter of
+a gigabyte.
+"""
+
+import http.client
+import json
+import random
+import time
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlencode
+
+import bcrypt
+import bson
+from bson.raw_bson import RawBSONDocument
+
+from benchmarks.figures import median, table, verdict
+from benchmarks.load import FORM
+from benchmarks.servers import FIRST, PIXORA, Bench, started
+from tests.factories import PASSWORD, fastapi_user
+
+NUMBERS = (1_000, 1_000_000)
+LOGINS = 500
+READS_EACH = 4
+BATCH = 20_000
+ID, EMAIL = "f" * 24, "user0000000@example.com"
+
+
+def run(bench: Bench) -> dict[str, Any]:
+    """Return the median latencies in seconds, by number of users and by what was asked."""
+    result: dict[str, dict[str, list[float]]] = {str(number): {"login": [], "me": []} for number in NUMBERS}
+    with ExitStack() as stack:
+        connections = {}
+        for number in NUMBERS:
+            database = f"scale_{number}"
+            _seed(bench, database, number)
+            server = stack.enter_context(started(bench, PIXORA, database, cores=FIRST, BCRYPT_ROUNDS="4"))
+            connections[number] = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        for turn in range(-LOGINS // 10, LOGINS):  # the first ones warm up
+            for number, connection in connections.items():
+                login, body = _ask(connection, "POST", "/api/auth/login", _form(number), FORM)
+                bearer = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
+                reads = [_ask(connection, "GET", "/api/users/me", None, bearer)[0] for _ in range(READS_EACH)]
+                if turn >= 0:
+                    result[str(number)]["login"].append(login)
+                    result[str(number)]["me"] += reads
+    return {number: {what: median(seconds) for what, seconds in asked.items()} for number, asked in result.items()}
+
+
+def _form(number: int) -> str:
+    return urlencode({"username": _email(random.randrange(number)), "password": PASSWORD})
+
+
+def _email(index: int) -> str:
+    return f"user{index:07}@example.com"
+
+
+def _ask(
+    connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
+) -> tuple[float, bytes]:
+    """Return the seconds it took, and the body."""
+    began = time.perf_counter()
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    answer = response.read()
+    took = time.perf_counter() - began
+    assert response.status == 200, answer
+    return took, answer
+
+
+def _seed(bench: Bench, database: str, number: int) -> None:
+    """Store so many users, and make the index that the service would make."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    users = bench.mongo[database]["users"]
+    # Encoded once: two fields of a fixed length are all that differs.
+    template = bson.encode(fastapi_user(_id=ID, email=EMAIL, password=hashed))
+    for first in range(0, number, BATCH):
+        users.insert_many(
+            (
+                RawBSONDocument(
+                    template.replace(ID.encode(), b"%024x" % random.getrandbits(96), 1).replace(
+                        EMAIL.encode(), _email(index).encode(), 1
+                    )
+                )
+                for index in range(first, min(first + BATCH, number))
+            ),
+            ordered=False,
+        )
+    users.create_index("email", name="email_1", unique=True)
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the table."""
+    few, many = (result[str(number)] for number in NUMBERS)
+    rows, told = [], []
+    for what, name in (("login", "login, cost 4"), ("me", "GET /me")):
+        half = [few[what], many[what]]
+        growth = half[1] / half[0]
+        rows.append([name, *(f"{seconds * 1000:.2f} ms" for seconds in half), f"{growth:.2f}"])
+        told.append(f"{name} {growth:.2f} times (asked {verdict(growth, most=1.2)})")
+    head = ["p50", *(f"{number:,} users" for number in NUMBERS), "ratio"]
+    return f"{table(head, rows)}\n\nA million users: {', '.join(told)}."
