@@ -29,7 +29,7 @@ def test_an_unknown_address_is_a_problem(client, path):
     [
         ("GET", "/api/auth/signup", {"OPTIONS", "POST"}),
         ("DELETE", "/api/auth/login", {"OPTIONS", "POST"}),
-        ("POST", "/api/users/me", {"GET", "HEAD", "OPTIONS"}),
+        ("POST", "/api/users/me", {"GET", "HEAD", "OPTIONS", "PATCH", "DELETE"}),
         ("TRACE", "/", {"GET", "HEAD", "OPTIONS"}),
         ("BREW", "/health", {"GET", "HEAD", "OPTIONS"}),
     ],
