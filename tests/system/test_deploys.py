@@ -245,7 +245,7 @@ def test_a_post_sent_when_a_worker_lets_go_of_its_connections_is_not_lost(servic
             return ask(connection, "/api/auth/refresh", form={"refresh_token": "none"}).status
 
         statuses = []
-        for _ in range(3):
+        for _ in range(2):
             for _ in range(3):  # now nginx keeps connections to both workers
                 list(pool.map(post, connections, itertools.repeat(0)))
             workers = len(started(url))
@@ -277,7 +277,7 @@ def test_another_gunicorn_takes_over_the_port_and_no_request_is_lost(service):
                 wait_until(lambda: len(started(url)) == 4)
                 os.kill(url.pid, signal.SIGTERM)
                 wait_until(lambda: set(workers) <= set(ended(url)))
-                load.wait_for(load.requests + 200)
+                load.wait_for(load.requests + 100)
             masters = printed(url, r"Listening at: \S+ \((\d+)\)")
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -301,11 +301,11 @@ def test_two_gunicorns_restarted_in_turn_lose_no_request(gunicorn, mongo_uri, tm
             stack.enter_context(gunicorn(port, **settings))
         with Load(nginx, FEW_CLIENTS) as load:
             for stack, port in ((first, ports[0]), (second, ports[1])):
-                load.wait_for(load.requests + 200)
+                load.wait_for(load.requests + 100)
                 stack.close()
-                load.wait_for(load.requests + 200)
+                load.wait_for(load.requests + 100)
                 stack.enter_context(gunicorn(port, **settings))
-            load.wait_for(load.requests + 200)
+            load.wait_for(load.requests + 100)
     print(f"\nrestarted in turn: {load}")  # noqa: T201  # for whoever asks with -s
     assert load.failures == []
 
