@@ -26,8 +26,10 @@ PARTS: dict[str, Any] = {
 
 def main() -> None:
     options = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__.split("\n")[0])
-    options.add_argument("parts", nargs="*", choices=[*PARTS, "report", []], help="by default all")
+    options.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}, report; by default all")
     wanted = options.parse_args().parts or list(PARTS)
+    if unknown := set(wanted) - {*PARTS, "report"}:
+        options.error(f"there is no {', '.join(unknown)}")
     machine = report.machine()
     for name in wanted:
         if name == "report":

@@ -1,6 +1,6 @@
 """Logins a second by eight clients, who never wait for each other, of what bcrypt alone achieves on all cores.
 
-Nobody is sent away: so few fit into Pixora's hashing room. The ceiling is measured in between, in the same run.
+So few fit into Pixora's hashing room: hardly any is sent away. The ceiling is measured in between, in the same run.
 """
 
 from contextlib import ExitStack
