@@ -160,6 +160,16 @@ class Overloaded(PixoraError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
+class RoomFull(Overloaded):
+    """So many are waiting that there is no place to wait.
+
+    Refused at once, but nginx takes its time to hand it over: clients who try again at once would cost more than all
+    others.
+    """
+
+    headers: ClassVar[dict[str, str]] = Overloaded.headers | {"X-Accel-Limit-Rate": "300"}
+
+
 class RateLimited(PixoraError):
     """There have been too many attempts. `retry_after`: the seconds until another is worth making."""
 

@@ -24,12 +24,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import IO, Any, Generic, TypeVar, cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
-from pixora.errors import Overloaded
+from pixora.errors import Overloaded, RoomFull
 
 Result = TypeVar("Result")
 
@@ -105,12 +105,13 @@ class HashingRoom:
         """Hold a seat in the waiting room, for all of a request that hashes and whatever else it waits for.
 
         Raises:
-            Overloaded: at once, when there is none: the other threads are for requests that do not hash. At the
-                deadline, when its turn would not come in time as things are: it need not ask the database before.
+            RoomFull: at once, when there is none: the other threads are for requests that do not hash.
+            Overloaded: at the deadline, when its turn would not come in time as things are: then it need not ask the
+                database before.
 
         """
         if not self._seats.acquire(blocking=False):
-            raise Overloaded
+            raise RoomFull
         try:
             with self._changed:
                 is_full = self._is_full(self._patience)
@@ -201,16 +202,19 @@ class HashingRoom:
         when it has the core, so that a job goes to whichever core is free first.
         """
         _lower_priority()
-        with permit.open("w") as file:
+        with permit.open("w") as core, permit.with_suffix(".next").open("w") as turn:
             while True:
                 with self._changed:
                     self._changed.wait_for(lambda: self._jobs)
-                fcntl.flock(file, fcntl.LOCK_EX)
+                # Whoever gives the core back and wants it again comes after the one who waits for it: that one has the
+                # turn. With the core's lock alone, the last holder is mostly the next.
+                with _locked(turn):
+                    fcntl.flock(core, fcntl.LOCK_EX)
                 try:
                     if job := self._next():
                         self._compute(job)
                 finally:
-                    fcntl.flock(file, fcntl.LOCK_UN)
+                    fcntl.flock(core, fcntl.LOCK_UN)
 
     def _next(self) -> Job[Any] | None:
         with self._changed:
@@ -261,6 +265,15 @@ def init_app(app: Flask) -> None:
         rounds=app.config["BCRYPT_ROUNDS"],
         workers=app.config["WEB_CONCURRENCY"],
     )
+
+
+@contextlib.contextmanager
+def _locked(file: IO[str]) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _require(wanted: bool) -> None:  # noqa: FBT001

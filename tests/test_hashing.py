@@ -257,6 +257,7 @@ def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_lo
             assert response.status_code == 503
             assert response.json["code"] == "overloaded"
             assert int(response.headers["Retry-After"]) >= 1
+            assert int(response.headers["X-Accel-Limit-Rate"]) > 0
         assert client.get("/api/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 

@@ -251,3 +251,31 @@ def test_one_client_s_storm_of_logins_stops_at_nginx_and_not_the_others(nginx):
     assert_problem(refused[0], 429, "rate_limited")
     assert refused[0].headers["Retry-After"] == "5"
     assert log_in("127.0.0.3").status == 401
+
+
+def test_who_finds_the_waiting_room_full_gets_the_refusal_slowly_and_holds_up_nobody(gunicorn, tmp_path):
+    with (
+        gunicorn(GUNICORN_THREADS="5", BCRYPT_ROUNDS="15", PROXY_COUNT="1") as url,
+        running_nginx(tmp_path, int(url.rsplit(":", 1)[1])) as port,
+        ThreadPoolExecutor(1) as pool,
+    ):
+
+        def ask(method, path, body=None, media_type="text/plain"):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
+            connection.request(method, path, body, {"Content-Type": media_type})
+            answer = Answer(connection.getresponse())
+            connection.close()
+            return answer
+
+        waiting = pool.submit(ask, "POST", "/api/auth/signup", json.dumps(signup_body()), "application/json")
+        time.sleep(0.5)  # it has the only seat by now, and a hash of cost 15 takes some seconds
+        began = time.monotonic()
+        form = f"username=nobody%40example.com&password={PASSWORD}"
+        refused = ask("POST", "/api/auth/login", form, "application/x-www-form-urlencoded")
+        slowly = time.monotonic() - began
+        assert (refused.status, refused.json["code"]) == (503, "overloaded")
+        assert "X-Accel-Limit-Rate" not in refused.headers
+        began = time.monotonic()
+        assert ask("GET", "/health").status == 200
+        assert slowly > 1 > time.monotonic() - began
+        assert waiting.result().status == 201

@@ -31,7 +31,8 @@ class Server:
         self._up = threading.Event()
         self.process = subprocess.Popen(
             [ROOT / "script/server", "--port", str(port), "--instance", instance],
-            env={"PATH": os.environ["PATH"], "HOME": str(instance), **environment},
+            # A busy machine is no reason to be sent away.
+            env={"PATH": os.environ["PATH"], "HOME": str(instance), "HASH_QUEUE_SECONDS": "20", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
