@@ -25,9 +25,6 @@ SECRET_BYTES = 32
 
 YEAR_SECONDS = 366 * 24 * 3600
 
-EX_CONFIG = 78
-"""sysexits.h: something is wrong in the configuration."""
-
 
 class ConfigError(Exception):
     """The environment cannot be used. ``faults`` has one sentence for each variable at fault."""
@@ -124,7 +121,7 @@ def load_or_exit() -> dict[str, Any]:
         return load()
     except ConfigError as error:
         print(error, file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        sys.exit(os.EX_CONFIG)
 
 
 def _present(value: str) -> None:

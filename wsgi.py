@@ -1,5 +1,6 @@
 """The WSGI entry point: ``gunicorn wsgi:app`` and ``flask --app wsgi``."""
 
+import os
 import sys
 from typing import NoReturn
 
@@ -18,7 +19,7 @@ def require_signing_key() -> None:
 
 def _exit(fault: KeyFault) -> NoReturn:
     print(f"Pixora cannot start: {fault}", file=sys.stderr)
-    sys.exit(config.EX_CONFIG)
+    sys.exit(os.EX_CONFIG)
 
 
 try:

@@ -145,11 +145,9 @@ class HashingRoom:
         patience = self._patience if patience is None else patience
         deadline = time.monotonic() + patience
         job = Job(function, arguments, is_wanted)
-        if not self._admit(job, patience):
-            time.sleep(patience)
-            raise Overloaded
         # A hash that would end long after the deadline is not begun: it would be computed for who has left.
-        if not job.done.wait(patience - min(self._cost, patience / 2)) and self._withdraw(job):
+        start_within = patience - min(self._cost, patience / 2)
+        if not self._admit(job, patience) or (not job.done.wait(start_within) and self._withdraw(job)):
             time.sleep(max(0.0, deadline - time.monotonic()))
             raise Overloaded
         job.done.wait()

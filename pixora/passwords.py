@@ -68,7 +68,7 @@ def hash_password(password: str, rounds: int) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
-def verify_password(password: str, stored: str | None, usual_cost: int = MIN_COST) -> bool:
+def verify_password(password: str, stored: object, usual_cost: int = MIN_COST) -> bool:
     """Tell whether `password` is the one that was hashed, in `$2a$`, `$2b$` or `$2y$` form.
 
     A password that is not takes as long as one of a hash of `usual_cost`, so that time does not tell which account
@@ -79,19 +79,22 @@ def verify_password(password: str, stored: str | None, usual_cost: int = MIN_COS
 
     """
     if stored is None:
-        bcrypt.checkpw(b"", dummy_hash(usual_cost).encode())
+        _spend(usual_cost)
         return False
-    own_cost = int(_parse(stored)[1])
     is_short = len(password.encode()) <= MAX_BYTES
     try:
-        if bcrypt.checkpw(password.encode() if is_short else b"", stored.encode()) and is_short:
-            return True
-    except ValueError as error:  # of bcrypt, on a salt whose spare bits are set
-        bcrypt.checkpw(b"", dummy_hash(usual_cost).encode())
-        raise CorruptHash("bcrypt cannot read it") from error
+        hashed = _parse(stored)
+        is_equal = bcrypt.checkpw(password.encode() if is_short else b"", hashed[0].encode())
+    except ValueError as error:
+        _spend(usual_cost)
+        if isinstance(error, CorruptHash):
+            raise
+        raise CorruptHash("bcrypt cannot read it") from error  # a salt whose spare bits are set
+    if is_equal and is_short:
+        return True
     # Each step doubles the work: with one more of each cost from its own on, it is that of the usual cost exactly.
-    for padding in range(own_cost, usual_cost):
-        bcrypt.checkpw(b"", dummy_hash(padding).encode())
+    for padding in range(int(hashed[1]), usual_cost):
+        _spend(padding)
     return False
 
 
@@ -115,5 +118,10 @@ def _parse(stored: object) -> re.Match[str]:
 
 
 def dummy_hash(rounds: int) -> str:
-    """Return what looks like a hash of this cost, of no password, to spend the time of a check on."""
+    """Return what looks like a hash of this cost, of no password."""
     return bcrypt.gensalt(rounds).decode() + "." * 31
+
+
+def _spend(rounds: int) -> None:
+    """Spend the time of a check of this cost."""
+    bcrypt.checkpw(b"", dummy_hash(rounds).encode())

@@ -60,10 +60,7 @@ class Throttles:
             RateLimited: there have been too many from its network.
 
         """
-        bucket = self._bucket("THROTTLE_SIGNUP_PER_IP", network(address))
-        with self._counts.deadline():
-            if not self._counts.hit(bucket):
-                raise _refusal(*self._counts.look(bucket))
+        self._count(self._bucket("THROTTLE_SIGNUP_PER_IP", network(address)))
 
     def count_mail(self, *emails: str) -> None:
         """Count letters that a request asks for.
@@ -77,10 +74,7 @@ class Throttles:
 
         """
         for email in emails:
-            if not self.mail_may_go(email):
-                bucket = self._mail_bucket(email)
-                with self._counts.deadline():
-                    raise _refusal(*self._counts.look(bucket))
+            self._count(self._mail_bucket(email))
 
     def mail_may_go(self, email: str) -> bool:
         """Count a letter as `count_mail` does, and tell whether it may go, in one operation either way."""
@@ -143,6 +137,11 @@ class Throttles:
             if any(window.is_full for window in windows) or not self._counts.take(windows, taken):
                 return None
         return taken
+
+    def _count(self, bucket: Bucket) -> None:
+        with self._counts.deadline():
+            if not self._counts.hit(bucket):
+                raise _refusal(*self._counts.look(bucket))
 
     def _mail_bucket(self, email: str) -> Bucket:
         return self._bucket("THROTTLE_MAIL_PER_ACCOUNT", _account(email))

@@ -31,13 +31,15 @@ class Smtp:
     """Keeps what it has received. What it is told to do, it does from the next command on.
 
     Attributes:
+        url: Where it is, in the clear.
         at_rcpt, at_data: An answer to give in the place of 250; or `die`, to break the connection; or `hang`.
             Or a function of the recipient that returns one of these, or None.
         after_data: Called, in the server's thread, when the letter was taken and the answer has not been sent.
 
     """
 
-    def __init__(self):
+    def __init__(self, url):
+        self.url = url
         self.received = []
         self.at_rcpt = None
         self.at_data = None
@@ -111,7 +113,7 @@ def running(port, *, starttls=None, tls=None, login=False, utf8=True):
         utf8: Offer SMTPUTF8.
 
     """
-    smtp = Smtp()
+    smtp = Smtp(f"smtp://127.0.0.1:{port}")
     controller = _Quiet(
         smtp,
         hostname="127.0.0.1",

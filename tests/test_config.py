@@ -1,3 +1,4 @@
+import os
 import secrets
 import subprocess
 import sys
@@ -232,7 +233,7 @@ def test_a_program_ends_with_the_faults_and_without_a_traceback(command):
     run = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30
     )
-    assert run.returncode == config.EX_CONFIG
+    assert run.returncode == os.EX_CONFIG
     told = run.stdout + run.stderr
     assert "Traceback" not in told
     assert "hunter2" not in told

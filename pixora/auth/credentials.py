@@ -7,6 +7,7 @@ tells nothing (OWASP ASVS 5.0, 6.3.8).
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -107,13 +108,9 @@ def _guess(email: str, password: str, address: str | None, find: Callable[[], Do
 
 def _is_password_of(user: Document | None, password: str) -> bool:
     costs = current_app.extensions["hash_costs"]
-    stored = None
-    if user is not None:
-        try:
-            costs[passwords.cost(user.get("password"))] += 1
-            stored = user["password"]
-        except passwords.CorruptHash as error:
-            log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user["_id"]})
+    stored = None if user is None else user.get("password") or ""
+    with suppress(passwords.CorruptHash):
+        costs[passwords.cost(stored)] += 1
     # At the cost that most of the hashes we meet have: not always today's.
     usual_cost = max(costs, key=costs.get)
     try:

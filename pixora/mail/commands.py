@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -26,10 +27,6 @@ log = logging.getLogger(__name__)
 
 mail = AppGroup("mail", help="The letters in the outbox.")
 
-EX_TEMPFAIL = 75
-EX_CONFIG = 78
-"""sysexits.h: try again later; something is wrong in the configuration."""
-
 POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 60.0
 """Between two looks into the outbox: most of the time; and, reached by and by, while the server or database is away."""
@@ -51,7 +48,7 @@ def send(watch: bool) -> None:  # noqa: FBT001  # click's flag
     """
     if not current_app.config["SMTP_URL"]:
         click.echo("There is no SMTP_URL: letters stay in the outbox. See: flask --app wsgi mail show", err=True)
-        sys.exit(EX_CONFIG)
+        sys.exit(os.EX_CONFIG)
     stopped = threading.Event()
     for stopping in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stopping, lambda number, frame: stopped.set())
@@ -85,9 +82,9 @@ def _send_once(sender: Sender, stopped: threading.Event) -> int:
         letters.clear(clock.utcnow())
     except Unavailable as error:
         _log_away(error)
-        return 1 if sender.given_up else EX_TEMPFAIL
+        return 1 if sender.given_up else os.EX_TEMPFAIL
     except DatabaseUnavailable:  # which is logged
-        return EX_TEMPFAIL
+        return os.EX_TEMPFAIL
     log.info("The outbox has been looked through.", extra={"event": "mail_sent", **_numbers(outcomes)})
     return 1 if sender.given_up else 0
 

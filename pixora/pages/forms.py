@@ -9,6 +9,7 @@ from marshmallow import Schema
 from pixora.auth import address, recovery, verification
 from pixora.auth.one_time_tokens import Purpose
 from pixora.auth.schemas import NewPassword, Password
+from pixora.mail.rendering import PAGES
 from pixora.pages import words
 from pixora.users.fields import Text
 
@@ -54,7 +55,7 @@ class ResetPasswordSchema(ConfirmEmailSchema):
 
 FORMS = (
     Form(
-        "/verify-email",
+        PAGES[Purpose.VERIFY_EMAIL],
         Purpose.VERIFY_EMAIL,
         words.VERIFY_EMAIL,
         VerifyEmailSchema,
@@ -62,7 +63,7 @@ FORMS = (
         lambda fields: verification.confirm(fields["token"], fields["password"], request.remote_addr),
     ),
     Form(
-        "/reset-password",
+        PAGES[Purpose.RESET_PASSWORD],
         Purpose.RESET_PASSWORD,
         words.RESET_PASSWORD,
         ResetPasswordSchema,
@@ -70,7 +71,7 @@ FORMS = (
         lambda fields: recovery.reset(fields["token"], fields["new_password"]),
     ),
     Form(
-        "/confirm-email",
+        PAGES[Purpose.CHANGE_EMAIL],
         Purpose.CHANGE_EMAIL,
         words.CONFIRM_EMAIL,
         ConfirmEmailSchema,

@@ -41,9 +41,7 @@ def post(users, context):
 @pytest.fixture
 def smtp():
     """A server that takes all letters, in the clear."""
-    port = free_port()
-    with smtp_server.running(port) as server:
-        server.url = f"smtp://127.0.0.1:{port}"
+    with smtp_server.running(free_port()) as server:
         yield server
 
 

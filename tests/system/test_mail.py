@@ -47,9 +47,7 @@ def post(users):
 
 @pytest.fixture
 def smtp():
-    port = free_port()
-    with smtp_server.running(port) as server:
-        server.url = f"smtp://127.0.0.1:{port}"
+    with smtp_server.running(free_port()) as server:
         yield server
 
 

@@ -106,9 +106,7 @@ def service_of(gunicorn, mongo_uri, smtp, **changes):
 
 @pytest.fixture(scope="module")
 def smtp():
-    port = free_port()
-    with smtp_server.running(port) as server:
-        server.url = f"smtp://127.0.0.1:{port}"
+    with smtp_server.running(free_port()) as server:
         yield server
 
 
