@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask
+import flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 from jinja2 import StrictUndefined
@@ -18,10 +18,10 @@ from pixora import (
     docs,
     hashing,
     health,
-    logs,
     openapi,
     problems,
     requests,
+    scrape,
     throttles,
     tokens,
     wellknown,
@@ -29,6 +29,7 @@ from pixora import (
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
+from pixora.observation import Flask
 from pixora.pages.routes import blueprint as pages
 from pixora.users import letters, pending, sessions
 from pixora.users import store as users
@@ -45,7 +46,7 @@ class JSONProvider(DefaultJSONProvider):
     compact = True
 
 
-def create_app(settings: Mapping[str, Any]) -> Flask:
+def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     """Return the application.
 
     Args:
@@ -56,7 +57,6 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
-    logs.init()
     requests.init_app(app)
     tokens.init_app(app)
     database.init_app(app, {**users.INDEXES, **counts.INDEXES})
@@ -64,9 +64,10 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     sessions.init_app(app)
     pending.init_app(app)
     letters.init_app(app)
+    scrape.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint
+    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, scrape.blueprint, docs.blueprint
     openapi.init_app(app, __version__, *blueprints)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)

@@ -24,6 +24,7 @@ from pymongo.errors import (
 )
 from werkzeug.local import LocalProxy
 
+from pixora import metrics
 from pixora.errors import DatabaseUnavailable
 from pixora.extensions import mongo
 
@@ -97,20 +98,24 @@ class Database:
         return self._database[name]
 
     @contextlib.contextmanager
-    def translated_errors(self, at_least: float = 0.001) -> Iterator[None]:
+    def translated_errors(
+        self, operation: str | None = None, *, at_least: float = 0.001, at_most: float = float("inf")
+    ) -> Iterator[None]:
         """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass.
 
         The operations within have until `DATABASE_TIMEOUT_MS`; in a request, all of its operations together: one that
         waited out an election must not wait out the next, too.
 
         Args:
+            operation: What the metrics call it, as in `users.find`; None for a part of another.
             at_least: The seconds that the operations within have also when those of the request are spent.
+            at_most: The seconds that they have at most.
 
         """
         spent = g.get("database_seconds", 0.0) if has_request_context() else 0.0
         started = time.monotonic()
         try:
-            with pymongo.timeout(max(self._deadline - spent, at_least)):  # 0 would be no deadline
+            with pymongo.timeout(min(at_most, max(self._deadline - spent, at_least))):  # 0 would be no deadline
                 yield
         except PyMongoError as error:
             reason = self._reason(error)
@@ -121,10 +126,13 @@ class Database:
                 type(error).__name__,
                 extra={"event": "database_unavailable", "reason": reason, "cause": _cause(error)},
             )
-            raise DatabaseUnavailable(reason) from error
+            raise _unavailable(reason) from error
         finally:
+            seconds = time.monotonic() - started
+            if operation is not None:
+                metrics.database_operation(operation).observe(seconds)
             if has_request_context():
-                g.database_seconds = spent + time.monotonic() - started
+                g.database_seconds = spent + seconds
 
     def prepare(self) -> None:
         """Make the indexes, once in the life of this process unless they get lost; does nothing when they are there.
@@ -139,11 +147,12 @@ class Database:
         if self._prepared:
             return
         attempt = self._begin()
-        with self.translated_errors():  # here and not in the thread: the log line is to have the id of the request
+        # Here and not in the thread: the log line is to have the id of the request.
+        with self.translated_errors("prepare"):
             try:
                 attempt.result(self._deadline + ANSWER_SECONDS)
             except TimeoutError as error:
-                raise DatabaseUnavailable("indexes") from error
+                raise _unavailable("indexes") from error
 
     def ping(self) -> None:
         """Ask the primary for a sign of life, and every few seconds for the indexes.
@@ -153,7 +162,7 @@ class Database:
 
         """
         self.prepare()
-        with self.translated_errors():
+        with self.translated_errors("ping"):
             self._database.command("ping")
             if time.monotonic() < self._next_check:
                 return
@@ -162,7 +171,7 @@ class Database:
             log.error("An index is gone. It is made again.", extra={"event": "indexes_lost"})
             self._prepared = False
             self._begin()
-            raise DatabaseUnavailable("indexes")
+            raise _unavailable("indexes")
         self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
 
     def _begin(self) -> Future[None]:
@@ -175,7 +184,7 @@ class Database:
                 if self._prepared:
                     return self._attempt or Future()
                 if time.monotonic() < self._next_try:
-                    raise DatabaseUnavailable("indexes")
+                    raise _unavailable("indexes")
                 self._attempt = Future()
                 threading.Thread(target=self._try_to_prepare, args=[self._attempt], daemon=True).start()
             return self._attempt
@@ -217,7 +226,7 @@ class Database:
                 raise
             self._next_try = time.monotonic() + RETRY_SECONDS
             log.error(_index_advice(error), extra={"event": "indexes_failed"})
-            raise DatabaseUnavailable("indexes") from error
+            raise _unavailable("indexes") from error
 
     def _reason(self, error: PyMongoError) -> str | None:
         """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
@@ -249,6 +258,11 @@ def init_app(app: Flask, indexes: Indexes) -> None:
     if mongo.db is None:
         raise ValueError("MONGO_URI names no database")
     app.extensions["database"] = Database(mongo.db, indexes)
+
+
+def _unavailable(reason: str) -> DatabaseUnavailable:
+    metrics.database_errors(reason).inc()
+    return DatabaseUnavailable(reason)
 
 
 def _cause(error: PyMongoError) -> str:
