@@ -46,6 +46,8 @@ def test_only_the_database_and_the_stores_know_pymongo():
         "pixora/counts.py",
         "pixora/database.py",
         "pixora/embedded.py",
+        "pixora/users/administrators.py",
+        "pixora/users/directory.py",
         "pixora/users/letters.py",
         "pixora/users/sessions.py",
         "pixora/users/store.py",

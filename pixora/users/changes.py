@@ -19,6 +19,11 @@ def setting(fields: Mapping[str, Any], now: datetime) -> Document:
     return {"$set": {name: {"$literal": value} for name, value in fields.items()} | {"updated_at": moved}}
 
 
+def removing(*fields: str) -> Document:
+    """Remove some fields."""
+    return {"$unset": list(fields)}
+
+
 def posting(*letters: Document) -> Document:
     """Post letters, from `letters.letter`."""
     posted = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(letters)}]}
