@@ -12,6 +12,7 @@ from flask_cors import CORS
 from jinja2 import StrictUndefined
 
 from pixora import (
+    audit,
     cli,
     counts,
     database,
@@ -60,7 +61,8 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     logs.init()
     requests.init_app(app)
     tokens.init_app(app)
-    database.init_app(app, {**users.INDEXES, **counts.INDEXES})
+    database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})
+    audit.init_app(app)
     users.init_app(app)
     sessions.init_app(app)
     pending.init_app(app)

@@ -42,6 +42,7 @@ def test_users_never_imports_auth():
 
 def test_only_the_database_and_the_stores_know_pymongo():
     assert that_import("pymongo") | that_import("bson") == {
+        "pixora/audit.py",
         "pixora/counts.py",
         "pixora/database.py",
         "pixora/embedded.py",

@@ -33,6 +33,7 @@ def test_every_setting_is_in_the_table_and_no_other():
         "MAX_CONTENT_LENGTH",
         "DATABASE_TIMEOUT_MS",
         "GUNICORN_THREADS",
+        "AUDIT_DAYS",
     ],
 )
 def test_the_table_has_the_default(settings, name):
