@@ -32,6 +32,7 @@ from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.pages.routes import blueprint as pages
+from pixora.upkeep.commands import db
 from pixora.users import administrators, directory, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
@@ -76,6 +77,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
+    app.cli.add_command(db)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(
