@@ -96,7 +96,8 @@ def test_the_role_of_the_documentation_is_enough(make_app, atlas, trusting):
     assert client.get("/health").status_code == 200
     assert client.get("/api/users/me", headers=account.bearer).status_code == 200
     assert client.delete("/api/users/me", headers=account.bearer, json={"password": PASSWORD}).status_code == 204
-    assert app.test_cli_runner().invoke(args=["mail", "show"]).exit_code == 0
+    for command in (["mail", "show"], ["db", "upgrade"]):
+        assert app.test_cli_runner().invoke(args=command).exit_code == 0
 
 
 def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody(
