@@ -108,6 +108,7 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
         "THROTTLE_LOGIN_PER_IP": env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=_limit),
         "THROTTLE_SIGNUP_PER_IP": env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=_limit),
         "THROTTLE_MAIL_PER_ACCOUNT": env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=_limit),
+        "AUDIT_DAYS": env.int("AUDIT_DAYS", 365, validate=validate.Range(1, 3650)),
         "REQUIRE_VERIFIED_EMAIL": env.bool("REQUIRE_VERIFIED_EMAIL", False),
         "ENUMERATION_SAFE": env.bool("ENUMERATION_SAFE", False),
         "WEB_CONCURRENCY": env.int("WEB_CONCURRENCY", os.cpu_count() or 1, validate=at_least_one),

@@ -74,9 +74,10 @@ class Counters:
         """Forget what is true of living workers only, in the slots that nobody has."""
         for file in self.path.glob("slot-*"):
             slot = int(file.name.removeprefix("slot-"))
-            if (lock := _lock_slot(self.path, slot)) is not None:
-                self._forget_gauges(slot)
-                os.close(lock)
+            with contextlib.suppress(OSError):  # which the master would not survive
+                if (lock := _lock_slot(self.path, slot)) is not None:
+                    self._forget_gauges(slot)
+                    os.close(lock)
 
     def leave(self) -> None:
         """Remove the directory, unless others use it."""

@@ -12,6 +12,7 @@ from flask_cors import CORS
 from jinja2 import StrictUndefined
 
 from pixora import (
+    audit,
     cli,
     counts,
     database,
@@ -26,12 +27,14 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.observation import Flask
 from pixora.pages.routes import blueprint as pages
-from pixora.users import letters, pending, sessions
+from pixora.upkeep.commands import db
+from pixora.users import administrators, directory, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -59,19 +62,24 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
     requests.init_app(app)
     tokens.init_app(app)
-    database.init_app(app, {**users.INDEXES, **counts.INDEXES})
+    database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})
+    audit.init_app(app)
     users.init_app(app)
     sessions.init_app(app)
     pending.init_app(app)
     letters.init_app(app)
     scrape.init_app(app)
+    administrators.init_app(app)
+    directory.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, scrape.blueprint, docs.blueprint
+    machines = wellknown.blueprint, health.blueprint, scrape.blueprint
+    blueprints = auth, user_routes, account, admin, *machines, docs.blueprint
     openapi.init_app(app, __version__, *blueprints)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
+    app.cli.add_command(db)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(

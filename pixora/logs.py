@@ -10,7 +10,6 @@ is lost is counted.
 
 import contextlib
 import logging
-import logging.config
 import select
 import sys
 from collections.abc import Iterator
@@ -53,11 +52,12 @@ class Handler(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._is_stuck = False
-        self._writable: select.poll | None = None
-        with contextlib.suppress(OSError, TypeError, ValueError):  # not a file, but what a test puts in its place
-            poll = select.poll()
-            poll.register(self.stream, select.POLLOUT)
-            self._writable = poll
+        self._writable = _watched(self.stream)
+
+    def setStream(self, stream: TextIO) -> TextIO | None:  # noqa: N802  # logging's name
+        """Write elsewhere from now on."""
+        self._writable = _watched(stream)
+        return super().setStream(stream)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write a line; return whether it was written."""
@@ -90,6 +90,15 @@ class Handler(logging.StreamHandler[TextIO]):
             self.lock.release()
 
 
+def _watched(stream: TextIO) -> "select.poll | None":  # in quotes: before it is called, `poll` is a function
+    """Return what tells whether a stream takes something; None for what is not a file, as in tests."""
+    poll = select.poll()
+    with contextlib.suppress(OSError, TypeError, ValueError):
+        poll.register(stream, select.POLLOUT)
+        return poll
+    return None
+
+
 def init() -> Handler:
     """Send the logs of this process to stdout as JSON; return what writes them."""
     handler = Handler(sys.stdout)
@@ -98,3 +107,10 @@ def init() -> Handler:
     root.handlers = [handler]
     root.setLevel(logging.INFO)  # and not lower: PyMongo would write documents
     return handler
+
+
+def to_stderr() -> None:
+    """Send them to stderr: for a command whose output is read by a program."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Handler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
