@@ -31,7 +31,7 @@ from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.pages.routes import blueprint as pages
-from pixora.users import letters, pending, sessions
+from pixora.users import erasures, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -66,6 +66,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     sessions.init_app(app)
     pending.init_app(app)
     letters.init_app(app)
+    erasures.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
     blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint

@@ -6,6 +6,7 @@ database URI; and whatever a client sent is escaped by JSON, so that it cannot f
 
 import logging
 import logging.config
+import sys
 from typing import Any
 
 from flask import has_request_context
@@ -43,3 +44,10 @@ CONFIG: dict[str, Any] = {
 def init() -> None:
     """Send the logs of this process, gunicorn's among them, to stdout as JSON."""
     logging.config.dictConfig(CONFIG)
+
+
+def to_stderr() -> None:
+    """Send them to stderr: for a command whose output is read by a program."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)

@@ -3,12 +3,14 @@
 import contextlib
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.auth import credentials
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document
 from pixora.errors import DatabaseUnavailable, ValidationFailed
 from pixora.throttles import throttles
 from pixora.users import changes
+from pixora.users.erasures import erasures
 from pixora.users.letters import letter
 from pixora.users.store import store
 
@@ -44,6 +46,7 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
     while not store.change(user["_id"], *stages, password=checked):
         # Another hash is stored by now: of the same password, by a login at today's cost; or of another one.
         checked = credentials.check_own(user, current, address)
+    audit.record("password_changed", user["_id"], session_id=session_id)
 
 
 @credentials.seated
@@ -59,7 +62,10 @@ def delete(user: Document, password: str, address: str | None) -> None:
         WrongPassword, RateLimited, Overloaded: of the password.
 
     """
-    while not store.delete(user["_id"], credentials.check_own(user, password, address)):
-        pass  # another hash is stored by now: look again, as above
+    checked = credentials.check_own(user, password, address)
+    with erasures.erasing(user["_id"]):
+        while not store.delete(user["_id"], checked):
+            checked = credentials.check_own(user, password, address)  # another hash is stored by now, as above
+        audit.record("account_deleted", user["_id"])
     with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
         throttles.forget(credentials.canonical(user))
