@@ -27,11 +27,13 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.pages.routes import blueprint as pages
-from pixora.users import erasures, letters, pending, sessions
+from pixora.upkeep.commands import db
+from pixora.users import administrators, directory, erasures, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -67,13 +69,16 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     pending.init_app(app)
     letters.init_app(app)
     erasures.init_app(app)
+    administrators.init_app(app)
+    directory.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, docs.blueprint
+    blueprints = auth, user_routes, account, admin, wellknown.blueprint, health.blueprint, docs.blueprint
     openapi.init_app(app, __version__, *blueprints)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
+    app.cli.add_command(db)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(

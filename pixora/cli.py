@@ -1,9 +1,16 @@
-"""The commands: ``flask --app wsgi keys …``."""
+"""The commands: ``flask --app wsgi keys …``, and what all groups of commands have in common.
+
+Exit statuses are those of BSD's sysexits.h: 0, all is done; 1, something was refused, or needs a person; 2, the command
+line is at fault; 75 (EX_TEMPFAIL), the database or a server is away, try again; 78 (EX_CONFIG), the configuration is at
+fault.
+"""
 
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from cryptography.hazmat.primitives import serialization
@@ -13,9 +20,23 @@ from flask.cli import AppGroup
 
 from pixora import clock, logs
 from pixora.audit import COMMAND, audit
+from pixora.errors import DatabaseUnavailable
 from pixora.keys import PrivateKey, read_key
 
-keys = AppGroup("keys", help="The keys in JWT_KEY_DIR, which sign and verify access tokens.")
+
+class Group(AppGroup):
+    """A group of commands that end with status 75, and a sentence, when the database is away."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except DatabaseUnavailable as error:
+            click.echo(f"The database is not available ({error.reason}). Try again later.", err=True)
+            sys.exit(os.EX_TEMPFAIL)
+
+
+keys = Group("keys", help="The keys in JWT_KEY_DIR, which sign and verify access tokens.")
 
 ALGORITHMS = ("ES256", "EdDSA", "RS256")
 

@@ -4,13 +4,13 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, cast
 
 import pymongo
 from flask import Flask, current_app, g, has_request_context
-from pymongo import IndexModel, ReadPreference, WriteConcern
+from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import (
@@ -24,13 +24,14 @@ from pymongo.errors import (
 )
 from werkzeug.local import LocalProxy
 
+from pixora import indexes as index
 from pixora.errors import DatabaseUnavailable
 from pixora.extensions import mongo
 
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
-Indexes = Mapping[str, Sequence[IndexModel]]
+Indexes = index.Indexes
 
 INDEX_BUILD_SECONDS = 3600
 """How long the indexes of a large collection may take. No request waits for so long: it is refused meanwhile."""
@@ -65,8 +66,6 @@ UNAVAILABLE_CODES = {
 
 UNAVAILABLE_LABELS = ("RetryableWriteError", "RetryableError", "SystemOverloadedError")
 """With these the server says itself that another time may do."""
-
-COMPARED_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds")
 
 
 class Database:
@@ -165,6 +164,24 @@ class Database:
             raise DatabaseUnavailable("indexes")
         self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
 
+    def index_faults(self) -> list[index.Fault]:
+        """Return which indexes are missing, or not as they must be."""
+        with self.translated_errors():
+            return list(index.faults(self._database, self._indexes))
+
+    def mend(self, fault: index.Fault) -> None:
+        """Make an index that is missing, or give it its options; waits for that, which may take minutes.
+
+        Raises:
+            OperationFailure: it cannot be; `index.advice` says what to do.
+
+        """
+        with self.translated_errors(at_least=INDEX_BUILD_SECONDS):
+            if fault.there:
+                index.change(self._database, fault)
+            else:
+                index.make(self._database, [fault])
+
     def _begin(self) -> Future[None]:
         """Return the attempt to prepare that is under way, or begin one.
 
@@ -195,28 +212,21 @@ class Database:
             attempt.set_result(None)
 
     def _indexes_are_there(self) -> bool:
-        for name, models in self._indexes.items():
-            there = self._database[name].index_information()
-            for wanted in (model.document for model in models):
-                found = there.get(wanted["name"], {})
-                if found.get("key") != list(wanted["key"].items()):
-                    return False
-                if any(found.get(option) != wanted.get(option) for option in COMPARED_OPTIONS):
-                    return False
-        return True
+        return not any(index.faults(self._database, self._indexes))
 
     def _make_indexes(self) -> None:
-        # By default the members must all have built it, so one that is down would hold it up.
-        is_replica_set = self._database.client.topology_description.topology_type_name.startswith("ReplicaSet")
-        options: dict[str, Any] = {"commitQuorum": "majority"} if is_replica_set else {}
+        faults = list(index.faults(self._database, self._indexes))
         try:
-            for name, models in self._indexes.items():
-                self._database[name].create_indexes(models, **options)
+            # How long rows are kept is a setting, and may have changed. Whatever else differs is for `db upgrade`.
+            for fault in faults:
+                if fault.options == ("expireAfterSeconds",):
+                    index.change(self._database, fault)
+            index.make(self._database, [fault for fault in faults if fault.options != ("expireAfterSeconds",)])
         except OperationFailure as error:
             if self._reason(error) is not None:
                 raise
             self._next_try = time.monotonic() + RETRY_SECONDS
-            log.error(_index_advice(error), extra={"event": "indexes_failed"})
+            log.error(index.advice(error), extra={"event": "indexes_failed"})
             raise DatabaseUnavailable("indexes") from error
 
     def _reason(self, error: PyMongoError) -> str | None:
@@ -254,12 +264,3 @@ def init_app(app: Flask, indexes: Indexes) -> None:
 def _cause(error: PyMongoError) -> str:
     """Return what PyMongo says, without the topology it appends and without anything of a document."""
     return str(error).split(", full error:")[0].split(", Topology Description:")[0]
-
-
-def _index_advice(error: OperationFailure) -> str:
-    if isinstance(error, DuplicateKeyError):
-        return "The unique index cannot be made: two users share an e-mail address. Merge or delete one of them."
-    return (
-        "An index cannot be made: one of the same name or keys, with other options, is in its place. "
-        f"Drop that index. MongoDB says: {error.details.get('codeName') if error.details else error.code}"
-    )

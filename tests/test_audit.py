@@ -1,5 +1,8 @@
 """The audit trail: a line in the log and a row in the database, of what `pixora.audit` says can happen and no more."""
 
+import re
+from pathlib import Path
+
 import pytest
 from pymongo import WriteConcern
 
@@ -125,3 +128,9 @@ def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_app, dropped):
 def test_no_event_has_a_detail_that_a_line_of_the_log_has_already():
     taken = {"event", "user_id", "network", "request_id", "by", "message", "level", "logger", "time", "name", "args"}
     assert not [name for name, event in EVENTS.items() if event.details & taken]
+
+
+def test_every_event_is_in_the_documentation_and_no_other():
+    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)] == list(EVENTS)

@@ -10,6 +10,7 @@ from pixora.database import Document
 from pixora.errors import DatabaseUnavailable, ValidationFailed
 from pixora.throttles import throttles
 from pixora.users import changes
+from pixora.users.administrators import administrators
 from pixora.users.erasures import erasures
 from pixora.users.letters import letter
 from pixora.users.store import store
@@ -60,12 +61,18 @@ def delete(user: Document, password: str, address: str | None) -> None:
 
     Raises:
         WrongPassword, RateLimited, Overloaded: of the password.
+        LastAdmin: no enabled administrator would be left.
 
     """
     checked = credentials.check_own(user, password, address)
     with erasures.erasing(user["_id"]):
-        while not store.delete(user["_id"], checked):
+        while not _delete(user["_id"], checked):
             checked = credentials.check_own(user, password, address)  # another hash is stored by now, as above
         audit.record("account_deleted", user["_id"])
     with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
         throttles.forget(credentials.canonical(user))
+
+
+def _delete(user_id: str, password_hash: str) -> bool:
+    with administrators.without(user_id) as condition:
+        return store.delete(user_id, password=password_hash, **condition)

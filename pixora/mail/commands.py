@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
 
 from pixora import clock
+from pixora.cli import Group
 from pixora.errors import DatabaseUnavailable
 from pixora.mail import rendering
 from pixora.mail.failures import Unavailable
@@ -26,7 +26,7 @@ from pixora.users.letters import Claimed, Unreadable, letters
 
 log = logging.getLogger(__name__)
 
-mail = AppGroup("mail", help="The letters in the outbox.")
+mail = Group("mail", help="The letters in the outbox.")
 
 POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 60.0

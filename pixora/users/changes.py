@@ -15,8 +15,17 @@ MOST_LETTERS = 20
 
 def setting(fields: Mapping[str, Any], now: datetime) -> Document:
     """Set some fields, and move `updated_at` on: to a time it never was before, as the ETag is made of it."""
-    moved = {"$max": [now, {"$add": ["$updated_at", 1]}]}
-    return {"$set": {name: {"$literal": value} for name, value in fields.items()} | {"updated_at": moved}}
+    return computing({name: {"$literal": value} for name, value in fields.items()}, now)
+
+
+def computing(expressions: Mapping[str, Any], now: datetime) -> Document:
+    """Do what `setting` does with what MongoDB makes of these expressions; nothing that a user typed may be in them."""
+    return {"$set": {**expressions, "updated_at": {"$max": [now, {"$add": ["$updated_at", 1]}]}}}
+
+
+def removing(*fields: str) -> Document:
+    """Remove some fields."""
+    return {"$unset": list(fields)}
 
 
 def posting(*letters: Document) -> Document:

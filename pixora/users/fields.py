@@ -140,3 +140,11 @@ def spellings(typed: str) -> list[str]:
     except email_validator.EmailNotValidError:
         normalized = typed
     return list(dict.fromkeys((typed, normalized, lower_case(normalized))))
+
+
+def canonical(stored: str) -> str:
+    """Return the canonical form of an address as it may be stored, whether or not it would be accepted today."""
+    lower = stored.lower()
+    if stored.isascii() and "xn--" not in lower:
+        return lower  # what would come of it below, without the time that it takes to validate
+    return spellings(stored)[-1]

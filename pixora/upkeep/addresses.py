@@ -1,0 +1,148 @@
+"""The e-mail addresses of all users: which are not in canonical form, and which are one but for their form."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from bson import MinKey
+
+from pixora.database import Database, Document
+from pixora.users.fields import canonical
+
+BATCH = 2_000
+BATCH_SECONDS = 60
+"""For reading or changing one batch: an election in between, of ten seconds or so, need not end the run."""
+
+MOST_REPORTED = 100
+"""The clashes, and the users of a kind, that are told of one by one; the others are counted."""
+
+Progress = Callable[[int], object]
+"""Is told how many more users have been dealt with."""
+
+
+class Member(NamedTuple):
+    """A user with something wrong about the address, which is masked here."""
+
+    user_id: str
+    address: str
+
+
+class Clash(NamedTuple):
+    """Users whose addresses are one but for their form. `is_exact`: two of them are even spelled the same."""
+
+    members: list[Member]
+    is_exact: bool
+
+
+class Survey(NamedTuple):
+    """What there is.
+
+    Attributes:
+        users: How many.
+        not_canonical: Of these, how many have an address in another form than it would be given today.
+        clashing: Hashes, of this process, of the canonical addresses that more than one user has.
+        clashes: Some of these, to be told of.
+        without: The ids of some users who have no address, or one that is no text.
+        without_count: How many these are.
+
+    """
+
+    users: int
+    not_canonical: int
+    clashing: frozenset[int]
+    clashes: list[Clash]
+    without: list[str]
+    without_count: int
+
+
+def count(database: Database) -> int:
+    """Return about how many users there are, at once."""
+    with database.translated_errors():
+        return database.collection("users").estimated_document_count()
+
+
+def survey(database: Database, progress: Progress) -> Survey:
+    """Look at the addresses of all users: eight bytes of memory for each, and five seconds a million."""
+    # Apart by their last bits, so that not all of them have to be sorted at once.
+    hashes = [array("q") for _ in range(256)]
+    users = not_canonical = 0
+    without: list[str] = []
+    without_count = 0
+    for batch in batches(database):
+        for user in batch:
+            email = user.get("email")
+            if not isinstance(email, str):
+                without_count += 1
+                without += [str(user["_id"])] if without_count <= MOST_REPORTED else []
+                continue
+            wanted = wanted_form(email)
+            not_canonical += wanted != email
+            key = hash(wanted)
+            hashes[key & 255].append(key)
+        users += len(batch)
+        progress(len(batch))
+    clashing = frozenset(key for some in hashes for key in _repeated(some))
+    return Survey(users, not_canonical, clashing, _clashes(database, clashing), without, without_count)
+
+
+def batches(database: Database) -> Iterator[list[Document]]:
+    """Yield all users, with their addresses, in the order of their ids and some thousand at a time.
+
+    Each batch is an operation of its own, with a deadline of its own: there is no cursor to be lost, and whoever signs
+    up meanwhile is seen, as newer ids are greater.
+    """
+    # Not by way of the store, which waits for the unique index: while that cannot be made, there is most to be found.
+    collection = database.collection("users")
+    last: Any = MinKey()
+    while True:
+        with database.translated_errors(at_least=BATCH_SECONDS):
+            # By `min` and not `$gt`, which would leave out the ids of all other types than that of `last`.
+            cursor = collection.find({}, {"email": 1}).hint([("_id", 1)]).min([("_id", last)]).limit(BATCH + 1)
+            found = list(cursor)
+        batch = found[1:] if found and found[0]["_id"] == last else found[:BATCH]
+        if not batch:
+            return
+        yield batch
+        last = batch[-1]["_id"]
+
+
+def wanted_form(email: str) -> str:
+    """Return the form that an address should have; the one it has, where the canonical one would not last."""
+    wanted = canonical(email)
+    return wanted if wanted.isascii() or canonical(wanted) == wanted else email
+
+
+def mask(address: str) -> str:
+    """Return what may be shown of an address: its first letter and its domain."""
+    name, at, domain = address.rpartition("@")
+    return f"{name[:1]}…{at}{domain}" if at else f"{address[:1]}…"
+
+
+def _repeated(keys: "array[int]") -> Iterator[int]:
+    """Yield what is there more than once."""
+    before = None
+    for key in sorted(keys):
+        if key == before:
+            yield key
+        before = key
+
+
+def _clashes(database: Database, clashing: frozenset[int]) -> list[Clash]:
+    """Return some of the clashes, with who is in them."""
+    if not clashing:
+        return []
+    told = frozenset(sorted(clashing)[:MOST_REPORTED])
+    found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for batch in batches(database):
+        for user in batch:
+            if isinstance(email := user.get("email"), str) and hash(wanted := wanted_form(email)) in told:
+                found[wanted].append((str(user["_id"]), email))
+    return [
+        Clash(
+            [Member(user_id, mask(email)) for user_id, email in users[:MOST_REPORTED]],
+            is_exact=len({email for _, email in users}) < len(users),
+        )
+        for users in found.values()
+        if len(users) > 1
+    ]

@@ -1,0 +1,38 @@
+"""A database as the FastAPI service left it, and the commands of `pixora.upkeep` on it."""
+
+import json
+
+import pytest
+
+from pixora.users.store import INDEXES
+
+
+@pytest.fixture
+def old_users(users):
+    """The collection `users` as the FastAPI service had it: without our indexes."""
+    users.drop()
+    yield users
+    users.drop()
+    users.create_indexes(INDEXES["users"])  # for the application that all tests share
+
+
+@pytest.fixture
+def run(make_app):
+    """Run a command as the shell would, on the application's settings with some changed."""
+
+    def run(*arguments, **settings):
+        return make_app(**settings).test_cli_runner().invoke(args=arguments)
+
+    return run
+
+
+@pytest.fixture
+def upgrade(run):
+    """Run `db upgrade --json`; return its exit status and what it told."""
+
+    def upgrade(**settings):
+        result = run("db", "upgrade", "--json", **settings)
+        assert not isinstance(result.exception, Exception), result.output
+        return result.exit_code, json.loads(result.stdout)
+
+    return upgrade

@@ -1,0 +1,318 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pymongo
+import pytest
+from bson import ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixora import clock
+from pixora.embedded import free_port
+from pixora.upkeep import addresses, rewriting
+from pixora.upkeep.addresses import mask, survey
+from pixora.users.fields import canonical, spellings
+from tests.factories import PASSWORD, fastapi_user, signup_body
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSIC = datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=UTC)
+
+
+def emails(users):
+    return {user["email"] for user in users.find()}
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(addresses, "BATCH", 3)
+
+
+@pytest.mark.parametrize(
+    ("stored", "becomes"),
+    [
+        ("Grace.Hopper@Example.COM", "grace.hopper@example.com"),
+        ("JOSE\u0301@example.com", "jos\u00e9@example.com"),
+        ("jose\u0301@example.com", "jos\u00e9@example.com"),
+        ("Ada@XN--BCHER-KVA.example", "ada@b\u00fccher.example"),
+        ("ada@B\u00dcCHER.example", "ada@b\u00fccher.example"),
+        ("Root@LocalHost", "root@localhost"),  # refused today, and so is only put into lower case
+        ("Not An Address", "not an address"),
+        ("\u0130nci@example.com", "i\u0307nci@example.com"),
+    ],
+)
+def test_every_address_gets_its_canonical_form(old_users, upgrade, stored, becomes):
+    old_users.insert_many([fastapi_user(email=stored), fastapi_user(email="ada@example.com")])
+    status, told = upgrade()
+    assert status == 0
+    assert emails(old_users) == {becomes, "ada@example.com"}
+    assert told["addresses"]["changed"] == 1
+    assert upgrade()[1]["addresses"] == told["addresses"] | {"changed": 0}
+
+
+ASCII = st.text(st.characters(max_codepoint=127), max_size=20)
+DOMAINS = st.from_regex(r"[A-Za-z0-9.-]{1,20}\.(com|CO\.UK|xn--p1ai)", fullmatch=True)
+
+
+@given(ASCII | st.builds("{}@{}".format, ASCII | st.from_regex(r"[A-Za-z.\"+-]{1,9}", fullmatch=True), DOMAINS))
+def test_the_short_way_to_the_canonical_form_leads_to_the_same(address):
+    assert canonical(address) == spellings(address)[-1]
+
+
+def test_only_the_address_and_the_time_of_the_change_are_changed(old_users, upgrade):
+    user = fastapi_user()
+    old_users.insert_one(user)
+    before = clock.utcnow()
+    upgrade()
+    [changed] = old_users.find()
+    assert before <= changed["updated_at"] <= clock.utcnow()
+    assert changed | {"updated_at": CLASSIC} == user | {"email": "grace.hopper@example.com"}
+
+
+@pytest.mark.parametrize("email", ["Ada@example.com", "JOSÉ@example.com"])
+def test_the_time_of_the_change_is_one_it_never_was_before(old_users, upgrade, email):
+    ahead = clock.utcnow() + timedelta(days=1)
+    old_users.insert_one(fastapi_user(email=email, updated_at=ahead))
+    upgrade()
+    assert old_users.find_one()["updated_at"] == ahead + timedelta(milliseconds=1)
+
+
+def test_who_needs_no_change_gets_none(old_users, upgrade, watch_commands):
+    old_users.insert_one(user := fastapi_user(email="grace@example.com"))
+    with watch_commands() as commands:
+        assert upgrade()[1]["addresses"]["changed"] == 0
+    assert not [command for command in commands if command.command_name == "update"]
+    assert old_users.find_one() == user
+
+
+def test_the_indexes_are_made(old_users, upgrade):
+    status, told = upgrade()
+    assert status == 0
+    assert old_users.index_information()["email_1"]["unique"]
+    assert "users.email_1" in told["indexes"]["made"]
+    assert upgrade()[1]["indexes"] == {"made": [], "changed": [], "advice": {}}
+
+
+def test_an_index_that_is_not_unique_becomes_so_in_its_place(old_users, upgrade):
+    old_users.create_index("email")
+    status, told = upgrade()
+    assert status == 0
+    assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
+    assert told["indexes"]["changed"] == ["users.email_1"]
+
+
+def test_an_index_of_another_name_serves_as_well(old_users, upgrade, run):
+    old_users.create_index("email", name="one_account_each", unique=True)
+    assert upgrade()[0] == 0
+    assert "email_1" not in old_users.index_information()
+
+
+def test_beside_one_of_another_name_that_is_not_unique_there_is_one_more(old_users, upgrade):
+    old_users.create_index("email", name="by_email")
+    assert upgrade()[0] == 0
+    assert old_users.index_information()["email_1"]["unique"]
+
+
+def test_how_long_throttles_are_kept_is_changed_in_its_place(mongo, users, upgrade):
+    counts = mongo.get_default_database()["throttles"]
+    counts.drop()
+    counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=7)
+    status, told = upgrade()
+    assert (status, told["indexes"]["changed"]) == (0, ["throttles.expireAt_1"])
+    assert counts.index_information()["expireAt_1"]["expireAfterSeconds"] == 0
+
+
+def test_an_index_that_cannot_be_changed_is_told_of(old_users, upgrade):
+    old_users.create_index("email", sparse=True)
+    old_users.insert_one(fastapi_user())
+    status, told = upgrade()
+    assert status == 1
+    assert 'db.users.dropIndex("email_1")' in told["indexes"]["advice"]["users.email_1"]
+    assert emails(old_users) == {"Grace.Hopper@example.com"}
+
+
+def test_two_users_with_one_address_in_two_cases_stay_as_they_are(old_users, upgrade, small_batches):
+    old_users.insert_many([fastapi_user(email=email) for email in ("Ada@Example.com", "x@y.com", "Z@example.com")])
+    old_users.insert_many([fastapi_user(email="ada@example.com"), fastapi_user(email="A.B@example.com")])
+    before = {user["_id"]: user for user in old_users.find({"email": {"$regex": "(?i)^ada"}})}
+    status, told = upgrade()
+    assert status == 1
+    assert {user["_id"]: user for user in old_users.find({"email": {"$regex": "(?i)^ada"}})} == before
+    assert emails(old_users) == {"Ada@Example.com", "ada@example.com", "x@y.com", "z@example.com", "a.b@example.com"}
+    assert told["addresses"]["clashes"] == 1
+    [clash] = told["addresses"]["clashing"]
+    assert {user["user_id"] for user in clash["users"]} == set(before)
+    assert {user["address"] for user in clash["users"]} == {"A…@Example.com", "a…@example.com"}
+    assert "1 address belongs to more than one user" in " ".join(told["advice"])
+
+
+def test_two_users_with_the_same_address_keep_the_index_and_with_it_all_else_from_being_made(old_users, upgrade):
+    old_users.insert_many([fastapi_user(), fastapi_user(), fastapi_user(email="Ada@example.com")])
+    status, told = upgrade()
+    assert status == 1
+    assert "email_1" not in old_users.index_information()
+    assert "two users share an e-mail address" in told["indexes"]["advice"]["users.email_1"]
+    assert told["addresses"]["clashing"][0]["same_spelling"] is True
+    assert emails(old_users) == {"Grace.Hopper@example.com", "Ada@example.com"}
+    old_users.delete_one({"email": "Grace.Hopper@example.com"})
+    assert upgrade()[0] == 0
+    assert emails(old_users) == {"grace.hopper@example.com", "ada@example.com"}
+
+
+def test_an_index_that_cannot_become_unique_is_left_as_it_was(old_users, upgrade):
+    old_users.create_index("email")
+    old_users.insert_many([fastapi_user(), fastapi_user()])
+    assert upgrade()[0] == 1
+    assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)]}
+
+
+def test_users_without_an_address_are_told_of(old_users, upgrade):
+    odd = fastapi_user(email=7)
+    old_users.insert_many([odd, fastapi_user()])
+    status, told = upgrade()
+    assert status == 1
+    assert told["addresses"]["without_address"] == [odd["_id"]]
+    assert emails(old_users) == {7, "grace.hopper@example.com"}
+
+
+def test_ids_of_all_types_are_walked_over(old_users, upgrade, small_batches):
+    ids = [1, 2.5, "x", ObjectId(), datetime(2020, 1, 1), True, b"x", "y", "z"]
+    old_users.insert_many(
+        [fastapi_user(_id=name, email=f"User{number}@example.com") for number, name in enumerate(ids)]
+    )
+    assert upgrade()[1]["addresses"]["changed"] == len(ids)
+
+
+def test_an_address_that_mongodb_refuses_to_change_does_not_stop_the_others(old_users, upgrade):
+    old_users.insert_many([fastapi_user(updated_at="yesterday"), fastapi_user(email="Ada@example.com")])
+    status, told = upgrade()
+    assert status == 1
+    [refused] = told["addresses"]["refused"]
+    assert refused["address"] == "G…@example.com"
+    assert emails(old_users) == {"Grace.Hopper@example.com", "ada@example.com"}
+
+
+def test_what_comes_to_clash_between_the_survey_and_the_change_is_left_to_the_index(app, users):
+    database = app.extensions["database"]
+    users.insert_many([fastapi_user(email="Ada@example.com"), fastapi_user(), fastapi_user(email="JOSÉ@example.com")])
+    with app.app_context():
+        found = survey(database, lambda number: None)
+        users.insert_many([fastapi_user(email="ada@example.com"), fastapi_user(email="josé@example.com")])
+        done = rewriting.rewrite(database, found, lambda number: None)
+    assert {refusal.code for refusal in done.refused} == {rewriting.DUPLICATE_KEY}
+    assert (done.changed, len(done.refused)) == (1, 2)
+    assert {"Ada@example.com", "JOSÉ@example.com", "grace.hopper@example.com"} < emails(users)
+
+
+@pytest.mark.parametrize("email", ["Grace@example.com", "JOSÉ@example.com"])
+def test_what_somebody_else_changes_meanwhile_is_never_lost(app, users, email):
+    user = fastapi_user(email=email)
+    users.insert_one(user)
+    with app.app_context():
+        users.update_one({}, {"$set": {"email": "New@example.com"}})
+        changed, refused = rewriting._change(app.extensions["database"], [user])
+    assert (changed, refused) == (0, [])
+    assert emails(users) == {"New@example.com"}
+
+
+def test_whoever_signs_up_meanwhile_in_the_old_service_is_taken_along(app, users, small_batches):
+    users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(10)])
+    with app.app_context():
+        found = survey(app.extensions["database"], lambda number: None)
+        users.insert_one(fastapi_user(email="Late@example.com"))
+        done = rewriting.rewrite(app.extensions["database"], found, lambda number: None)
+    assert done.changed == 11
+
+
+def test_after_it_nobody_signs_up_with_an_old_address_in_another_case(old_users, upgrade, make_app):
+    client = make_app().test_client()
+    old_users.insert_one(fastapi_user())
+    assert upgrade()[0] == 0
+    response = client.post("/api/auth/signup", json=signup_body(email="GRACE.hopper@Example.com"))
+    assert (response.status_code, response.json["code"]) == (409, "email_taken")
+    assert old_users.count_documents({}) == 1
+
+
+@pytest.mark.parametrize("typed", ["Grace.Hopper@example.com", "grace.hopper@example.com", "GRACE.HOPPER@EXAMPLE.COM"])
+def test_after_it_one_logs_in_in_any_case(old_users, upgrade, make_app, typed):
+    old_users.insert_one(fastapi_user())
+    upgrade()
+    response = make_app().test_client().post("/api/auth/login", data={"username": typed, "password": PASSWORD})
+    assert response.status_code == 200
+
+
+def test_it_says_in_words_what_it_has_done(old_users, run):
+    old_users.insert_many(
+        [fastapi_user(), fastapi_user(email="GRACE.HOPPER@example.com"), fastapi_user(email="A@b.co")]
+    )
+    result = run("db", "upgrade")
+    assert result.exit_code == 1
+    assert "Addresses: 3 users, 1 changed to their canonical form." in result.stdout
+    assert "! 1 address belongs to more than one user" in result.stdout
+    assert "run this again after the switch" in result.stdout
+    assert "Hopper" not in result.output
+
+
+def test_without_the_database_it_says_so_with_status_75(run):
+    uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
+    result = run("db", "upgrade", "--json", MONGO_URI=uri, DATABASE_TIMEOUT_MS=200)
+    assert result.exit_code == os.EX_TEMPFAIL
+    assert "The database is not available (unreachable)" in result.stderr
+
+
+@pytest.mark.parametrize("address", ["ada@example.com", "a", "", "@", "not an address"])
+def test_a_mask_leaves_no_more_than_a_letter_and_the_domain(address):
+    assert len(mask(address).partition("@")[0]) <= 2
+
+
+class OldService(threading.Thread):
+    """Signs users up, in mixed case, as the FastAPI version did, until it is stopped."""
+
+    def __init__(self, uri):
+        super().__init__()
+        self.uri = uri
+        self.signed_up = 0
+        self.stopped = threading.Event()
+
+    def run(self):
+        with pymongo.MongoClient(self.uri) as client:
+            while not self.stopped.is_set():
+                client.get_default_database()["users"].insert_one(
+                    fastapi_user(email=f"Late{self.signed_up}@example.com")
+                )
+                self.signed_up += 1
+                time.sleep(0.005)
+
+
+def test_killed_again_and_again_beside_the_old_service_at_work_it_comes_to_an_end(mongo, mongo_uri):
+    uri = mongo_uri.replace("?", "_killed?")
+    users = mongo[f"{mongo.get_default_database().name}_killed"]["users"]
+    users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(20_000)])
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", "--json"]
+    settings = {"PIXORA_ENV": "testing", "MONGO_URI": uri, "SECRET_KEY": "x", "JWT_SECRET_KEY": "y"}
+    service = OldService(uri)
+    service.start()
+    try:
+        killed_at = []
+        for _ in range(2):
+            process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE)
+            before = users.count_documents({"email": {"$regex": "^[a-z]"}})
+            while users.count_documents({"email": {"$regex": "^[a-z]"}}, limit=before + 500) <= before + 100:
+                assert process.poll() is None
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            killed_at.append(users.count_documents({"email": {"$regex": "^[a-z]"}}))
+        assert 0 < killed_at[0] < killed_at[1] < 20_000
+    finally:
+        service.stopped.set()
+        service.join()
+    last = subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, timeout=60)
+    assert last.returncode == 0, last.stderr
+    assert users.count_documents({}) == 20_000 + service.signed_up
+    assert users.count_documents({"email": {"$regex": "[A-Z]"}}) == 0
+    mongo.drop_database(users.database.name)
