@@ -28,12 +28,13 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.pages.routes import blueprint as pages
 from pixora.upkeep.commands import db, doctor
-from pixora.users import letters, pending, sessions
+from pixora.users import administrators, directory, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -68,10 +69,12 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     sessions.init_app(app)
     pending.init_app(app)
     letters.init_app(app)
+    administrators.init_app(app)
+    directory.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    blueprints = auth, user_routes, account, wellknown.blueprint, health.blueprint, inspection.blueprint, docs.blueprint
-    openapi.init_app(app, __version__, *blueprints)
+    operations = wellknown.blueprint, health.blueprint, inspection.blueprint, docs.blueprint
+    openapi.init_app(app, __version__, auth, user_routes, account, admin, *operations)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)

@@ -143,6 +143,30 @@ class NotYourProfile(PixoraError):
     detail = "You may only read your own profile."
 
 
+class AdminOnly(PixoraError):
+    """Someone who is known, and is no administrator."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "forbidden"
+    detail = "Only administrators may do this."
+
+
+class UserNotFound(PixoraError):
+    """There is no such user; told to administrators only."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "user_not_found"
+    detail = "There is no such user."
+
+
+class LastAdmin(PixoraError):
+    """Without this administrator there would be none who is not disabled."""
+
+    status = HTTPStatus.CONFLICT
+    code = "last_admin"
+    detail = "This is the last administrator who is not disabled. Please make another one first."
+
+
 class EmailTaken(PixoraError):
     """Another user has this address: the unique index on `email` has refused it."""
 

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 from flask import g, request
 
 from pixora.blueprint import documented, fails
-from pixora.errors import DatabaseUnavailable, InvalidToken, MissingToken
+from pixora.database import Document
+from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken
 from pixora.tokens import tokens
+from pixora.users.standing import is_admin
 from pixora.users.store import store
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -28,8 +30,9 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
 
     `g.session_id` is the session of the token.
 
-    The user is read at every request, and only if the token's session is still there: who is gone, or has ended the
-    session, is stopped at once. This is the only database operation that reading one's own profile takes.
+    The user is read at every request, and only if the token's session is still there and the user not disabled: who is
+    gone, or has ended the session, is stopped at once. This is the only database operation that reading one's own
+    profile takes.
     """
 
     @wraps(view)
@@ -43,6 +46,21 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
 
     guarded = fails(MissingToken, InvalidToken, DatabaseUnavailable)(guarded)
     return documented(security=[{SECURITY_SCHEME: []}])(guarded)
+
+
+def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the view the administrator whose access token came, as `require_user` does.
+
+    The roles are those of the document that was read: who was demoted is stopped at once, and no token says otherwise.
+    """
+
+    @wraps(view)
+    def guarded(user: Document, *args: Any, **kwargs: Any) -> Any:
+        if not is_admin(user):
+            raise AdminOnly
+        return view(user, *args, **kwargs)
+
+    return require_user(fails(AdminOnly)(guarded))
 
 
 def _bearer_token() -> str:

@@ -50,6 +50,8 @@ def test_only_the_database_and_the_stores_know_pymongo():
         "pixora/upkeep/addresses.py",
         "pixora/upkeep/rewriting.py",
         "pixora/upkeep/upgrade.py",
+        "pixora/users/administrators.py",
+        "pixora/users/directory.py",
         "pixora/users/letters.py",
         "pixora/users/sessions.py",
         "pixora/users/store.py",

@@ -17,6 +17,11 @@ USER = {
     *("PATCH /api/users/me", "DELETE /api/users/me", "GET /api/users/me/export"),
     *("POST /api/users/me/password", "POST /api/users/me/email", "POST /api/auth/verify-email"),
 }
+ADMIN = {
+    *("GET /api/admin/users", "GET /api/admin/users/{user_id}", "PUT /api/admin/users/{user_id}/roles"),
+    *("POST /api/admin/users/{user_id}/disable", "POST /api/admin/users/{user_id}/enable"),
+    "DELETE /api/admin/users/{user_id}/sessions",
+}
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
 PAGES = {"/verify-email", "/reset-password", "/confirm-email"}
 """For people, and no part of the API."""
@@ -50,7 +55,13 @@ def test_every_route_is_in_the_document(session_app, operations):
 
 def test_every_route_says_who_may_call_it(operations):
     assert {name for name, operation in operations.items() if operation["security"] == []} == PUBLIC
-    assert {name for name, operation in operations.items() if operation["security"]} == USER
+    assert {name for name, operation in operations.items() if operation["security"]} == USER | ADMIN
+
+
+def test_every_route_for_administrators_documents_whom_it_refuses(operations):
+    for name in ADMIN:
+        [example] = operations[name]["responses"]["403"]["content"]["application/problem+json"]["examples"].values()
+        assert example["value"]["detail"] == "Only administrators may do this.", name
 
 
 def test_every_route_that_needs_a_token_refuses_to_do_without(session_app, operations):
@@ -62,7 +73,7 @@ def test_every_route_that_needs_a_token_refuses_to_do_without(session_app, opera
 
 
 def test_every_route_that_needs_a_token_documents_its_refusal(operations):
-    for name in USER:
+    for name in USER | ADMIN:
         assert set(operations[name]["responses"]["401"]["content"]["application/problem+json"]["examples"]) == {
             "missing_token",
             "invalid_token",
@@ -124,11 +135,13 @@ def test_the_examples_of_bodies_are_accepted(client, document):
             assert client.post(path, **encoding).status_code in (200, 201), (path, media_type)
 
 
-def test_the_examples_of_bodies_that_take_a_login_or_a_token_are_of_the_right_form(client, account, operations):
+def test_the_examples_of_bodies_that_take_a_login_or_a_token_are_of_the_right_form(client, account, operations, users):
+    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     for name, operation in operations.items():
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content and name != "DELETE /api/users/me":
             method, path = name.split()
+            path = path.replace("{user_id}", account.id)
             response = client.open(path, method=method, json=content["example"], headers=account.bearer)
             assert response.status_code < 300 or response.json["code"] in (
                 *("email_taken", "invalid_one_time_token"),

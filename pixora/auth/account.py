@@ -9,6 +9,7 @@ from pixora.database import Document
 from pixora.errors import DatabaseUnavailable, ValidationFailed
 from pixora.throttles import throttles
 from pixora.users import changes
+from pixora.users.administrators import administrators
 from pixora.users.letters import letter
 from pixora.users.store import store
 
@@ -57,9 +58,13 @@ def delete(user: Document, password: str, address: str | None) -> None:
 
     Raises:
         WrongPassword, RateLimited, Overloaded: of the password.
+        LastAdmin: no enabled administrator would be left.
 
     """
-    while not store.delete(user["_id"], credentials.check_own(user, password, address)):
-        pass  # another hash is stored by now: look again, as above
+    is_deleted = False
+    while not is_deleted:  # or else another hash is stored by now: look again, as above
+        checked = credentials.check_own(user, password, address)
+        with administrators.without(user["_id"]) as condition:
+            is_deleted = store.delete(user["_id"], password=checked, **condition)
     with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
         throttles.forget(credentials.canonical(user))

@@ -8,7 +8,7 @@ from flask import g, request
 from pixora.auth import account, address, schemas
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
-from pixora.errors import EmailTaken, Overloaded, RateLimited, WrongPassword
+from pixora.errors import EmailTaken, LastAdmin, Overloaded, RateLimited, WrongPassword
 from pixora.guards import require_user
 
 blueprint = Blueprint("account", __name__, url_prefix="/api/users/me", description="What takes one's password")
@@ -16,11 +16,14 @@ blueprint = Blueprint("account", __name__, url_prefix="/api/users/me", descripti
 
 @blueprint.route("", methods=["DELETE"])
 @require_user
-@fails(WrongPassword, RateLimited, Overloaded)
+@fails(WrongPassword, LastAdmin, RateLimited, Overloaded)
 @blueprint.response(204)
 @blueprint.body(schemas.DeleteAccountSchema, example=schemas.PASSWORD_EXAMPLE)
 def delete_account(user: Document, body: dict[str, str]) -> None:
-    """Delete one's account: the profile and all that belongs to it is gone."""
+    """Delete one's account: the profile and all that belongs to it is gone.
+
+    The last administrator has to make another one first.
+    """
     account.delete(user, body["password"], request.remote_addr)
 
 

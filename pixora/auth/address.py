@@ -12,6 +12,7 @@ from pixora.throttles import throttles
 from pixora.users import changes
 from pixora.users.letters import letter
 from pixora.users.pending import pending
+from pixora.users.standing import is_disabled
 from pixora.users.store import store
 
 
@@ -20,7 +21,7 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
     """Send a letter to the new address, and tell the old one.
 
     With `ENUMERATION_SAFE` the same is done, and kept in the same document, when the new address is another user's:
-    but then the letter tells that user so, and nobody gets the token.
+    but then the letter tells that user so, or is not written when that user is disabled, and nobody gets the token.
 
     Args:
         user: Who asks: `_id`, `email`.
@@ -49,7 +50,8 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
         letter("address_taken", new_email, now) if owner else letter("change_email", new_email, now, secret=token.text)
     )
     to_old = letter("email_changing", user["email"], now, new_email=new_email)
-    pending.issue(user, Purpose.CHANGE_EMAIL, token.record(Purpose.CHANGE_EMAIL, now, email=new_email), to_new, to_old)
+    posted = [to_old] if owner and is_disabled(owner) else [to_new, to_old]
+    pending.issue(user, Purpose.CHANGE_EMAIL, token.record(Purpose.CHANGE_EMAIL, now, email=new_email), *posted)
 
 
 def confirm(token: str) -> None:

@@ -2,7 +2,7 @@
 
 A guess is counted by the throttles before it is checked, and settled after. It is checked in the hashing room, and by a
 request that holds a seat there. An unknown user and a corrupt hash cost the same hash as a wrong password, so that time
-tells nothing (OWASP ASVS 5.0, 6.3.8).
+tells nothing (OWASP ASVS 5.0, 6.3.8). Any password of a disabled user is a wrong one, and is hashed and counted so.
 """
 
 import logging
@@ -20,6 +20,7 @@ from pixora.hashing import room
 from pixora.requests import caller
 from pixora.throttles import throttles
 from pixora.users.fields import spellings
+from pixora.users.standing import is_disabled
 from pixora.users.store import store
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def check_own(user: Document, password: str, address: str | None) -> str:
         address: The client's.
 
     Raises:
-        WrongPassword: it is, or the user is gone.
+        WrongPassword: it is, or the user is gone or disabled.
         RateLimited: there have been too many wrong guesses; the password is not looked at.
 
     """
@@ -102,7 +103,7 @@ def hash_password(password: str, patience: float | None = None) -> str:
 def _guess(email: str, password: str, address: str | None, find: Callable[[], Document | None]) -> Document | None:
     with throttles.guess(email, address) as guess:
         user = find()
-        guess.right = _is_password_of(user, password)
+        guess.right = _is_password_of(user, password) and user is not None and not is_disabled(user)
     return user if guess.right else None
 
 

@@ -9,13 +9,14 @@ from pixora.users import changes
 from pixora.users.fields import spellings
 from pixora.users.letters import letter
 from pixora.users.pending import NOBODY, pending
+from pixora.users.standing import is_disabled
 from pixora.users.store import store
 
 
 def request(email: str) -> None:
-    """Send a letter to the user who has this address, if there is one and there have not been too many.
+    """Send a letter to the user who has this address, if there is one, not disabled, and there have not been too many.
 
-    Whether or not there is, the same is done: a read, a count, and a write that a majority acknowledges.
+    Whether or not it is so, the same is done: a read, a count, and a write that a majority acknowledges.
     """
     known_as = spellings(email)
     user = store.find_by_email(*known_as)
@@ -23,7 +24,7 @@ def request(email: str) -> None:
     now = clock.utcnow()
     token = OneTimeToken.make(user["_id"] if user else store.new_id())
     record = token.record(Purpose.RESET_PASSWORD, now)
-    if user is not None and may_go:
+    if user is not None and may_go and not is_disabled(user):
         posted = letter("reset_password", user["email"], now, secret=token.text)
         pending.issue(user, Purpose.RESET_PASSWORD, record, posted)
     else:

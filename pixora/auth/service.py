@@ -21,6 +21,7 @@ from pixora.users import changes
 from pixora.users.letters import letter
 from pixora.users.pending import NOBODY, pending
 from pixora.users.sessions import sessions
+from pixora.users.standing import USER, is_disabled
 from pixora.users.store import store
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
         **profile,
         "password": password_hash,
         "email_verified": False,
-        "roles": ["user"],
+        "roles": [USER],
         "tokens": {Purpose.VERIFY_EMAIL.value: token},
         "letters": [posted],
     }
@@ -115,7 +116,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
         }
         if sessions.open(user["_id"], session, stored):
             return _grant(user["_id"], session, 0)
-        # The password was changed meanwhile, or only its hash, or the user is gone: look again.
+        # The password was changed meanwhile, or only its hash, or the user is gone or disabled: look again.
 
 
 def refresh(text: str) -> Grant:
@@ -170,8 +171,11 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
 
 
 def _tell_owner(owner: Document | None, now: datetime, *, may_go: bool) -> None:
-    """Post a letter to someone whose address was used to sign up again, or do what looks like it from outside."""
-    if owner is None or not may_go:
+    """Post a letter to someone whose address was used to sign up again, or do what looks like it from outside.
+
+    Who is disabled gets none: it says how to log in.
+    """
+    if owner is None or not may_go or is_disabled(owner):
         pending.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", NOBODY, now))
     else:
         store.change(owner["_id"], changes.posting(letter("address_taken", owner["email"], now)), email=owner["email"])

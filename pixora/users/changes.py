@@ -23,6 +23,11 @@ def computing(expressions: Mapping[str, Any], now: datetime) -> Document:
     return {"$set": {**expressions, "updated_at": {"$max": [now, {"$add": ["$updated_at", 1]}]}}}
 
 
+def removing(*fields: str) -> Document:
+    """Remove some fields."""
+    return {"$unset": list(fields)}
+
+
 def posting(*letters: Document) -> Document:
     """Post letters, from `letters.letter`."""
     posted = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(letters)}]}

@@ -13,6 +13,7 @@ from werkzeug.local import LocalProxy
 
 from pixora.database import Database, Document
 from pixora.users import changes
+from pixora.users.standing import ENABLED
 from pixora.users.store import UserStore
 
 DECOYS = 64
@@ -30,7 +31,7 @@ class PendingStore:
         self._decoys = database.collection("decoys")
 
     def issue(self, user: Document, purpose: str, record: Document, *letters: Document) -> bool:
-        """Store a new token of a user's in the place of the older, and post the letters.
+        """Store a new token of a user's in the place of the older, and post the letters; nothing for who is disabled.
 
         Args:
             user: `_id`, and `email` as it was read: when the address has changed since, nothing is done and False
@@ -54,10 +55,13 @@ class PendingStore:
             self._decoys.update_one(nobody, stages, upsert=True)
 
     def find(self, user_id: str, purpose: str) -> Document | None:
-        """Return a user as far as a token is concerned: names, `email`, and `tokens` with that of this purpose."""
+        """Return a user as far as a token is concerned: names, `email`, and `tokens` with that of this purpose.
+
+        The links of a disabled user are no good, so such a one is not found.
+        """
         wanted = {"first_name": 1, "last_name": 1, "email": 1, f"tokens.{purpose}": 1}
         with self._store.translated_errors():
-            return self._store.collection.find_one({"_id": user_id}, wanted)
+            return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
 
     def redeem(self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document) -> bool:
         """Use a token up and change the user, at once; return False, changing nothing, when it is no longer good.

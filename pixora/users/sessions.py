@@ -13,6 +13,7 @@ from pymongo import ReturnDocument
 from werkzeug.local import LocalProxy
 
 from pixora.database import Document
+from pixora.users.standing import ENABLED
 from pixora.users.store import UserStore
 
 
@@ -43,28 +44,30 @@ class SessionStore:
     def open(self, user_id: str, session: Document, password_hash: str) -> bool:
         """Add a session; the least recently used ones give way.
 
-        Return False, changing nothing, when this password hash is no longer stored: a change of the password has
-        ended all sessions, and none may be opened with the old one after that.
+        Return False, changing nothing, when this password hash is no longer stored, or the user was disabled: that has
+        ended all sessions, and none may be opened after it with what was checked before.
         """
         sessions = {"$concatArrays": [self._living(session["created_at"]), [{"$literal": session}]]}
         newest_first = {"$sortArray": {"input": sessions, "sortBy": {"last_used_at": -1, "created_at": -1}}}
         update = [{"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.most]}}}]
         with self._store.translated_errors():
-            result = self._store.collection.update_one({"_id": user_id, "password": password_hash}, update)
+            result = self._store.collection.update_one({"_id": user_id, "password": password_hash, **ENABLED}, update)
         return result.matched_count == 1
 
     def find(self, user_id: str, session_id: str) -> Document | None:
-        """Return a session of a user."""
+        """Return a session of a user who is not disabled."""
         with self._store.translated_errors():
             user = self._store.collection.find_one(
-                {"_id": user_id, "sessions.id": session_id}, {"sessions": {"$elemMatch": {"id": session_id}}}
+                {"_id": user_id, "sessions.id": session_id, **ENABLED},
+                {"sessions": {"$elemMatch": {"id": session_id}}},
             )
         return user["sessions"][0] if user else None
 
     def advance(self, user_id: str, session_id: str, generation: int, now: datetime) -> bool:
         """Move a session on from `generation` to the next, and drop the user's ended ones, in one atomic operation.
 
-        Return False, changing nothing, when the session is no longer at `generation`: another request was first.
+        Return False, changing nothing, when the session is no longer at `generation`, for another request was first, or
+        the user was disabled.
         """
         moved = {"$mergeObjects": ["$$session", {"generation": generation + 1, "last_used_at": now}]}
         this = {"$eq": ["$$session.id", session_id]}
@@ -78,7 +81,7 @@ class SessionStore:
         at_generation = {"$elemMatch": {"id": session_id, "generation": generation}}
         with self._store.translated_errors():
             user = self._store.collection.find_one_and_update(
-                {"_id": user_id, "sessions": at_generation},
+                {"_id": user_id, "sessions": at_generation, **ENABLED},
                 [{"$set": {"sessions": sessions}}],
                 projection={"_id": 1},
                 return_document=ReturnDocument.AFTER,

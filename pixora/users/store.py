@@ -2,9 +2,10 @@
 
 A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
 `first_name`, `last_name`, `email`, `password` (a bcrypt hash), `contact`, `birthday` (strings), `created_at`,
-`updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings), `sessions`, see
-`pixora.users.sessions`, `tokens`, see `pixora.users.pending`, and `letters`, see `pixora.users.letters`. Old documents
-lack these, and may hold an e-mail address in mixed case and a contact in free text.
+`updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings) and `disabled`, see
+`pixora.users.standing`, `sessions`, see `pixora.users.sessions`, `tokens`, see `pixora.users.pending`, and `letters`,
+see `pixora.users.letters`. Old documents lack these, and may hold an e-mail address in mixed case and a contact in free
+text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,14 @@ from werkzeug.local import LocalProxy
 
 from pixora.database import Database, Document, Indexes
 from pixora.errors import EmailTaken
+from pixora.users.standing import ADMIN, ENABLED
 
 INDEXES: Indexes = {
     "users": [
         IndexModel([("email", 1)], name="email_1", unique=True),
         IndexModel([("letters.due_at", 1)], name="letters.due_at_1", sparse=True),
+        # Of the few administrators only.
+        IndexModel([("roles", 1)], name="roles_1", partialFilterExpression={"roles": ADMIN}),
     ]
 }
 
@@ -69,9 +73,9 @@ class UserStore:
             self.collection.insert_one({**user, "created_at": now, "updated_at": now})
 
     def find(self, user_id: str, session_id: str) -> Document | None:
-        """Return a user who has this session, without the password hash and the sessions."""
+        """Return a user who has this session and is not disabled, without the password hash and the sessions."""
         with self.translated_errors():
-            return self.collection.find_one({"_id": user_id, "sessions.id": session_id}, PROFILE)
+            return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, PROFILE)
 
     def find_by_email(self, *spellings: str) -> Document | None:
         """Return the user with one of these addresses, the first spelling that is known, with the password hash.
@@ -94,31 +98,35 @@ class UserStore:
             return self.collection.find_one({"_id": user_id}, {"password": 0})
 
     def change(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
-        """Change a user in one atomic operation.
+        """Change a user who is not disabled, in one atomic operation; return False, and do nothing, for another.
 
         Args:
             user_id: Whose document.
             stages: From `changes`.
-            unchanged: What must still be as it was when it was read, or else nothing is done and False returned.
+            unchanged: What must still be as it was when it was read, too.
 
         Raises:
             EmailTaken: another user has the new address.
 
         """
         with self._taken_addresses_told():
-            return self.collection.update_one({"_id": user_id, **unchanged}, [*stages]).matched_count == 1
+            query = {"_id": user_id, **ENABLED, **unchanged}
+            return self.collection.update_one(query, [*stages]).matched_count == 1
 
     def change_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
         """Change a user as `change` does, and return the profile as it is then; None when nothing was done."""
         with self.translated_errors():
             return self.collection.find_one_and_update(
-                {"_id": user_id, **unchanged}, [*stages], projection=PROFILE, return_document=ReturnDocument.AFTER
+                {"_id": user_id, **ENABLED, **unchanged},
+                [*stages],
+                projection=PROFILE,
+                return_document=ReturnDocument.AFTER,
             )
 
-    def delete(self, user_id: str, password_hash: str) -> bool:
-        """Remove a user and all that is in the document; return False when another password is stored by now."""
+    def delete(self, user_id: str, **unchanged: Any) -> bool:
+        """Remove a user and all that is in the document, under the conditions that `change` has."""
         with self.translated_errors():
-            return self.collection.delete_one({"_id": user_id, "password": password_hash}).deleted_count == 1
+            return self.collection.delete_one({"_id": user_id, **ENABLED, **unchanged}).deleted_count == 1
 
     def replace_password_hash(self, user_id: str, old: str, new: str) -> bool:
         """Put `new` in the place of `old`; return False, changing nothing, when `old` is no longer stored."""

@@ -109,10 +109,11 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 @contextlib.contextmanager
-def running_nginx(folder, *upstreams):
+def running_nginx(folder, *upstreams, change=lambda text, address: text):
     """Run nginx as shipped, with ports and folders changed, in front of the ports `upstreams`; yield its port.
 
-    What `max_fails` says, the comment in the file says too; to a single one it makes no difference.
+    What `max_fails` says, the comment in the file says too; to a single one it makes no difference. `change` may change
+    the text further; it is given the address as well that nginx listens on.
     """
     port = free_port()
     text = (ROOT / "deploy/nginx.conf").read_text()
@@ -124,7 +125,7 @@ def running_nginx(folder, *upstreams):
     }.items():
         assert shipped in text, shipped
         text = text.replace(shipped, here)
-    (folder / "nginx.conf").write_text(text)
+    (folder / "nginx.conf").write_text(change(text, f"127.0.0.1:{port}"))
     with (folder / "error.log").open("wb") as log:
         command = [NGINX, "-c", str(folder / "nginx.conf"), "-g", NGINX_OPTIONS]
         process = subprocess.Popen(command, stderr=log)

@@ -1,5 +1,6 @@
 """A database as Atlas has it: TLS required, users with passwords, their URI full of secrets."""
 
+import json
 import secrets
 import time
 from urllib.parse import quote, urlencode
@@ -11,6 +12,7 @@ import config
 from pixora.embedded import REPLICA_SET, Mongod
 from tests.authority import Authority
 from tests.conftest import make_account
+from tests.documents import blocks
 from tests.factories import PASSWORD, signup_body
 
 USER = "pixora@example.com"
@@ -41,7 +43,7 @@ def atlas(authority, tmp_path_factory):
     with mongod:
         # The first user may be made without being one, from the same machine.
         with pymongo.MongoClient("127.0.0.1", mongod.port, directConnection=True, **trust) as client:
-            roles = ["readWriteAnyDatabase"]
+            roles = ["readWriteAnyDatabase", "userAdminAnyDatabase"]
             client.admin.command("createUser", USER, pwd=DATABASE_PASSWORD, roles=roles)
         yield mongod
 
@@ -77,6 +79,25 @@ def test_the_four_calls_work(make_app, atlas, trusting, capture_logs):
     assert same.json == me.json
     assert health.json == {"status": "healthy", "database": "connected"}
     assert_secret(lines, me.text, health.text)
+
+
+def test_the_role_of_the_documentation_is_enough(make_app, atlas, trusting):
+    [block] = [block for block in blocks("json") if "createRole" in block.text]
+    with pymongo.MongoClient(uri(atlas, **trusting)) as client:
+        pixora = client.get_database("pixora")
+        pixora.command(json.loads(block.text))
+        pixora.command("createUser", "least", pwd=DATABASE_PASSWORD, roles=["pixora"])
+        for name in pixora.list_collection_names():
+            pixora.drop_collection(name)
+    least = f"mongodb://least:{quote(DATABASE_PASSWORD, safe='')}@127.0.0.1:{atlas.port}/pixora?tls=true"
+    app = make_app(MONGO_URI=f"{least}&{urlencode(trusting)}")
+    client = app.test_client()
+    account = make_account(client)
+    assert client.get("/health").status_code == 200
+    assert client.get("/api/users/me", headers=account.bearer).status_code == 200
+    assert client.delete("/api/users/me", headers=account.bearer, json={"password": PASSWORD}).status_code == 204
+    for command in (["mail", "show"], ["db", "upgrade"]):
+        assert app.test_cli_runner().invoke(args=command).exit_code == 0
 
 
 def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody(

@@ -1,0 +1,104 @@
+"""The API page: each route of the OpenAPI document, as curl has it. tests/system/test_docs_site.py runs it."""
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+SERVER = "http://127.0.0.1:8000"
+
+PROVIDED = {"token": "$LETTER_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
+"""Fields whose examples nobody else can use, and the variables that the page's introduction tells of."""
+
+METHODS = "get", "post", "put", "patch", "delete"
+
+
+@dataclass
+class Route:
+    """One operation of the document."""
+
+    method: str
+    path: str
+    operation: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Return it as the README and the logs write it."""
+        return f"{self.method.upper()} {self.path}"
+
+    @property
+    def success(self) -> tuple[int, Any]:
+        """Return the status of the success that is ordinary, and the example of its body, None where there is none."""
+        status = min(status for status in self.operation["responses"] if status.startswith("2"))
+        content = self.operation["responses"][status].get("content", {})
+        return int(status), content.get("application/json", {}).get("example")
+
+    @property
+    def failures(self) -> Iterator[tuple[int, str, str]]:
+        """Return status, code and detail of each error."""
+        for status, response in sorted(self.operation["responses"].items()):
+            for code, example in (
+                response.get("content", {}).get("application/problem+json", {}).get("examples", {}).items()
+            ):
+                yield int(status), code, example["value"]["detail"]
+
+    @property
+    def command(self) -> str:
+        """Return the command line that calls it; what is in the path is a variable, as in `$USER_ID`."""
+        path = re.sub(r"{(\w+)}", lambda name: f"${name[1].upper()}", self.path)
+        implied = "post" if "requestBody" in self.operation else "get"
+        method = "" if self.method == implied else f"-X {self.method.upper()} "
+        words = [f"curl {method}{SERVER}{path}"]
+        if self.operation.get("security"):
+            words.append('-H "Authorization: Bearer $TOKEN"')
+        return " \\\n  ".join(words + self._body())
+
+    def _body(self) -> list[str]:
+        content = self.operation.get("requestBody", {}).get("content", {})
+        if not content:
+            return []
+        media_type, body = next(iter(content.items()))
+        example = {name: PROVIDED.get(name, value) for name, value in body["example"].items()}
+        if media_type != "application/json":
+            return [f"-d {name}={value}" for name, value in example.items()]
+        text = json.dumps(example, indent=2, ensure_ascii=False)
+        if "$" in text:  # a here-document, in which the shell puts the variable's value
+            return ["-H 'Content-Type: application/json'", f"-d @- <<END\n{text}\nEND"]
+        return ["-H 'Content-Type: application/json'", f"-d '{text}'"]
+
+
+def routes(document: dict[str, Any]) -> list[Route]:
+    """Return the routes of an OpenAPI document, in its order."""
+    return [
+        Route(method, path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    ]
+
+
+def render(document: dict[str, Any]) -> str:
+    """Return the routes of an OpenAPI document in Markdown."""
+    parts = []
+    for tag in document["tags"]:
+        parts.append(f"## {tag['description']}")
+        parts += [_render(route) for route in routes(document) if tag["name"] in route.operation["tags"]]
+    return "\n\n".join(parts)
+
+
+def _render(route: Route) -> str:
+    status, example = route.success
+    parts = [f"### {route.name}", route.operation["summary"], textwrap.dedent(route.operation.get("description", ""))]
+    parameters = [each for each in route.operation.get("parameters", []) if each["in"] != "path"]
+    parts.append("\n".join(f"- `{each['name']}` ({each['in']}): {each.get('description', '')}" for each in parameters))
+    parts.append(f"```sh\n{route.command}\n```")
+    if example is None:
+        parts.append(f"Answers {status}.")
+    else:
+        parts.append(f"Answers {status}:\n\n```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```")
+    if failures := list(route.failures):
+        rows = [f"| {status} | `{code}` | {detail} |" for status, code, detail in failures]
+        parts.append("\n".join(["| error | code | detail |", "|---|---|---|", *rows]))
+    return "\n\n".join(part for part in parts if part)

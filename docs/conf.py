@@ -1,0 +1,65 @@
+"""How Sphinx builds the site: from the Markdown here, the application's OpenAPI document, and what was measured.
+
+Sphinx and not another, as of November 2026: MkDocs had its last release in 2024, Material for MkDocs is in maintenance
+while its makers move to Zensical, which is at 0.1. Sphinx has been kept since 2008, is strict about links and anchors,
+and includes the README's parts, so that nothing is written twice. Furo needs nothing from elsewhere, JavaScript is only
+needed to search.
+"""
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+import api_page  # noqa: E402  # after the path to it
+import figures  # noqa: E402
+
+project = "Pixora"
+extensions = ["myst_parser"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "Pixora"
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+html_favicon = str(ROOT / "pixora/static/icon.svg")
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+
+# The lexer of console blocks does not see that a quoted text may go over several lines.
+suppress_warnings = ["misc.highlighting_failure"]
+
+myst_enable_extensions = ["substitution"]
+myst_heading_anchors = 4
+myst_substitutions = figures.read(ROOT / "benchmarks/results.json")
+
+
+def setup(app: Sphinx) -> None:
+    """Have the API page made."""
+    app.connect("source-read", _write_api_page)
+
+
+def _write_api_page(app: Sphinx, page: str, source: list[str]) -> None:
+    if page == "api":
+        source[0] += "\n" + api_page.render(_document())
+
+
+def _document() -> dict[str, object]:
+    """Return the application's OpenAPI document; it asks no database for it."""
+    os.environ |= {
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": "mongodb://127.0.0.1:1/pixora",
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+    }
+    import config  # noqa: PLC0415  # only for this page
+    from pixora import create_app  # noqa: PLC0415
+
+    document: dict[str, object] = json.loads(create_app(config.load()).test_client().get("/openapi.json").data)
+    return document

@@ -1,0 +1,44 @@
+"""Cursors: where a page of users has ended, opaque to clients.
+
+A cursor says after which id, or in a search after which address, the next page begins. It names no row, so it stays
+good when that user is gone.
+"""
+
+import base64
+import binascii
+
+from pixora.errors import ValidationFailed
+
+ID, EMAIL = "i", "e"
+
+
+def make(kind: str, key: str) -> str:
+    """Return the cursor after a key.
+
+    Args:
+        kind: What the pages are ordered by, `ID` or `EMAIL`.
+        key: The last one of the page.
+
+    """
+    return base64.urlsafe_b64encode((kind + key).encode()).decode().rstrip("=")
+
+
+def read(kind: str, cursor: str) -> str:
+    """Return the key that a cursor stands after.
+
+    Raises:
+        ValidationFailed: it is none of ours, or one of another kind; told under `after`.
+
+    """
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (binascii.Error, ValueError) as error:
+        raise _refusal() from error
+    # Base64 has more than one spelling for most texts, and Python reads more than base64.
+    if text[:1] != kind or make(kind, text[1:]) != cursor:
+        raise _refusal()
+    return text[1:]
+
+
+def _refusal() -> ValidationFailed:
+    return ValidationFailed({"after": ["Is not the cursor of a page of this list."]})

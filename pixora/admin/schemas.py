@@ -1,0 +1,70 @@
+"""What administrators send, and what they get to see of a user."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from pixora.users.fields import Text
+from pixora.users.schemas import EXAMPLE, ProfileSchema
+from pixora.users.standing import ROLES, is_disabled
+
+USER_EXAMPLE = EXAMPLE | {"disabled": False}
+ROLES_EXAMPLE = {"roles": ["user", "admin"]}
+ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:31.871Z"}
+PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA"}
+LIMIT_MESSAGE = "Must be a number from 1 to 100."
+
+
+class Limit(fields.Integer):
+    """How much to return, from 1 to 100, in decimal digits: Python's own idea of a number has signs, blanks and `_`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if not re.fullmatch("0*([1-9][0-9]?|100)", value):
+            raise ValidationError(LIMIT_MESSAGE)
+        return int(value)
+
+
+class ListUsersSchema(Schema):
+    """Which users to list."""
+
+    limit = Limit(load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The most users of a page."})
+    after = Text(metadata={"description": "`next` of the page before."})
+    email = Text(
+        validate=validate.Length(1, 254, error="Must have between 1 and 254 characters."),
+        metadata={"description": "The beginning of an e-mail address, in any case, or all of it."},
+    )
+
+
+class AdminUserSchema(ProfileSchema):
+    """A user's profile, as administrators see it."""
+
+    disabled = fields.Function(
+        is_disabled, required=True, metadata={"type": "boolean", "description": "Whether the user is shut out."}
+    )
+
+
+class UserPageSchema(Schema):
+    """Some of the users, and where the next ones are."""
+
+    items = fields.List(fields.Nested(AdminUserSchema), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "For `after`; null on the last page."}
+    )
+
+
+def _require_distinct(roles: list[str]) -> None:
+    if len(set(roles)) != len(roles):
+        raise ValidationError("Must not name a role twice.")
+
+
+class RolesSchema(Schema):
+    """The roles that a user is to have."""
+
+    roles = fields.List(
+        fields.String(validate=validate.OneOf(ROLES)),
+        required=True,
+        validate=[validate.Length(1, error="Must have at least one role."), _require_distinct],
+        metadata={"uniqueItems": True},
+    )

@@ -1,0 +1,131 @@
+"""The rules by which accounts are administered: by an administrator, or by a command.
+
+`by`, everywhere, is who does it: the id of an administrator, or `command`. What changes nothing is no event.
+"""
+
+import contextlib
+from collections.abc import Collection
+from typing import TypedDict
+
+from pixora import clock
+from pixora.admin import cursors
+from pixora.audit import audit
+from pixora.auth.one_time_tokens import Purpose
+from pixora.database import Document
+from pixora.errors import UserNotFound
+from pixora.users import changes
+from pixora.users.administrators import administrators
+from pixora.users.directory import directory
+from pixora.users.fields import spellings
+from pixora.users.standing import ADMIN, ENABLED, ROLES, is_disabled, roles_of
+
+
+class Page(TypedDict):
+    """Some profiles, and the cursor after them; None on the last page."""
+
+    items: list[Document]
+    next: str | None
+
+
+def page(limit: int, after: str | None, email: str | None) -> Page:
+    """Return a page of the users.
+
+    Args:
+        limit: The most that are on it.
+        after: The cursor of the page before.
+        email: How an address begins, as somebody has typed it: only of users who have such a one.
+
+    Raises:
+        ValidationFailed: `after` is no cursor of such a page.
+
+    """
+    kind, key = (cursors.ID, "_id") if email is None else (cursors.EMAIL, "email")
+    last = None if after is None else cursors.read(kind, after)
+    # One more than asked for tells whether there are more.
+    found = directory.page(limit + 1, last) if email is None else directory.search(spellings(email), limit + 1, last)
+    items = found[:limit]
+    return {"items": items, "next": cursors.make(kind, items[-1][key]) if len(found) > limit else None}
+
+
+def find(user_id: str) -> Document:
+    """Return the profile of a user; raise `UserNotFound`."""
+    user = directory.find(user_id)
+    if user is None:
+        raise UserNotFound
+    return user
+
+
+def disable(user_id: str, by: str) -> bool:
+    """Shut a user out, at once: the sessions end, and so do the links in letters. Return False if it was so already.
+
+    Raises:
+        UserNotFound: there is none.
+        LastAdmin: no enabled administrator would be left.
+
+    """
+    while not is_disabled(find(user_id)):
+        stages = (
+            changes.setting({"disabled": True}, clock.utcnow()),
+            changes.ending_sessions(),
+            changes.ending_tokens(*Purpose),
+        )
+        with administrators.without(user_id) as condition:
+            changed = directory.change(user_id, *stages, **ENABLED, **condition)
+        if changed:
+            audit.record("user_disabled", user_id, by=by)
+            return True
+    return False
+
+
+def enable(user_id: str, by: str) -> bool:
+    """Let a user in again, who has to log in anew. Return False if it was so already.
+
+    Raises:
+        UserNotFound: there is none.
+
+    """
+    stages = changes.setting({}, clock.utcnow()), changes.removing("disabled")
+    if directory.change(user_id, *stages, disabled=True) is None:
+        find(user_id)
+        return False
+    audit.record("user_enabled", user_id, by=by)
+    return True
+
+
+def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
+    """Give a user these roles and no others; return the profile.
+
+    Raises:
+        UserNotFound: there is none.
+        LastAdmin: no enabled administrator would be left.
+
+    """
+    wanted = [role for role in ROLES if role in roles]
+    if not wanted or set(roles) > set(wanted):
+        raise ValueError(f"not roles of a user: {roles}")
+    while True:
+        user = find(user_id)
+        before = roles_of(user)
+        if before == wanted:
+            return user
+        stage = changes.setting({"roles": wanted}, clock.utcnow())
+        with contextlib.ExitStack() as stack:
+            condition = {} if ADMIN in wanted else stack.enter_context(administrators.without(user_id))
+            changed = directory.change(user_id, stage, roles=user.get("roles"), **condition)
+        if changed:
+            audit.record("roles_changed", user_id, by=by, before=before, roles=wanted)
+            return changed
+
+
+def end_sessions(user_id: str, by: str) -> bool:
+    """End all sessions of a user. Return False if there was none.
+
+    Raises:
+        UserNotFound: there is no such user.
+
+    """
+    if directory.change(user_id, changes.ending_sessions(), **{"sessions.0": {"$exists": True}}) is None:
+        find(user_id)
+        return False
+    audit.record("sessions_ended", user_id, by=by)
+    return True

@@ -1,0 +1,420 @@
+"""Disabling a user shuts every door at once, and none of them says so."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pixora import clock
+from pixora.auth import credentials
+from pixora.mail.links import Obsolete, link_of
+from pixora.users.letters import Claimed
+from pixora.users.sessions import SessionStore
+from pixora.users.store import UserStore
+from tests.auth.conftest import NEW_PASSWORD, is_refused
+from tests.conftest import make_account
+from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
+
+ME = "/api/users/me"
+RESET = "/api/auth/password-reset"
+
+
+def log_in(client, email, password=PASSWORD):
+    return client.post("/api/auth/login", data={"username": email, "password": password})
+
+
+def refresh(client, token):
+    return client.post("/api/auth/refresh", data={"grant_type": "refresh_token", "refresh_token": token})
+
+
+def told(response):
+    """Everything that an answer says, but for what is never the same."""
+    body = {name: value for name, value in (response.json or {}).items() if name != "request_id"}
+    headers = [(name, value) for name, value in response.headers if name not in ("Date", "X-Request-ID")]
+    return response.status_code, body, headers
+
+
+def written(commands):
+    """What was done, to which collection, and who had to acknowledge it."""
+    return [
+        (one.command_name, one.command[one.command_name], one.command.get("writeConcern"))
+        for one in commands
+        if one.command_name not in ("listIndexes", "hello")
+    ]
+
+
+@pytest.fixture
+def disable(ask, account):
+    """Disable Ada, or someone else."""
+
+    def disable(user_id=account.id):
+        assert ask("POST", f"/{user_id}/disable").status_code == 204
+
+    return disable
+
+
+@pytest.fixture
+def enable(ask, account):
+    def enable():
+        assert ask("POST", f"/{account.id}/enable").status_code == 204
+
+    return enable
+
+
+@pytest.fixture
+def once(monkeypatch):
+    """Have something done once, right before a method is run for the next time: as another request may do it."""
+
+    def once(kind, name, event):
+        method = getattr(kind, name)
+
+        def late(*args, **kwargs):
+            monkeypatch.setattr(kind, name, method)
+            event()
+            return method(*args, **kwargs)
+
+        monkeypatch.setattr(kind, name, late)
+
+    return once
+
+
+def test_a_disabled_user_is_stopped_at_the_next_request(client, account, disable):
+    disable()
+    for path in (ME, f"/api/users/{account.id}", f"{ME}/sessions", f"{ME}/export"):
+        response = client.get(path, headers=account.bearer)
+        assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+    assert client.patch(ME, json={"first_name": "Eve"}, headers=account.bearer).status_code == 401
+
+
+def test_by_every_instance_of_the_service(other_app, account, disable):
+    other = other_app.test_client()
+    assert other.get(ME, headers=account.bearer).status_code == 200
+    disable()
+    assert other.get(ME, headers=account.bearer).status_code == 401
+
+
+def test_so_is_one_whose_document_was_changed_by_hand(client, account, users):
+    users.update_one({"_id": account.id}, {"$set": {"disabled": True}})
+    assert client.get(ME, headers=account.bearer).status_code == 401
+    assert refresh(client, account.refresh_token).status_code == 401
+    assert log_in(client, account.email).status_code == 401
+    assert users.find_one({"_id": account.id})["sessions"]
+
+
+def test_reading_ones_profile_still_takes_one_operation(client, account, watch_commands):
+    client.get(ME, headers=account.bearer)
+    with watch_commands() as commands:
+        assert client.get(ME, headers=account.bearer).status_code == 200
+    assert [command.command_name for command in commands] == ["find"]
+
+
+def test_disabling_ends_the_sessions_and_what_letters_carry(client, account, users, disable):
+    client.post(RESET, json={"email": account.email})
+    client.post(f"{ME}/email", json={"email": "new@example.com", "password": PASSWORD}, headers=account.bearer)
+    assert set(users.find_one({"_id": account.id})["tokens"]) == {"verify_email", "reset_password", "change_email"}
+    disable()
+    stored = users.find_one({"_id": account.id})
+    assert (stored["sessions"], stored["tokens"], stored["disabled"]) == ([], {}, True)
+
+
+def test_a_user_of_the_fastapi_service_is_disabled_and_enabled_without_a_trace(ask, users):
+    user = fastapi_user()
+    users.insert_one(user)
+    ask("POST", f"/{user['_id']}/disable")
+    ask("POST", f"/{user['_id']}/enable")
+    stored = users.find_one({"_id": user["_id"]})
+    assert stored.pop("sessions") == []
+    assert stored.pop("tokens", {}) == {}
+    assert stored.pop("updated_at") > user.pop("updated_at")
+    assert stored == user
+
+
+@pytest.mark.parametrize("action", ["disable", "enable"])
+def test_doing_it_twice_changes_nothing_and_is_no_event(ask, users, account, capture_logs, action):
+    ask("POST", f"/{account.id}/disable")
+    with capture_logs() as lines:
+        assert [ask("POST", f"/{account.id}/{action}").status_code for _ in range(2)] == [204, 204]
+        before = users.find_one({"_id": account.id})
+        assert ask("POST", f"/{account.id}/{action}").status_code == 204
+    assert users.find_one({"_id": account.id}) == before
+    assert len([line for line in lines if line.get("event", "").startswith("user_")]) == (action == "enable")
+
+
+def test_both_move_the_etag(ask, users, account):
+    seen = [users.find_one({"_id": account.id})["updated_at"]]
+    for action in ("disable", "enable", "disable"):
+        ask("POST", f"/{account.id}/{action}")
+        seen.append(users.find_one({"_id": account.id})["updated_at"])
+    assert seen == sorted(set(seen))
+
+
+def test_of_many_who_disable_at_once_one_does_it(app, admin, account, capture_logs):
+    def one(_):
+        return app.test_client().post(f"/api/admin/users/{account.id}/disable", headers=admin.bearer).status_code
+
+    with capture_logs() as lines, ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(one, range(10))) == [204] * 10
+    assert len([line for line in lines if line.get("event") == "user_disabled"]) == 1
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
+def test_a_disabled_users_login_looks_like_a_wrong_password(client, account, other_account, disable, password):
+    disable()
+    assert told(log_in(client, account.email, password)) == told(log_in(client, other_account.email, "wrong"))
+    assert told(log_in(client, account.email, password)) == told(log_in(client, "nobody@example.com", "wrong"))
+    assert log_in(client, account.email, password).json["detail"] == "Incorrect email or password"
+
+
+def test_and_costs_the_same_operations(client, account, other_account, disable, watch_commands):
+    disable()
+    seen = []
+    for email, password in ((account.email, PASSWORD), (account.email, "wrong"), (other_account.email, "wrong")):
+        log_in(client, email, password)  # a count that is there is gone on with
+        with watch_commands() as commands:
+            log_in(client, email, password)
+        seen.append(written(commands))
+    assert seen[0] == seen[1] == seen[2]
+
+
+def test_and_the_same_hash(client, users, account, disable, monkeypatch):
+    verified = []
+    verify = credentials.passwords.verify_password
+
+    def note(password, stored, cost):
+        verified.append((stored, cost))
+        return verify(password, stored, cost)
+
+    monkeypatch.setattr(credentials.passwords, "verify_password", note)
+    disable()
+    assert log_in(client, account.email).status_code == 401
+    assert [stored for stored, _ in verified] == [users.find_one({"_id": account.id})["password"]]
+
+
+def test_each_right_password_of_a_disabled_user_counts_as_a_wrong_guess(make_app, account, disable, counts):
+    client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="3 per hour").test_client()
+    disable()
+    assert [log_in(client, account.email).status_code for _ in range(5)] == [401] * 3 + [429] * 2
+
+
+def test_with_an_address_to_verify_it_looks_like_a_wrong_password_too(make_app, account, disable):
+    client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
+    assert log_in(client, account.email).json["code"] == "email_not_verified"
+    disable()
+    assert log_in(client, account.email).json["code"] == "invalid_credentials"
+
+
+def test_a_refresh_token_of_a_disabled_user_is_refused_for_good(client, account, disable, enable):
+    disable()
+    refused = refresh(client, account.refresh_token)
+    assert (refused.status_code, refused.json["code"]) == (401, "invalid_grant")
+    assert told(refused) == told(refresh(client, "A" * 80))
+    enable()
+    assert refresh(client, account.refresh_token).status_code == 401
+    assert client.get(ME, headers=account.bearer).status_code == 401
+
+
+def test_an_enabled_user_logs_in_again(client, account, disable, enable):
+    disable()
+    enable()
+    grant = log_in(client, account.email)
+    assert grant.status_code == 200
+    bearer = {"Authorization": f"Bearer {grant.json['access_token']}"}
+    assert client.get(ME, headers=bearer).status_code == 200
+
+
+def test_a_login_that_is_under_way_opens_no_session(client, account, users, disable, once):
+    once(SessionStore, "open", disable)
+    response = log_in(client, account.email)
+    assert (response.status_code, response.json["code"]) == (401, "invalid_credentials")
+    assert users.find_one({"_id": account.id})["sessions"] == []
+
+
+def test_a_login_that_rehashes_meanwhile_opens_none_either(make_app, account, users, disable, once):
+    client = make_app(BCRYPT_ROUNDS=5).test_client()
+    once(UserStore, "replace_password_hash", disable)
+    assert log_in(client, account.email).status_code == 401
+    assert users.find_one({"_id": account.id})["sessions"] == []
+
+
+def test_a_refresh_that_is_under_way_is_refused(client, account, users, disable, once):
+    once(SessionStore, "advance", disable)
+    assert refresh(client, account.refresh_token).json["code"] == "invalid_grant"
+    assert users.find_one({"_id": account.id})["sessions"] == []
+
+
+@pytest.mark.parametrize("change", [("change", "password"), ("delete", ""), ("change_profile", "")])
+def test_a_change_that_is_under_way_is_not_made(client, account, users, disable, once, change):
+    method, _ = change
+    once(UserStore, method, disable)
+    headers = account.bearer
+    match method:
+        case "change":
+            body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+            response = client.post(f"{ME}/password", json=body, headers=headers)
+            assert (response.status_code, response.json["code"]) == (403, "wrong_password")
+        case "delete":
+            response = client.delete(ME, json={"password": PASSWORD}, headers=headers)
+            assert (response.status_code, response.json["code"]) == (403, "wrong_password")
+        case _:
+            response = client.patch(ME, json={"first_name": "Eve"}, headers=headers)
+            assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+    stored = users.find_one({"_id": account.id})
+    assert (stored["first_name"], stored["sessions"], stored["disabled"]) == ("Ada", [], True)
+
+
+def test_a_change_of_address_that_is_under_way_sends_nothing(client, account, users, letters_to, disable, once):
+    once(UserStore, "change", disable)
+    body = {"email": "new@example.com", "password": PASSWORD}
+    assert client.post(f"{ME}/email", json=body, headers=account.bearer).status_code == 202
+    assert letters_to("new@example.com") == []
+    assert users.find_one({"_id": account.id})["tokens"] == {}
+
+
+def test_a_request_to_reset_looks_the_same_and_sends_nothing(client, account, letters_to, disable, watch_commands):
+    disable()
+    answers, seen, before = [], [], letters_to(account.email)
+    for email in (account.email, "nobody@example.com"):
+        client.post(RESET, json={"email": email})
+        with watch_commands() as commands:
+            answers.append(told(client.post(RESET, json={"email": email})))
+        seen.append(written(commands))
+    assert answers[0] == answers[1]
+    assert seen[0] == seen[1]
+    assert letters_to(account.email) == before
+
+
+def test_a_link_to_reset_from_before_is_no_good(client, account, users, token_sent, disable, enable):
+    client.post(RESET, json={"email": account.email})
+    body = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    disable()
+    assert is_refused(client.post(f"{RESET}/confirm", json=body))
+    assert client.get(f"/reset-password?token={body['token']}").status_code == 400
+    enable()
+    assert is_refused(client.post(f"{RESET}/confirm", json=body))
+
+
+def test_a_link_to_reset_that_is_opened_meanwhile_does_nothing(client, account, users, token_sent, disable, once):
+    client.post(RESET, json={"email": account.email})
+    body = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    stored = users.find_one({"_id": account.id})["password"]
+    once(UserStore, "change", disable)
+    assert is_refused(client.post(f"{RESET}/confirm", json=body))
+    assert users.find_one({"_id": account.id})["password"] == stored
+
+
+def test_a_link_that_is_still_stored_is_no_good_either(client, account, users, token_sent):
+    client.post(RESET, json={"email": account.email})
+    body = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    users.update_one({"_id": account.id}, {"$set": {"disabled": True}})  # by hand
+    assert is_refused(client.post(f"{RESET}/confirm", json=body))
+
+
+def test_a_link_to_verify_is_no_good(client, account, users, token_sent, disable):
+    body = {"token": token_sent(account.email, "verify_email"), "password": PASSWORD}
+    disable()
+    assert is_refused(client.post("/api/auth/verify-email/confirm", json=body))
+    assert users.find_one({"_id": account.id})["email_verified"] is False
+
+
+def test_a_link_to_verify_that_is_opened_meanwhile_does_nothing(client, account, users, token_sent, disable, once):
+    body = {"token": token_sent(account.email, "verify_email"), "password": PASSWORD}
+    once(UserStore, "find_credentials", disable)
+    response = client.post("/api/auth/verify-email/confirm", json=body)
+    assert (response.status_code, response.json["code"]) == (403, "wrong_password")
+    assert users.find_one({"_id": account.id})["email_verified"] is False
+
+
+def test_a_link_to_another_address_is_no_good(client, account, users, token_sent, disable):
+    body = {"email": "new@example.com", "password": PASSWORD}
+    client.post(f"{ME}/email", json=body, headers=account.bearer)
+    token = {"token": token_sent("new@example.com", "change_email")}
+    disable()
+    assert is_refused(client.post("/api/auth/change-email/confirm", json=token))
+    assert users.find_one({"_id": account.id})["email"] == account.email
+
+
+def test_letters_with_such_links_are_not_sent(app, users, account, letters_to, disable):
+    disable()
+    [letter] = letters_to(account.email)
+    tokens = users.find_one({"_id": account.id})["tokens"]
+    with app.app_context(), pytest.raises(Obsolete):
+        link_of(Claimed(account.id, letter, tokens), clock.utcnow())
+
+
+def test_the_address_of_a_disabled_user_stays_taken(client, account, other_account, disable):
+    disable()
+    assert client.post("/api/auth/signup", json=signup_body(email="ADA@example.com")).json["code"] == "email_taken"
+    body = {"email": account.email, "password": PASSWORD}
+    assert client.post(f"{ME}/email", json=body, headers=other_account.bearer).json["code"] == "email_taken"
+
+
+def test_with_enumeration_safe_a_sign_up_tells_nothing_and_sends_nothing(
+    make_app, account, disable, letters_to, watch_commands
+):
+    client = make_app(ENUMERATION_SAFE=True).test_client()
+    disable()
+    answers, seen, before = [], [], letters_to(account.email)
+    for email in ("new@example.com", account.email):
+        client.post(RESET, json={"email": email})  # a count that is there is gone on with
+        with watch_commands() as commands:
+            answers.append(told(client.post("/api/auth/signup", json=signup_body(email=email))))
+        seen.append(written(commands))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 202
+    assert letters_to(account.email) == before
+    assert seen[0][:-1] == seen[1][:-1]
+    assert seen[0][-1] == ("insert", "users", {"w": "majority"})
+    assert seen[1][-1] == ("update", "decoys", {"w": "majority"})
+
+
+def test_with_enumeration_safe_a_change_of_address_tells_nothing_and_sends_nothing(
+    make_app, client, account, other_account, disable, letters_to, watch_commands
+):
+    safe = make_app(ENUMERATION_SAFE=True).test_client()
+    disable()
+    answers, seen, before = [], [], letters_to(account.email)
+    for email in ("new@example.com", account.email):
+        client.post(RESET, json={"email": email})
+        with watch_commands() as commands:
+            body = {"email": email, "password": PASSWORD}
+            answers.append(told(safe.post(f"{ME}/email", json=body, headers=other_account.bearer)))
+        seen.append(written(commands))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 202
+    assert seen[0][1:] == seen[1][1:]  # the first one looks for the indexes
+    assert letters_to(account.email) == before
+
+
+@pytest.mark.parametrize("value", [False, None, 0, "yes", 1])
+def test_only_true_disables_everywhere_alike(ask, client, users, value):
+    users.insert_one(fastapi_user(_id="1" * 24, email="odd@example.com", disabled=value, password=HASH_2B))
+    grant = log_in(client, "odd@example.com")
+    assert grant.status_code == 200
+    bearer = {"Authorization": f"Bearer {grant.json['access_token']}"}
+    assert client.get(ME, headers=bearer).status_code == 200
+    assert ask("GET", f"/{'1' * 24}").json["disabled"] is False
+
+
+def test_ending_the_sessions_of_a_user_leaves_the_account(ask, client, account, users, capture_logs):
+    log_in(client, account.email)
+    with capture_logs() as lines:
+        assert [ask("DELETE", f"/{account.id}/sessions").status_code for _ in range(2)] == [204, 204]
+    assert len([line for line in lines if line.get("event") == "sessions_ended"]) == 1
+    assert users.find_one({"_id": account.id})["sessions"] == []
+    assert client.get(ME, headers=account.bearer).status_code == 401
+    assert refresh(client, account.refresh_token).status_code == 401
+    assert log_in(client, account.email).status_code == 200
+
+
+def test_an_administrator_who_ends_all_own_sessions_is_out_too(ask, client, admin):
+    assert ask("DELETE", f"/{admin.id}/sessions").status_code == 204
+    assert ask("GET").status_code == 401
+    assert log_in(client, admin.email).status_code == 200
+
+
+def test_nobody_else_is_touched(ask, client, users, account, disable):
+    other = make_account(client, email="grace@example.com")
+    before = users.find_one({"_id": other.id})
+    disable()
+    ask("DELETE", f"/{account.id}/sessions")
+    assert users.find_one({"_id": other.id}) == before
+    assert client.get(ME, headers=other.bearer).status_code == 200

@@ -1,0 +1,50 @@
+"""The fenced blocks of the README and of docs/, for the tests that run them or look them over."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+class Block(NamedTuple):
+    page: str
+    line: int
+    language: str
+    text: str
+
+    def __str__(self):
+        return f"{self.page}:{self.line}"
+
+
+class Command(NamedTuple):
+    """A command of a console block, which begins with `$ `, and what it is said to print."""
+
+    text: str
+    printed: str
+
+
+def blocks(*languages):
+    """Return the blocks of all pages in these languages, or in any."""
+    return [
+        Block(page.name, token.map[0] + 1, token.info, token.content)
+        for page in [ROOT / "README.md", *PAGES]
+        for token in MarkdownIt().parse(page.read_text())
+        if token.type == "fence" and not token.info.startswith("{") and (not languages or token.info in languages)
+    ]
+
+
+def commands(block):
+    """Return the commands of a block; an `sh` block is one, which prints what it likes."""
+    if block.language == "sh":
+        return [Command(block.text, "")]
+    found = []
+    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+        command, *printed = part.splitlines(keepends=True)
+        while command.count("'") % 2:  # a quoted text goes over several lines
+            command += printed.pop(0)
+        found.append(Command(command, "".join(printed)))
+    return found

@@ -1,0 +1,222 @@
+"""The commands of docs/ do what the pages say, on a real service."""
+
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import urllib.request
+
+import api_page
+import pytest
+
+from pixora.embedded import free_port
+from tests import smtp_server
+from tests.authority import Authority
+from tests.conftest import make_account
+from tests.documents import PAGES, ROOT, blocks, commands
+from tests.factories import PASSWORD
+from tests.system.conftest import running_nginx
+
+NOT_RUN = {
+    ("README.md", ""): "tests/system/test_server.py runs its calls and script/server; the rest is here in more words",
+    ("deployment.md", "docker compose up"): "no Docker here; script/test-image builds the image and makes the calls",
+    ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from such a lock",
+    ("deployment.md", "systemctl"): "no systemd runs here; test_the_units_are_well_formed looks them over",
+    ("letters.md", "--watch"): "runs until it is stopped; tests/system/test_mail.py does both",
+    ("letters.md", "check-enumeration"): "tests/system/test_enumeration.py runs it",
+}
+"""Blocks, by page and a part of their text, that cannot be run here, and why. Their syntax is checked all the same."""
+
+DIFFERING = {
+    r"\b\d{8}T\d{6}Z-(es256|eddsa|rs256)-[0-9a-f]{4}\b": r"KEY-\1",
+    r"\b[0-9a-f]{24,32}\b": "ID",
+    r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "TIME",
+}
+"""What differs from run to run, and what stands for it when a page and a run are compared."""
+
+BARE = ("deployment.md",)
+"""Pages that set an environment up; the others' commands are run in one that is there already."""
+
+
+def not_run(block):
+    return next((why for (page, text), why in NOT_RUN.items() if page == block.page and text in block.text), None)
+
+
+def bash(script, **options):
+    return subprocess.run(["bash", "-eu", "-c", script], capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def environment(mongo_uri, settings):
+    return {
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": mongo_uri,
+        "SECRET_KEY": settings["SECRET_KEY"],
+        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
+    }
+
+
+@pytest.fixture(scope="module")
+def service(gunicorn, environment):
+    """A service on the database of the tests, and with their secrets: it knows the users and tokens of `client`."""
+    with gunicorn(**environment) as url:
+        yield url
+
+
+@pytest.fixture
+def places(service, tmp_path):
+    """Where things are here that the pages have elsewhere. The checkout is of links: commands may write there."""
+    checkout = tmp_path / "opt"
+    checkout.mkdir()
+    for path in ROOT.iterdir():
+        (checkout / path.name).symlink_to(path)
+    for name in ("nginx", "log"):
+        (tmp_path / name).mkdir()
+    return {
+        "http://127.0.0.1:8000": service,
+        "/opt/pixora": checkout,
+        "/etc/pixora": tmp_path / "etc",
+        "/etc/nginx": tmp_path / "nginx",
+        "/var/log/nginx": tmp_path / "log",
+        "/run/nginx.pid": tmp_path / "nginx.pid",
+        "/tmp/nginx": tmp_path / "nginx/tmp",
+    }
+
+
+def here(text, places):
+    return re.sub("|".join(map(re.escape, places)), lambda found: str(places[found[0]]), text)
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_the_commands_of_a_page_do_what_it_says(page, places, environment, client, tmp_path):
+    found = [block for block in blocks("sh", "console") if block.page == page and not not_run(block)]
+    if not found:
+        return
+    (tmp_path / "etc").mkdir(exist_ok=True)
+    account = make_account(client)
+    wanted = [command for block in found for command in commands(block)]
+    script = "\n".join(f"printf '\\036'\n{here(command.text, places)}" for command in wanted)
+    paths = f"{ROOT}/.venv/bin:{os.environ['PATH']}:/usr/sbin"
+    with smtp_server.running(free_port()) as smtp:
+        variables = {"TOKEN": account.token, "USER_ID": account.id, "SMTP_URL": smtp.url}
+        variables |= {} if page in BARE else environment | {"MAIL_FROM": "pixora@example.com"}
+        run = bash(
+            script, env={"PATH": paths, "PUBLIC_URL": "https://auth.example.com"} | variables, cwd=places["/opt/pixora"]
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    for command, printed in zip(wanted, run.stdout.split("\036")[1:], strict=True):
+        if command.printed:
+            assert comparable(printed) == comparable(here(command.printed, places)), command.text
+
+
+def comparable(text):
+    for differing, stand_in in DIFFERING.items():
+        text = re.sub(differing, stand_in, text)
+    return text
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("sh", "console") if not_run(block)], ids=str)
+def test_what_cannot_be_run_is_at_least_well_formed(block):
+    for command in commands(block):
+        assert bash(f"set -n\n{command.text}").returncode == 0
+
+
+def test_nothing_is_excused_that_is_not_there():
+    excused = {
+        key for block in blocks("sh", "console") for key in NOT_RUN if key[0] == block.page and key[1] in block.text
+    }
+    assert excused == NOT_RUN.keys()
+
+
+# --- The page of the API ---------------------------------------------------------------------------------------------
+
+CHANGE_OF_ADDRESS = {"email": "countess@example.com", "password": PASSWORD}
+LETTERS = {
+    "/api/auth/verify-email/confirm": ("verify_email", "/api/auth/verify-email", {}),
+    "/api/auth/password-reset/confirm": ("reset_password", "/api/auth/password-reset", {"email": "ada@example.com"}),
+    "/api/auth/change-email/confirm": ("change_email", "/api/users/me/email", CHANGE_OF_ADDRESS),
+    "/api/users/me/export": ("change_email", "/api/users/me/email", CHANGE_OF_ADDRESS),
+}
+"""The letter that a route is about, and how it is asked for."""
+
+
+@pytest.fixture
+def variables(client, users, token_sent):
+    """What the page's commands need, made for one of them: someone who has signed up, unless that is what it does."""
+
+    def make(route):
+        if route.path == "/api/auth/signup":
+            return {}
+        account = make_account(client)
+        made = {"TOKEN": account.token, "REFRESH_TOKEN": account.refresh_token, "USER_ID": account.id}
+        made["SESSION_ID"] = users.find_one({"_id": account.id})["sessions"][0]["id"]
+        if route.path.startswith("/api/admin/"):
+            users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+            made["USER_ID"] = make_account(client, email="grace@example.com").id
+        if route.path in LETTERS:
+            template, path, body = LETTERS[route.path]
+            address = body.get("email", account.email)
+            assert client.post(path, json=body or None, headers=account.bearer).status_code == 202
+            made["LETTER_TOKEN"] = token_sent(address, template)
+        return made
+
+    return make
+
+
+def is_like(answer, example):
+    """Tell whether an answer has the names and types of an example; lists may be empty, and values null."""
+    if isinstance(example, dict):
+        same = isinstance(answer, dict) and answer.keys() == example.keys()
+        return same and all(is_like(answer[name], inner) for name, inner in example.items())
+    if isinstance(example, list):
+        return not answer or all(any(is_like(item, inner) for item in answer) for inner in example)
+    return answer is None or type(answer) is type(example)
+
+
+def test_each_command_of_the_api_page_answers_as_the_page_says(client, users, variables, service, tmp_path, subtests):
+    for route in api_page.routes(client.get("/openapi.json").json):
+        with subtests.test(route.name):
+            users.delete_many({})
+            command = route.command.replace(api_page.SERVER, service)
+            function = 'curl() { command curl -sS -o answer -w "%{http_code}" "$@"; }'
+            path = {"PATH": os.environ["PATH"]}
+            run = bash(f"{function}\n{command}", env=path | variables(route), cwd=tmp_path)
+            status, example = route.success
+            answer = (tmp_path / "answer").read_text()
+            assert (run.returncode, run.stdout) == (0, str(status)), answer
+            assert example is None or is_like(json.loads(answer), example), answer
+
+
+# --- Deployment ------------------------------------------------------------------------------------------------------
+
+
+def test_the_units_are_well_formed(tmp_path):
+    units = sorted((ROOT / "deploy").glob("*.service"))
+    assert len(units) == 2
+    for unit in units:
+        text = unit.read_text()
+        assert re.search(r"^ExecStart=/opt/pixora/\.venv/bin/(gunicorn|flask) ", text, re.MULTILINE)
+        (tmp_path / unit.name).write_text(text.replace("/opt/pixora", str(ROOT)))
+    if verifier := shutil.which("systemd-analyze"):
+        run = subprocess.run([verifier, "verify", *tmp_path.iterdir()], capture_output=True, text=True)
+        assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_nginx_with_tls_as_its_file_says(service, tmp_path):
+    authority = Authority(tmp_path)
+    certificate = authority.issue()
+    port = int(service.rsplit(":", 1)[1])
+
+    def with_tls(text, address):
+        lines = text.split("# TLS: replace")[1].split("    # server {")[0].splitlines()[2:]
+        tls = "\n".join(line.strip().removeprefix("#") for line in lines if line.strip().startswith("#   "))
+        tls = re.sub(r"listen 443 ssl;.*?server_name", f"listen {address} ssl http2; server_name", tls, flags=re.DOTALL)
+        return text.replace(f"listen {address};", re.sub(r"/etc/ssl/pixora/\w+\.pem", str(certificate), tls))
+
+    with running_nginx(tmp_path, port, change=with_tls) as tls_port:
+        context = ssl.create_default_context(cafile=authority.path)
+        with urllib.request.urlopen(f"https://127.0.0.1:{tls_port}/health", timeout=10, context=context) as answer:
+            assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+            assert json.load(answer)["status"] == "healthy"

@@ -1,0 +1,88 @@
+"""The site of docs/: it builds, strictly, needs nothing from elsewhere, and says what is so."""
+
+import ast
+import configparser
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.documents import PAGES, ROOT, blocks
+
+NAMED = re.compile(r"`((?:tests|pixora|deploy|script|benchmarks|examples)/[\w./-]+?)(?:::(\w+))?`")
+
+
+def build(source, output):
+    """Build as `script/docs` does, the configuration that of docs/."""
+    [command] = [line for line in (ROOT / "script/docs").read_text().splitlines() if "sphinx-build" in line]
+    options = re.findall(r"--[\w-]+", command)
+    return subprocess.run(
+        [Path(sys.executable).with_name("sphinx-build"), *options, "-c", ROOT / "docs", source, output],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    output = tmp_path_factory.mktemp("site") / "html"
+    run = subprocess.run([ROOT / "script/docs", "--output", output], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == f"Built: {output}/index.html\n"
+    return output
+
+
+def test_it_builds_and_every_page_is_in_it(site):
+    assert {page.stem for page in PAGES} <= {page.stem for page in site.glob("*.html")}
+
+
+def test_it_loads_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        assert not re.search(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=.(?:https?:)?//", page.read_text()), page
+    for style in site.rglob("*.css"):
+        assert not re.search(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", style.read_text()), style
+
+
+def test_every_route_is_on_the_page_of_the_api(site, client):
+    page = (site / "api.html").read_text()
+    for path, item in client.get("/openapi.json").json["paths"].items():
+        for method in item.keys() - {"parameters"}:
+            assert f"<h3>{method.upper()} {path}<" in page
+
+
+def test_a_link_an_anchor_or_a_page_that_is_nowhere_fails(tmp_path):
+    (tmp_path / "index.md").write_text("# T\n\n[a](gone.md) [b](#gone) [c](index.md#gone) {{ gone }}\n")
+    (tmp_path / "lonely.md").write_text("# L\n")
+    run = build(tmp_path, tmp_path / "html")
+    assert run.returncode == 1
+    assert run.stderr.count("[myst.xref_missing]") == 3
+    assert "[toc.not_included]" in run.stderr
+    assert "[myst.substitution]" in run.stderr
+
+
+@pytest.mark.parametrize("block", blocks(), ids=str)
+def test_a_block_is_well_formed(block):
+    match block.language:
+        case "sh" | "console":  # run in tests/system/test_docs_site.py
+            pass
+        case "json":
+            json.loads(block.text)
+        case "yaml":
+            yaml.safe_load(block.text)
+        case "ini":
+            configparser.ConfigParser().read_string(block.text)
+        case "python":
+            ast.parse(block.text)
+        case language:
+            assert language in ("text", "mermaid")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_and_tests_that_a_page_names_are_there(page):
+    for name, test in NAMED.findall(page.read_text()):
+        assert (ROOT / name).exists(), name
+        assert not test or f"def {test}(" in (ROOT / name).read_text(), test
