@@ -34,7 +34,7 @@ from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.pages.routes import blueprint as pages
 from pixora.upkeep.commands import db, doctor
-from pixora.users import administrators, directory, letters, pending, sessions
+from pixora.users import administrators, directory, erasures, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -69,6 +69,7 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     sessions.init_app(app)
     pending.init_app(app)
     letters.init_app(app)
+    erasures.init_app(app)
     administrators.init_app(app)
     directory.init_app(app)
     hashing.init_app(app)

@@ -12,12 +12,12 @@ What keeps others from filling the collection:
 
 - Whoever is not known leaves a row in one of `PLACES`, in the place of an older one: a guess at an account that is not
   there, a letter that is asked for by an address without an account. The line of the log stays.
-- Each `login`, `login_failed`, `wrong_password` and `signup` takes a hash, of a quarter of a second of a core; and
-  before that the throttles let only so many wrong ones through. A `locked_out` comes with a wrong guess that has used
+- A guess, right or wrong, and a sign-up, refused or not, take a hash: a quarter of a second of a core. The throttles
+  let only so many of them come to that, but for right guesses. A `locked_out` comes with the wrong guess that has used
   up a limit, and not with those that are refused after it, which cost nothing.
-- `password_reset_requested`, `email_change_requested` and `signup_refused` are counted as letters are.
-- All others are worth a login or a link in a letter: there is one row for a session that has ended, and none for ending
-  what had ended before.
+- A letter to reset a password that is asked for is recorded when it is posted; these are counted.
+- All others take a login or the link of a letter, which is good once; there is a row for ending a session, and none for
+  ending what had ended before.
 
 The exchange of a refresh token is no event: every client makes one each quarter of an hour, the session's
 `last_used_at` has the last one, and rows of them would hide what matters. The metrics count them.
@@ -74,15 +74,15 @@ EVENTS: Mapping[str, Event] = {
     "login_failed": Event("A login was refused.", frozenset({"reason"})),
     "wrong_password": Event("Someone who is logged in, or has a letter's link, gave a wrong password."),
     "locked_out": Event("A wrong password has used up a limit.", frozenset({"limits"}), logging.WARNING),
-    "hash_upgraded": Event("A password was hashed anew.", frozenset({"before", "after"})),
+    "hash_upgraded": Event("A password was hashed anew, as new ones are."),
     "password_changed": Event("A user has changed the password; all other sessions have ended.", _SESSION),
     "password_reset_requested": Event("Someone has asked for a letter to reset a password."),
     "password_reset": Event("A password was reset by a letter's link; all sessions have ended."),
     "email_verified": Event("An address was verified."),
-    "email_change_requested": Event("A user has asked for another address.", _SESSION),
+    "email_change_requested": Event("A user has asked for another address."),
     "email_changed": Event("An address was changed by a letter's link."),
     "session_ended": Event("A session was ended.", _SESSION),
-    "sessions_ended": Event("Sessions of a user were ended.", frozenset({"count"})),
+    "sessions_ended": Event("Sessions of a user were ended."),
     "refresh_reuse": Event(
         "A used refresh token came again; its session was ended.", frozenset({"session_id"}), logging.WARNING
     ),
@@ -168,6 +168,26 @@ class Audit:
             EVENTS[event].told,
             extra={"event": event, "by": by, "users": len(rows), **details},
         )
+
+    def forget(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
+        """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.
+
+        That is the network; and the id of the request, which the client may have chosen. In rows of what an
+        administrator did to others they are the administrator's.
+
+        Args:
+            user_id: Who is forgotten, and has no account any more.
+            pseudonym: What stands for the user, in all rows; it has nothing to do with the id.
+            at_least: As in `Database.translated_errors`.
+
+        Raises:
+            DatabaseUnavailable: what was done stays done; the rest is to be tried again.
+
+        """
+        with self._database.translated_errors(at_least=at_least):
+            for name in ("user_id", "by"):
+                forgotten = {name: pseudonym, "network": None, "request_id": None}
+                self._collection.update_many({name: user_id}, {"$set": forgotten})
 
     @staticmethod
     def _tell(row: Document) -> None:

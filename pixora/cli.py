@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from flask import current_app
 from flask.cli import AppGroup
 
-from pixora import clock
+from pixora import clock, logs
+from pixora.audit import COMMAND, audit
 from pixora.errors import DatabaseUnavailable
 from pixora.keys import PrivateKey, read_key
 
@@ -68,6 +69,8 @@ def generate(algorithm: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(directory / f"{kid}.pem")
+    logs.to_stderr()
+    audit.record("key_generated", None, by=COMMAND, kid=kid, algorithm=algorithm)
     click.echo(f"{kid} signs from now on.")
 
 
@@ -110,6 +113,8 @@ def retire(kid: str) -> None:
     if not any(read_key(path).private for name, path in paths.items() if name != kid):
         raise click.ClickException(f"{kid} is the only key that can sign. Make another first: keys generate")
     paths[kid].unlink()
+    logs.to_stderr()
+    audit.record("key_retired", None, by=COMMAND, kid=kid)
     click.echo(f"{kid} is retired.")
 
 

@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from flask import Flask, current_app
@@ -38,9 +38,17 @@ POLL_SECONDS = 0.05, 0.25
 
 @dataclass
 class Guess:
-    """A guess at a password. Whoever checks it says whether it was right."""
+    """A guess at a password. Whoever checks it says whether it was right.
+
+    Attributes:
+        right: Whether it was.
+        fills: The names of the limits that are used up if it was wrong. Guesses that were in flight before it, and turn
+            out right, may still make room; but no limit is ever used up without a wrong guess of which this tells.
+
+    """
 
     right: bool = False
+    fills: list[str] = field(default_factory=list)
 
 
 class Throttles:
@@ -107,7 +115,7 @@ class Throttles:
             self._bucket("THROTTLE_LOGIN_PER_ACCOUNT", account),
             self._bucket("THROTTLE_LOGIN_PER_IP", client),
         )
-        guess = Guess()
+        guess = Guess(fills=taken.fills)
         with taken.handed_back_on_failure():
             yield guess
         with self._counts.deadline():

@@ -149,6 +149,14 @@ def counts(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, A
 
 
 @pytest.fixture
+def trail(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    """The collection of the audit trail, emptied."""
+    collection = mongo.get_default_database()["audit"]
+    collection.delete_many({})
+    return collection
+
+
+@pytest.fixture
 def letters_to(users: Collection[dict[str, Any]]) -> Callable[[str], list[dict[str, Any]]]:
     """Read what waits in the outbox for an address, the oldest letter first."""
 

@@ -41,10 +41,8 @@ def parameters(commands):
 
 
 def test_every_command_of_the_contract_is_there(commands):
-    assert {("keys", "generate"), ("keys", "list"), ("keys", "retire"), ("mail", "send"), ("mail", "show")} < set(
-        commands
-    )
-    assert {("doctor",), ("db", "upgrade")} < set(commands)
+    names = {" ".join(path) for path in commands}
+    assert {"keys generate", "keys list", "keys retire", "mail send", "mail show", "doctor", "db upgrade"} <= names
 
 
 def test_every_group_says_what_it_is_about(everything):

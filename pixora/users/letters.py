@@ -7,18 +7,16 @@ sender that claimed it must be done; none once given up) and `attempts`; and, wh
 that has it), `failure` (why the last attempt failed) and `given_up_at`.
 """
 
-import base64
 import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Flask, current_app
 from pymongo import ReturnDocument
 from werkzeug.local import LocalProxy
 
+from pixora.ciphers import cipher
 from pixora.database import Document
 from pixora.users.store import UserStore
 
@@ -94,9 +92,7 @@ def token_of(letter: Document) -> str | None:
 
 
 def _cipher() -> Fernet:
-    # RFC 5869; `info` keeps this key apart from whatever else is derived from the secret.
-    key = HKDF(hashes.SHA256(), length=32, salt=None, info=b"pixora letters 1")
-    return Fernet(base64.urlsafe_b64encode(key.derive(current_app.config["SECRET_KEY"].encode())))
+    return cipher("pixora letters 1")
 
 
 class LetterStore:

@@ -5,6 +5,7 @@ from typing import Any
 from flask import g
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
 from pixora.errors import InvalidToken, NotYourProfile, PreconditionFailed, SessionNotFound, ValidationFailed
@@ -95,7 +96,8 @@ def list_sessions(user: Document) -> list[Document]:
 @blueprint.arguments(EndSessionsSchema, location="query")
 def end_sessions(user: Document, query: dict[str, bool]) -> None:
     """End all of one's own other sessions; with `current=true` the session of the access token as well."""
-    sessions.end_all(user["_id"], but=None if query["current"] else g.session_id)
+    if sessions.end_all(user["_id"], but=None if query["current"] else g.session_id):
+        audit.record("sessions_ended", user["_id"])
 
 
 @blueprint.route("/me/sessions/<session_id>", methods=["DELETE"])
@@ -106,3 +108,4 @@ def end_session(user: Document, session_id: str) -> None:
     """End one of one's own sessions, at once and everywhere."""
     if not sessions.end(user["_id"], session_id):
         raise SessionNotFound
+    audit.record("session_ended", user["_id"], session_id=session_id)

@@ -96,10 +96,11 @@ class SessionStore:
             )
         return result.modified_count == 1
 
-    def end_all(self, user_id: str, *, but: str | None = None) -> None:
-        """End the sessions of a user, all but one where one is named."""
+    def end_all(self, user_id: str, *, but: str | None = None) -> bool:
+        """End the sessions of a user, all but one where one is named; return False when there was none to end."""
         with self._store.translated_errors():
-            self._store.collection.update_one({"_id": user_id}, {"$pull": {"sessions": {"id": {"$ne": but}}}})
+            result = self._store.collection.update_one({"_id": user_id}, {"$pull": {"sessions": {"id": {"$ne": but}}}})
+        return result.modified_count == 1
 
     def list(self, user_id: str, now: datetime) -> list[Document]:
         """Return the living sessions of a user, the one used last first, without their salts."""
