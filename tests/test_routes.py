@@ -5,7 +5,7 @@ import pytest
 from pixora.requests import HEADERS
 
 PUBLIC = {
-    *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live"),
+    *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live", "GET /health/client"),
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh"),
     *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
     *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm"),
