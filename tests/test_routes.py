@@ -15,6 +15,7 @@ USER = {
     *("GET /api/users/me", "GET /api/users/{user_id}", "POST /api/auth/logout", "GET /api/users/me/sessions"),
     *("DELETE /api/users/me/sessions", "DELETE /api/users/me/sessions/{session_id}"),
     *("PATCH /api/users/me", "DELETE /api/users/me", "GET /api/users/me/export"),
+    "GET /api/users/me/events",
     *("POST /api/users/me/password", "POST /api/users/me/email", "POST /api/auth/verify-email"),
 }
 ADMIN = {
