@@ -19,6 +19,7 @@ from pixora import (
     docs,
     hashing,
     health,
+    inspection,
     logs,
     openapi,
     problems,
@@ -32,7 +33,7 @@ from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
 from pixora.pages.routes import blueprint as pages
-from pixora.upkeep.commands import db
+from pixora.upkeep.commands import db, doctor
 from pixora.users import administrators, directory, erasures, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
@@ -73,12 +74,13 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     directory.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    blueprints = auth, user_routes, account, admin, wellknown.blueprint, health.blueprint, docs.blueprint
-    openapi.init_app(app, __version__, *blueprints)
+    operations = wellknown.blueprint, health.blueprint, inspection.blueprint, docs.blueprint
+    openapi.init_app(app, __version__, auth, user_routes, account, admin, *operations)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
     app.cli.add_command(db)
+    app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(

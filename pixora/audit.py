@@ -26,7 +26,7 @@ The exchange of a refresh token is no event: every client makes one each quarter
 import logging
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from bson import ObjectId
@@ -63,6 +63,13 @@ class Event(NamedTuple):
     told: str
     details: frozenset[str] = frozenset()
     level: int = logging.INFO
+
+
+class Place(NamedTuple):
+    """Where in the trail of a user a row stands. Of those of one millisecond, the greater id comes first."""
+
+    at: datetime
+    row_id: str
 
 
 _SESSION = frozenset({"session_id"})
@@ -168,6 +175,25 @@ class Audit:
             EVENTS[event].told,
             extra={"event": event, "by": by, "users": len(rows), **details},
         )
+
+    def events(self, user_id: str, limit: int, after: Place | None = None) -> list[Document]:
+        """Return what has happened to a user, the newest first.
+
+        Args:
+            user_id: To whom.
+            limit: The most that are returned.
+            after: The place that they come after, of an older call.
+
+        Raises:
+            DatabaseUnavailable: as ever.
+
+        """
+        query: Document = {"user_id": user_id}
+        if after is not None:
+            query["at"] = {"$lte": after.at}
+            query["$or"] = [{"at": {"$lt": after.at}}, {"_id": {"$lt": ObjectId(after.row_id)}}]
+        with self._database.translated_errors():
+            return list(self._collection.find(query, sort=[("at", -1), ("_id", -1)], limit=limit))
 
     def forget(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
         """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.

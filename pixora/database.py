@@ -164,6 +164,11 @@ class Database:
             raise DatabaseUnavailable("indexes")
         self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
 
+    def ask(self, command: str) -> Document:
+        """Return what the primary answers to a command that has no arguments."""
+        with self.translated_errors():
+            return self._database.command(command)
+
     def index_faults(self) -> list[index.Fault]:
         """Return which indexes are missing, or not as they must be."""
         with self.translated_errors():

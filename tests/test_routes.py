@@ -5,7 +5,7 @@ import pytest
 from pixora.requests import HEADERS
 
 PUBLIC = {
-    *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live"),
+    *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live", "GET /health/client"),
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh"),
     *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
     *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm"),
@@ -15,6 +15,7 @@ USER = {
     *("GET /api/users/me", "GET /api/users/{user_id}", "POST /api/auth/logout", "GET /api/users/me/sessions"),
     *("DELETE /api/users/me/sessions", "DELETE /api/users/me/sessions/{session_id}"),
     *("PATCH /api/users/me", "DELETE /api/users/me", "GET /api/users/me/export"),
+    "GET /api/users/me/events",
     *("POST /api/users/me/password", "POST /api/users/me/email", "POST /api/auth/verify-email"),
 }
 ADMIN = {
