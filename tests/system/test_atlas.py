@@ -43,7 +43,7 @@ def atlas(authority, tmp_path_factory):
     with mongod:
         # The first user may be made without being one, from the same machine.
         with pymongo.MongoClient("127.0.0.1", mongod.port, directConnection=True, **trust) as client:
-            roles = ["readWriteAnyDatabase", "userAdminAnyDatabase"]
+            roles = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "userAdminAnyDatabase"]
             client.admin.command("createUser", USER, pwd=DATABASE_PASSWORD, roles=roles)
         yield mongod
 
@@ -96,8 +96,12 @@ def test_the_role_of_the_documentation_is_enough(make_app, atlas, trusting):
     assert client.get("/health").status_code == 200
     assert client.get("/api/users/me", headers=account.bearer).status_code == 200
     assert client.delete("/api/users/me", headers=account.bearer, json={"password": PASSWORD}).status_code == 204
-    for command in (["mail", "show"], ["db", "upgrade"]):
-        assert app.test_cli_runner().invoke(args=command).exit_code == 0
+    with pymongo.MongoClient(uri(atlas, **trusting)) as mongo:
+        mongo.pixora.command("collMod", "audit", index={"name": "at_1", "expireAfterSeconds": 5})
+    command = app.test_cli_runner().invoke
+    assert command(args=["mail", "show"]).exit_code == 0
+    assert command(args=["db", "upgrade"]).exit_code == 0
+    assert "unauthorized" not in command(args=["doctor"]).output
 
 
 def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody(
