@@ -32,7 +32,8 @@ class Group(AppGroup):
         try:
             return super().invoke(ctx)
         except DatabaseUnavailable as error:
-            click.echo(f"The database is not available ({error.reason}). Try again later.", err=True)
+            advice = "See MONGO_URI." if error.reason == "unauthorized" else "Try again later."
+            click.echo(f"The database is not available ({error.reason}). {advice}", err=True)
             sys.exit(os.EX_TEMPFAIL)
 
 

@@ -1,8 +1,10 @@
-"""The doctor's look at the users: their addresses and their password hashes. It reads all of them."""
+"""The doctor's look at the users, at all of them: their addresses, their password hashes, and what is left of some."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+from pixora import clock
 from pixora.database import Database
 from pixora.upkeep.addresses import BATCH_SECONDS, count, survey
 from pixora.upkeep.findings import Finding, fault, ok, warning
@@ -10,6 +12,7 @@ from pixora.upkeep.findings import Finding, fault, ok, warning
 MOST_TOLD = 10
 MOST_LOOKED_AT = 2_000_000
 SAMPLE = 100_000
+LATE = timedelta(hours=1)
 
 BCRYPT = r"^\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}$"
 FOREIGN = {
@@ -79,6 +82,19 @@ def hashes(database: Database, rounds: int) -> Iterator[Finding]:
         )
     if not (cheap or broken):
         yield ok(f"Of {of} password hashes none costs less than BCRYPT_ROUNDS={rounds}.")
+
+
+def erasures(database: Database) -> Iterator[Finding]:
+    """Look for erasures that were left half-way: someone is gone, and what is recorded about them may not be."""
+    with database.translated_errors():
+        number = database.collection("erasures").count_documents({"at": {"$lte": clock.utcnow() - LATE}})
+    if number:
+        yield fault(
+            f"{number:,} erasures were not completed: the audit trail may have ids of users who are gone.",
+            "flask --app wsgi mail send, from cron or with --watch, completes them; flask --app wsgi db upgrade, too.",
+        )
+    else:
+        yield ok("No erasure was left half-way.")
 
 
 def _kind() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pixora.upkeep.addresses import Progress
 from pixora.upkeep.doctor import checks, examine, unconfigured
 from pixora.upkeep.findings import Finding, State
 from pixora.upkeep.upgrade import Upgrade, upgrade
+from pixora.users.erasures import erasures
 
 COLOURS = {State.OK: "green", State.WARNING: "yellow", State.FAULT: "red", State.UNKNOWN: "magenta"}
 
@@ -42,7 +43,7 @@ def upgrade_command(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     is away: what was done by then stays done.
     """
     logs.to_stderr()
-    done = upgrade(database, _bar)
+    done = upgrade(database, erasures, _bar)
     if as_json:
         click.echo(json.dumps(done.as_json()))
     else:

@@ -51,6 +51,7 @@ def checks(app: Flask, url: str | None) -> dict[str, Check]:
         "indexes": on_database(partial(server.indexes, database)),
         "addresses": on_database(partial(accounts.addresses, database), MINUTES),
         "hashes": on_database(partial(accounts.hashes, database, config["BCRYPT_ROUNDS"]), MINUTES),
+        "erasures": on_database(partial(accounts.erasures, database)),
         "outbox": on_database(partial(outbox.outbox, database, config)),
         "smtp": Check(partial(outbox.smtp, config)),
         "client": Check(partial(proxies.client, url, config["SECRET_KEY"])),

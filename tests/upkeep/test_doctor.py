@@ -23,7 +23,7 @@ from tests.factories import HASH_2B, fastapi_user
 ROOT = Path(__file__).resolve().parents[2]
 ALL = {
     *("environment", "secrets", "signing_key", "uri", "write_concern", "database", "version", "topology", "clock"),
-    *("disk", "indexes", "addresses", "hashes", "outbox", "smtp", "client"),
+    *("disk", "indexes", "addresses", "hashes", "erasures", "outbox", "smtp", "client"),
 }
 
 
@@ -126,6 +126,14 @@ def test_how_long_counts_are_kept_is_looked_at(mongo, users, fault_of):
     assert "throttles.expireAt_1 is not as it must be: its expireAfterSeconds differs" in fault_of("indexes")
     counts.drop_indexes()
     counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=0)
+
+
+def test_a_database_with_nothing_in_it_only_lacks_indexes(mongo, doctor, settings):
+    uri = settings["MONGO_URI"].replace("?", "_empty?")
+    status, found = doctor(MONGO_URI=uri)
+    assert status == 1
+    assert {name for name, findings in found.items() if "fault" in {state for state, _, _ in findings}} == {"indexes"}
+    assert f"{mongo.get_default_database().name}_empty" not in mongo.list_database_names()
 
 
 def test_another_index_does_no_harm(users, doctor):
@@ -271,6 +279,13 @@ def test_letters_that_nobody_sends_are_found(users, doctor, fault_of):
         mail = {"SMTP_URL": server.url, "MAIL_FROM": "a@example.com"}
         assert "mail send --watch" in fault_of("outbox", **mail)
     assert doctor()[1]["outbox"][0][0] == "warning"  # without a server nobody is expected to send them
+
+
+def test_erasures_that_were_left_half_way_are_found(mongo, fault_of):
+    notes = mongo.get_default_database()["erasures"]
+    notes.insert_one({"at": clock.utcnow() - timedelta(days=1)})
+    assert "1 erasures were not completed" in fault_of("erasures")
+    notes.delete_many({})
 
 
 def test_letters_that_are_due_just_now_are_no_fault(users, doctor):
