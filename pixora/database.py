@@ -165,7 +165,8 @@ class Database:
             self._database.command("ping")
             if time.monotonic() < self._next_check:
                 return
-            there = self._indexes_are_there()
+            # Another worker may have been told to keep rows for another time: the one that has started last is right.
+            there = all(fault.is_of_time for fault in index.faults(self._database, self._indexes))
         if not there:
             log.error("An index is gone. It is made again.", extra={"event": "indexes_lost"})
             self._prepared = False
@@ -214,10 +215,10 @@ class Database:
     def _try_to_prepare(self, attempt: Future[None]) -> None:
         try:
             with pymongo.timeout(self._deadline):
-                there = self._indexes_are_there()
-            if not there:
+                faults = list(index.faults(self._database, self._indexes))
+            if faults:
                 with pymongo.timeout(INDEX_BUILD_SECONDS):
-                    self._make_indexes()
+                    self._make_indexes(faults)
             self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
             self._prepared = True
         except Exception as error:  # noqa: BLE001  # for whoever waits
@@ -225,23 +226,33 @@ class Database:
         else:
             attempt.set_result(None)
 
-    def _indexes_are_there(self) -> bool:
-        return not any(index.faults(self._database, self._indexes))
-
-    def _make_indexes(self) -> None:
-        faults = list(index.faults(self._database, self._indexes))
+    def _make_indexes(self, faults: list[index.Fault]) -> None:
         try:
             # How long rows are kept is a setting, and may have changed. Whatever else differs is for `db upgrade`.
+            index.make(self._database, [fault for fault in faults if not fault.is_of_time])
             for fault in faults:
-                if fault.options == ("expireAfterSeconds",):
-                    index.change(self._database, fault)
-            index.make(self._database, [fault for fault in faults if fault.options != ("expireAfterSeconds",)])
+                if fault.is_of_time:
+                    self._change_time(fault)
         except OperationFailure as error:
             if self._reason(error) is not None:
                 raise
             self._next_try = time.monotonic() + RETRY_SECONDS
             log.error(index.advice(error), extra={"event": "indexes_failed"})
             raise _unavailable("indexes") from error
+
+    def _change_time(self, fault: index.Fault) -> None:
+        """Have what an index is of kept for as long as the settings say; as before, where the rights do not suffice."""
+        try:
+            index.change(self._database, fault)
+        except OperationFailure as error:
+            if self._reason(error) != "unauthorized":
+                raise
+            log.error(
+                "%s: rows are kept for as long as before, for to change that takes the privilege collMod. Grant it, or "
+                "run `db upgrade` as a user who has it.",
+                fault.name,
+                extra={"event": "indexes_unchanged"},
+            )
 
     def _reason(self, error: PyMongoError) -> str | None:
         """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
