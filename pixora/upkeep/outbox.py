@@ -34,7 +34,7 @@ def smtp(settings: Mapping[str, Any]) -> Iterator[Finding]:
 def outbox(database: Database, settings: Mapping[str, Any]) -> Iterator[Finding]:
     """Look for letters that should have been sent long ago."""
     late = {"letters": {"$elemMatch": {"due_at": {"$lte": clock.utcnow() - LATE}}}}
-    with database.translated_errors():
+    with database.translated_errors("upkeep.outbox"):
         number = database.collection("users").count_documents(late, limit=MOST_COUNTED)
     if not number:
         yield ok("No letter is late.")
