@@ -26,7 +26,7 @@ The exchange of a refresh token is no event: every client makes one each quarter
 import logging
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from bson import ObjectId
@@ -35,7 +35,7 @@ from pymongo import IndexModel
 from pymongo.errors import PyMongoError
 from werkzeug.local import LocalProxy
 
-from pixora import clock
+from pixora import clock, metrics
 from pixora.database import Database, Document, Indexes
 from pixora.errors import DatabaseUnavailable
 from pixora.requests import request_id
@@ -63,6 +63,13 @@ class Event(NamedTuple):
     told: str
     details: frozenset[str] = frozenset()
     level: int = logging.INFO
+
+
+class Place(NamedTuple):
+    """Where in the trail of a user a row stands. Of those of one millisecond, the greater id comes first."""
+
+    at: datetime
+    row_id: str
 
 
 _SESSION = frozenset({"session_id"})
@@ -132,10 +139,11 @@ class Audit:
         """
         row = _row(event, user_id, by, details)
         self._tell(row)
+        metrics.events(event).inc()
         # One operation in either case, with the same name: time must not tell who has an account.
         place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(PLACES)}"
         try:
-            with self._database.translated_errors():
+            with self._database.translated_errors("audit.record"):
                 self._collection.replace_one({"_id": place}, row, upsert=True)
         except DatabaseUnavailable:  # which is logged
             pass
@@ -161,13 +169,33 @@ class Audit:
 
         """
         rows = [_row(event, user_id, by, details) for user_id in user_ids]
-        with self._database.translated_errors():
+        with self._database.translated_errors("audit.record_all"):
             self._collection.insert_many(rows, ordered=False)
+        metrics.events(event).inc(len(rows))
         log.log(
             EVENTS[event].level,
             EVENTS[event].told,
             extra={"event": event, "by": by, "users": len(rows), **details},
         )
+
+    def events(self, user_id: str, limit: int, after: Place | None = None) -> list[Document]:
+        """Return what has happened to a user, the newest first.
+
+        Args:
+            user_id: To whom.
+            limit: The most that are returned.
+            after: The place that they come after, of an older call.
+
+        Raises:
+            DatabaseUnavailable: as ever.
+
+        """
+        query: Document = {"user_id": user_id}
+        if after is not None:
+            query["at"] = {"$lte": after.at}
+            query["$or"] = [{"at": {"$lt": after.at}}, {"_id": {"$lt": ObjectId(after.row_id)}}]
+        with self._database.translated_errors("audit.find"):
+            return list(self._collection.find(query, sort=[("at", -1), ("_id", -1)], limit=limit))
 
     def forget(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
         """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.
@@ -184,7 +212,7 @@ class Audit:
             DatabaseUnavailable: what was done stays done; the rest is to be tried again.
 
         """
-        with self._database.translated_errors(at_least=at_least):
+        with self._database.translated_errors("audit.forget", at_least=at_least):
             for name in ("user_id", "by"):
                 forgotten = {name: pseudonym, "network": None, "request_id": None}
                 self._collection.update_many({name: user_id}, {"$set": forgotten})

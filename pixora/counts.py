@@ -90,10 +90,15 @@ class Counts:
         return Storage(self._database.collection("throttles").with_options(write_concern=WriteConcern(w=1)))
 
     @contextmanager
-    def deadline(self) -> Iterator[None]:
-        """Have one deadline for several operations: a request is refused in time, however slow each of them is."""
+    def deadline(self, operation: str) -> Iterator[None]:
+        """Have one deadline for several operations: a request is refused in time, however slow each of them is.
+
+        Args:
+            operation: What the metrics call them together.
+
+        """
         _ = self._storage  # the indexes have a deadline of their own
-        with self._database.translated_errors():
+        with self._database.translated_errors(operation):
             yield
 
     def hit(self, bucket: Bucket) -> bool:

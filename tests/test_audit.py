@@ -1,6 +1,7 @@
 """The audit trail: a line in the log and a row in the database, of what `pixora.audit` says can happen and no more."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,39 @@ def test_rows_of_many_that_cannot_be_written_are_an_error(away):
 
 
 def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_app, dropped):
+    assert make_app(AUDIT_DAYS=30).test_client().get("/health").status_code == 200
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
+
+
+@pytest.mark.parametrize("days", [1, 30, 3650])
+def test_a_change_of_that_holds_from_the_next_start_on_for_all_there_is(make_app, dropped, days):
+    for setting in (365, days):
+        assert make_app(AUDIT_DAYS=setting).test_client().get("/health").status_code == 200
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == days * 24 * 3600
+
+
+def test_workers_that_start_at_once_change_it_together(make_app, dropped):
+    make_app().test_client().get("/health")
+    clients = [make_app(AUDIT_DAYS=30).test_client() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda client: client.get("/health").status_code, clients)) == {200}
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
+
+
+def test_workers_of_another_setting_go_on_beside_them_and_do_not_change_it_back(
+    make_app, dropped, monkeypatch, capture_logs
+):
+    monkeypatch.setattr("pixora.database.INDEX_CHECK_SECONDS", 0)
+    old, new = (make_app(AUDIT_DAYS=days).test_client() for days in (365, 30))
+    with capture_logs() as lines:
+        for client in (old, new, old, old, new):
+            assert client.get("/health").status_code == 200
+    assert not lines
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
+
+
+def test_rows_that_were_kept_for_ever_are_kept_for_as_long_as_the_setting_says(make_app, dropped):
+    dropped.create_index("at")
     assert make_app(AUDIT_DAYS=30).test_client().get("/health").status_code == 200
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
 

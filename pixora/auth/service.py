@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from flask import current_app
+from flask import current_app, g
 
 from pixora import clock, passwords
 from pixora.audit import audit
@@ -159,6 +159,7 @@ def refresh(text: str) -> Grant:
 
 
 def _grant(user_id: str, session: Document, generation: int) -> Grant:
+    g.user_id = user_id  # for the log
     not_after = session["created_at"] + sessions.lifetimes.absolute
     access_token, expires_in = tokens.issue(user_id, session["id"], not_after)
     secret = current_app.config["SECRET_KEY"]

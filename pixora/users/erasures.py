@@ -58,7 +58,7 @@ class ErasureStore:
         """
         pseudonym = f"erased-{secrets.token_hex(12)}"
         note = {"user": _cipher().encrypt(user_id.encode()), "pseudonym": pseudonym, "at": clock.utcnow()}
-        with self._translated_errors():
+        with self._translated_errors("erasures.erasing"):
             self._notes.insert_one(note)
         yield
         with suppress(DatabaseUnavailable):
@@ -76,11 +76,11 @@ class ErasureStore:
             DatabaseUnavailable: those that are left come next time.
 
         """
-        with self._translated_errors():
+        with self._translated_errors("erasures.complete"):
             notes = list(self._notes.find({"at": {"$lte": now - KEPT}}, sort={"at": 1}, limit=most))
         for note in notes:
             self._complete(note)
-            with self._translated_errors():
+            with self._translated_errors("erasures.complete"):
                 self._notes.delete_one({"_id": note["_id"]})
 
     def _complete(self, note: Document) -> None:

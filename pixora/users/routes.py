@@ -10,7 +10,8 @@ from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
 from pixora.errors import InvalidToken, NotYourProfile, PreconditionFailed, SessionNotFound, ValidationFailed
 from pixora.guards import require_user
-from pixora.users import changes, etags, export, schemas
+from pixora.users import changes, etags, events, export, schemas
+from pixora.users.fields import LIMIT_MESSAGE
 from pixora.users.schemas import EXAMPLE, SESSION_EXAMPLE, EndSessionsSchema, ProfileSchema, SessionSchema
 from pixora.users.sessions import sessions
 from pixora.users.store import store
@@ -60,6 +61,20 @@ def export_me(user: Document) -> tuple[Document, dict[str, str]]:
         raise InvalidToken  # the user is gone
     now = clock.utcnow()
     return export.export(everything, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
+
+
+@blueprint.route("/me/events")
+@require_user
+@fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
+@blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
+@blueprint.arguments(schemas.ListEventsSchema, location="query")
+def list_events(user: Document, query: dict[str, Any]) -> events.Page:
+    """List what has happened to one's account, the newest first.
+
+    Logins, right and wrong, changes, sessions that were ended, and what administrators did. Pass `next` as `after` for
+    the next page. Events are kept for as long as the service is set to, a year by default.
+    """
+    return events.page(user["_id"], query["limit"], query.get("after"))
 
 
 @blueprint.route("/<user_id>")
