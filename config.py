@@ -7,6 +7,7 @@ Docker and Kubernetes hand over secrets.
 import ipaddress
 import os
 import sys
+import warnings
 from email.headerregistry import HeaderRegistry
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,8 @@ from environs import EnvValidationError, FileAwareEnv
 from limits import parse_many
 from marshmallow import ValidationError, validate
 from phonenumbers import SUPPORTED_REGIONS
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 from zxcvbn_rs_py import zxcvbn
 
 ENVIRONMENTS = ("production", "development", "testing")
@@ -131,12 +134,22 @@ def _present(value: str) -> None:
 
 
 def _mongo_uri(value: str) -> None:
-    # Read by hand and not by PyMongo, whose parser asks the DNS about mongodb+srv:// addresses.
+    # By hand first, for PyMongo does not ask for a database, and asks the DNS about mongodb+srv:// addresses.
     parts = urlsplit(value)
     if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
         raise ValidationError("Must begin with mongodb://host or mongodb+srv://host.")
     if not parts.path.strip("/"):
         raise ValidationError("Must name a database, as in mongodb://host/pixora.")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of options it does not know, when the client is made
+            parse_uri(value.replace("mongodb+srv://", "mongodb://", 1))
+    except OSError:
+        raise ValidationError("Names a file that cannot be read.") from None
+    except (PyMongoError, ValueError):  # whose words may quote the password
+        raise ValidationError(
+            "Cannot be read. In user and password, all but letters and digits must be percent-encoded; ports must be "
+            "numbers; and no option may contradict another."
+        ) from None
 
 
 def _strong_secret(value: str) -> None:

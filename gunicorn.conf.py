@@ -35,9 +35,10 @@ if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
 
 # Not `import config`: gunicorn has a setting of this name and would take the module for its value.
 from config import load_or_exit  # noqa: E402  # after the path to it
+from counters import Counters  # noqa: E402
 
 _settings = load_or_exit()
-del sys.modules["config"]  # or else the workers that SIGHUP starts would inherit the one of today
+del sys.modules["config"], sys.modules["counters"]  # or else SIGHUP would go on with those of today
 
 
 class Logger(GunicornLogger):
@@ -99,12 +100,17 @@ class Worker(ThreadWorker):
 
     def handle_error(self, req: object, client: socket, addr: Any, exc: Exception) -> None:
         """Answer and log a failure outside of the application; the caller closes the connection."""
-        from pixora.problems import HTTP_DETAILS, MEDIA_TYPE, document  # noqa: PLC0415  # not in the master, see Logger
+        # Not in the master, see Logger.
+        from pixora import metrics  # noqa: PLC0415
+        from pixora.problems import HTTP_DETAILS, MEDIA_TYPE, document  # noqa: PLC0415
 
         status, code = next((status, code) for kind, status, code in self.ANSWERS if isinstance(exc, kind))
         request_id = secrets.token_hex(16)
+        metrics.request_duration(metrics.NO_ROUTE, metrics.OTHER, int(status)).observe(0)
         told = {
+            "event": "request",
             "request_id": request_id,
+            "route": metrics.NO_ROUTE,
             "status": int(status),
             "cause": type(exc).__name__,
             "client": addr[0] if addr else None,
@@ -183,3 +189,35 @@ def on_starting(server: Arbiter) -> None:
     status = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode  # noqa: S603
     if status:
         sys.exit(status)
+
+
+def pre_fork(server: Arbiter, worker: ThreadWorker) -> None:
+    """Have a place for the counters of the metrics, before the first worker needs it."""
+    if getattr(server, "counters", None) is None:
+        # SIGUSR2 hands it on: while both masters serve, either's workers answer with the counts of all.
+        inherited = os.environ.get("PIXORA_COUNTERS") if server.master_pid else None
+        server.counters = Counters(inherited, server.cfg.uid, server.cfg.gid)
+
+
+def pre_exec(server: Arbiter) -> None:
+    """Tell the new master where the counters are."""
+    server.cfg.env_orig["PIXORA_COUNTERS"] = str(server.counters.path)
+
+
+def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
+    """Count from here on where the others do; before the application is loaded, which makes its metrics."""
+    try:
+        server.counters.join()
+    except OSError as error:
+        worker.log.error("This worker counts for itself, so that /metrics is wrong: %s", error)
+
+
+def child_exit(server: Arbiter, worker: ThreadWorker) -> None:
+    """Forget what was waiting in a worker that is dead; what it has counted stays."""
+    server.counters.tidy()
+
+
+def on_exit(server: Arbiter) -> None:
+    """Remove the counters, unless another master has them by now."""
+    if getattr(server, "counters", None) is not None:
+        server.counters.leave()

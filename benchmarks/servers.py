@@ -78,6 +78,7 @@ class Service:
 
 
 PIXORA = Service("Pixora", _gunicorn("wsgi:app"))
+UNOBSERVED = Service("Pixora unobserved", _gunicorn("benchmarks.peers.unobserved:app"))
 FASTAPI_MOTOR = Service("FastAPI + Motor", _uvicorn("benchmarks.peers.fastapi_motor:app"))
 FASTAPI_USERS = Service("fastapi-users + Beanie", _uvicorn("benchmarks.peers.fastapi_users:app"), _fastapi_users_user)
 HELLO_GUNICORN = Service("hello under gunicorn", _gunicorn("benchmarks.peers.hello:wsgi"))

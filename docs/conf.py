@@ -59,7 +59,9 @@ def _document() -> dict[str, object]:
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
     }
     import config  # noqa: PLC0415  # only for this page
-    from pixora import create_app  # noqa: PLC0415
+    from pixora import create_app, logs  # noqa: PLC0415
 
-    document: dict[str, object] = json.loads(create_app(config.load()).test_client().get("/openapi.json").data)
+    app = create_app(config.load())
+    logs.to_stderr()
+    document: dict[str, object] = json.loads(app.test_client().get("/openapi.json").data)
     return document

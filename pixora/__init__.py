@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Flask
+import flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 from jinja2 import StrictUndefined
@@ -19,10 +19,11 @@ from pixora import (
     docs,
     hashing,
     health,
-    logs,
+    inspection,
     openapi,
     problems,
     requests,
+    scrape,
     throttles,
     tokens,
     wellknown,
@@ -31,9 +32,10 @@ from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
 from pixora.mail.commands import mail
+from pixora.observation import Flask
 from pixora.pages.routes import blueprint as pages
-from pixora.upkeep.commands import db
-from pixora.users import administrators, directory, letters, pending, sessions
+from pixora.upkeep.commands import db, doctor
+from pixora.users import administrators, directory, erasures, letters, pending, sessions
 from pixora.users import store as users
 from pixora.users.routes import blueprint as user_routes
 
@@ -48,7 +50,7 @@ class JSONProvider(DefaultJSONProvider):
     compact = True
 
 
-def create_app(settings: Mapping[str, Any]) -> Flask:
+def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     """Return the application.
 
     Args:
@@ -59,7 +61,6 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
-    logs.init()
     requests.init_app(app)
     tokens.init_app(app)
     database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})
@@ -68,16 +69,19 @@ def create_app(settings: Mapping[str, Any]) -> Flask:
     sessions.init_app(app)
     pending.init_app(app)
     letters.init_app(app)
+    erasures.init_app(app)
+    scrape.init_app(app)
     administrators.init_app(app)
     directory.init_app(app)
     hashing.init_app(app)
     throttles.init_app(app)
-    blueprints = auth, user_routes, account, admin, wellknown.blueprint, health.blueprint, docs.blueprint
-    openapi.init_app(app, __version__, *blueprints)
+    machines = wellknown.blueprint, health.blueprint, inspection.blueprint, scrape.blueprint
+    openapi.init_app(app, __version__, auth, user_routes, account, admin, *machines, docs.blueprint)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
     app.cli.add_command(db)
+    app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:
         CORS(

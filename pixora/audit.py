@@ -12,12 +12,12 @@ What keeps others from filling the collection:
 
 - Whoever is not known leaves a row in one of `PLACES`, in the place of an older one: a guess at an account that is not
   there, a letter that is asked for by an address without an account. The line of the log stays.
-- Each `login`, `login_failed`, `wrong_password` and `signup` takes a hash, of a quarter of a second of a core; and
-  before that the throttles let only so many wrong ones through. A `locked_out` comes with a wrong guess that has used
+- A guess, right or wrong, and a sign-up, refused or not, take a hash: a quarter of a second of a core. The throttles
+  let only so many of them come to that, but for right guesses. A `locked_out` comes with the wrong guess that has used
   up a limit, and not with those that are refused after it, which cost nothing.
-- `password_reset_requested`, `email_change_requested` and `signup_refused` are counted as letters are.
-- All others are worth a login or a link in a letter: there is one row for a session that has ended, and none for ending
-  what had ended before.
+- A letter to reset a password that is asked for is recorded when it is posted; these are counted.
+- All others take a login or the link of a letter, which is good once; there is a row for ending a session, and none for
+  ending what had ended before.
 
 The exchange of a refresh token is no event: every client makes one each quarter of an hour, the session's
 `last_used_at` has the last one, and rows of them would hide what matters. The metrics count them.
@@ -26,7 +26,7 @@ The exchange of a refresh token is no event: every client makes one each quarter
 import logging
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from bson import ObjectId
@@ -35,7 +35,7 @@ from pymongo import IndexModel
 from pymongo.errors import PyMongoError
 from werkzeug.local import LocalProxy
 
-from pixora import clock
+from pixora import clock, metrics
 from pixora.database import Database, Document, Indexes
 from pixora.errors import DatabaseUnavailable
 from pixora.requests import request_id
@@ -65,6 +65,13 @@ class Event(NamedTuple):
     level: int = logging.INFO
 
 
+class Place(NamedTuple):
+    """Where in the trail of a user a row stands. Of those of one millisecond, the greater id comes first."""
+
+    at: datetime
+    row_id: str
+
+
 _SESSION = frozenset({"session_id"})
 
 EVENTS: Mapping[str, Event] = {
@@ -74,15 +81,15 @@ EVENTS: Mapping[str, Event] = {
     "login_failed": Event("A login was refused.", frozenset({"reason"})),
     "wrong_password": Event("Someone who is logged in, or has a letter's link, gave a wrong password."),
     "locked_out": Event("A wrong password has used up a limit.", frozenset({"limits"}), logging.WARNING),
-    "hash_upgraded": Event("A password was hashed anew.", frozenset({"before", "after"})),
+    "hash_upgraded": Event("A password was hashed anew, as new ones are."),
     "password_changed": Event("A user has changed the password; all other sessions have ended.", _SESSION),
     "password_reset_requested": Event("Someone has asked for a letter to reset a password."),
     "password_reset": Event("A password was reset by a letter's link; all sessions have ended."),
     "email_verified": Event("An address was verified."),
-    "email_change_requested": Event("A user has asked for another address.", _SESSION),
+    "email_change_requested": Event("A user has asked for another address."),
     "email_changed": Event("An address was changed by a letter's link."),
     "session_ended": Event("A session was ended.", _SESSION),
-    "sessions_ended": Event("Sessions of a user were ended.", frozenset({"count"})),
+    "sessions_ended": Event("Sessions of a user were ended."),
     "refresh_reuse": Event(
         "A used refresh token came again; its session was ended.", frozenset({"session_id"}), logging.WARNING
     ),
@@ -132,10 +139,11 @@ class Audit:
         """
         row = _row(event, user_id, by, details)
         self._tell(row)
+        metrics.events(event).inc()
         # One operation in either case, with the same name: time must not tell who has an account.
         place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(PLACES)}"
         try:
-            with self._database.translated_errors():
+            with self._database.translated_errors("audit.record"):
                 self._collection.replace_one({"_id": place}, row, upsert=True)
         except DatabaseUnavailable:  # which is logged
             pass
@@ -161,13 +169,53 @@ class Audit:
 
         """
         rows = [_row(event, user_id, by, details) for user_id in user_ids]
-        with self._database.translated_errors():
+        with self._database.translated_errors("audit.record_all"):
             self._collection.insert_many(rows, ordered=False)
+        metrics.events(event).inc(len(rows))
         log.log(
             EVENTS[event].level,
             EVENTS[event].told,
             extra={"event": event, "by": by, "users": len(rows), **details},
         )
+
+    def events(self, user_id: str, limit: int, after: Place | None = None) -> list[Document]:
+        """Return what has happened to a user, the newest first.
+
+        Args:
+            user_id: To whom.
+            limit: The most that are returned.
+            after: The place that they come after, of an older call.
+
+        Raises:
+            DatabaseUnavailable: as ever.
+
+        """
+        query: Document = {"user_id": user_id}
+        if after is not None:
+            query["at"] = {"$lte": after.at}
+            query["$or"] = [{"at": {"$lt": after.at}}, {"_id": {"$lt": ObjectId(after.row_id)}}]
+        with self._database.translated_errors("audit.find"):
+            return list(self._collection.find(query, sort=[("at", -1), ("_id", -1)], limit=limit))
+
+    def forget(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
+        """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.
+
+        That is the network; and the id of the request, which the client may have chosen. In rows of what an
+        administrator did to others they are the administrator's.
+
+        Args:
+            user_id: Who is forgotten, and has no account any more.
+            pseudonym: What stands for the user, in all rows; it has nothing to do with the id.
+            at_least: As in `Database.translated_errors`.
+
+        Raises:
+            DatabaseUnavailable: what was done stays done; the rest is to be tried again.
+
+        """
+        with self._database.translated_errors("audit.forget", at_least=at_least):
+            for name in ("user_id", "by"):
+                forgotten = {name: pseudonym, "network": None, "request_id": None}
+                self._collection.update_many({name: user_id}, {"$set": forgotten})
 
     @staticmethod
     def _tell(row: Document) -> None:

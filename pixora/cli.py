@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from flask import current_app
 from flask.cli import AppGroup
 
-from pixora import clock
+from pixora import clock, logs
+from pixora.audit import COMMAND, audit
 from pixora.errors import DatabaseUnavailable
 from pixora.keys import PrivateKey, read_key
 
@@ -31,7 +32,8 @@ class Group(AppGroup):
         try:
             return super().invoke(ctx)
         except DatabaseUnavailable as error:
-            click.echo(f"The database is not available ({error.reason}). Try again later.", err=True)
+            advice = "See MONGO_URI." if error.reason == "unauthorized" else "Try again later."
+            click.echo(f"The database is not available ({error.reason}). {advice}", err=True)
             sys.exit(os.EX_TEMPFAIL)
 
 
@@ -53,6 +55,8 @@ def generate(algorithm: str) -> None:
 
     The running workers find it within seconds. Tokens of the older keys stay good, so nobody is signed out; retire an
     older key once its last token has expired.
+
+    The exit status is 0 when the key is there, and 1 when there is no JWT_KEY_DIR.
     """
     directory = _directory()
     kid = f"{clock.utcnow():%Y%m%dT%H%M%SZ}-{algorithm.lower()}-{secrets.token_hex(2)}"
@@ -66,13 +70,20 @@ def generate(algorithm: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(directory / f"{kid}.pem")
+    logs.to_stderr()
+    audit.record("key_generated", None, by=COMMAND, kid=kid, algorithm=algorithm)
     click.echo(f"{kid} signs from now on.")
 
 
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def list_keys(as_json: bool) -> None:  # noqa: FBT001  # click's flag
-    """List the keys, the one that signs marked."""
+    """List the keys by name, with their algorithms, the one that signs marked.
+
+    The last private key by name signs, every key verifies.
+
+    The exit status is 0, or 1 when there is no JWT_KEY_DIR.
+    """
     directory = _directory()
     found = [read_key(path) for path in sorted(directory.glob("*.pem"))]
     signing = next((key for key in reversed(found) if key.private is not None), None)
@@ -92,6 +103,9 @@ def retire(kid: str) -> None:
     """Delete the key KID: the tokens it has signed are refused within seconds.
 
     Clients get new ones with their refresh tokens, which do not depend on any key here.
+
+    The exit status is 0 when the key is gone, and 1, with nothing changed, when there is none of this name or it is the
+    only one that can sign.
     """
     directory = _directory()
     paths = {path.stem: path for path in directory.glob("*.pem")}
@@ -100,6 +114,8 @@ def retire(kid: str) -> None:
     if not any(read_key(path).private for name, path in paths.items() if name != kid):
         raise click.ClickException(f"{kid} is the only key that can sign. Make another first: keys generate")
     paths[kid].unlink()
+    logs.to_stderr()
+    audit.record("key_retired", None, by=COMMAND, kid=kid)
     click.echo(f"{kid} is retired.")
 
 

@@ -90,10 +90,15 @@ class Counts:
         return Storage(self._database.collection("throttles").with_options(write_concern=WriteConcern(w=1)))
 
     @contextmanager
-    def deadline(self) -> Iterator[None]:
-        """Have one deadline for several operations: a request is refused in time, however slow each of them is."""
+    def deadline(self, operation: str) -> Iterator[None]:
+        """Have one deadline for several operations: a request is refused in time, however slow each of them is.
+
+        Args:
+            operation: What the metrics call them together.
+
+        """
         _ = self._storage  # the indexes have a deadline of their own
-        with self._database.translated_errors():
+        with self._database.translated_errors(operation):
             yield
 
     def hit(self, bucket: Bucket) -> bool:
@@ -121,11 +126,13 @@ class Counts:
         """Count a guess as in flight in all of the windows; in none, returning False, when one has become full."""
         for bucket, _, _, ends, _ in windows:
             expiry, began = bucket.limit.get_expiry(), time.monotonic()
-            count = self._storage.incr(bucket.key, expiry, IN_FLIGHT + 1)
+            count = self._storage.incr(bucket.key, expiry, IN_FLIGHT + 1) % IN_FLIGHT
             taken.add(bucket.key, ends, began + expiry)
-            if count % IN_FLIGHT > bucket.limit.amount:
+            if count > bucket.limit.amount:
                 taken.hand_back()
                 return False
+            if count == bucket.limit.amount:
+                taken.fills.append(bucket.name)
         return True
 
 
@@ -140,6 +147,8 @@ class Taken:
         self._database = database
         self._collection = collection
         self._taken: list[tuple[Document, float]] = []
+        self.fills: list[str] = []
+        """The names of the limits in which it has taken the last place."""
 
     def add(self, key: str, ends: datetime | None, new_one_ends: float) -> None:
         """Note a count. `ends`: as stored, of a window that was open; `new_one_ends`: by the monotonic clock."""

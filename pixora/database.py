@@ -25,6 +25,7 @@ from pymongo.errors import (
 from werkzeug.local import LocalProxy
 
 from pixora import indexes as index
+from pixora import metrics
 from pixora.errors import DatabaseUnavailable
 from pixora.extensions import mongo
 
@@ -96,20 +97,24 @@ class Database:
         return self._database[name]
 
     @contextlib.contextmanager
-    def translated_errors(self, at_least: float = 0.001) -> Iterator[None]:
+    def translated_errors(
+        self, operation: str | None = None, *, at_least: float = 0.001, at_most: float = float("inf")
+    ) -> Iterator[None]:
         """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass.
 
         The operations within have until `DATABASE_TIMEOUT_MS`; in a request, all of its operations together: one that
         waited out an election must not wait out the next, too.
 
         Args:
+            operation: What the metrics call it, as in `users.find`; None for a part of another.
             at_least: The seconds that the operations within have also when those of the request are spent.
+            at_most: The seconds that they have at most.
 
         """
         spent = g.get("database_seconds", 0.0) if has_request_context() else 0.0
         started = time.monotonic()
         try:
-            with pymongo.timeout(max(self._deadline - spent, at_least)):  # 0 would be no deadline
+            with pymongo.timeout(min(at_most, max(self._deadline - spent, at_least))):  # 0 would be no deadline
                 yield
         except PyMongoError as error:
             reason = self._reason(error)
@@ -120,10 +125,13 @@ class Database:
                 type(error).__name__,
                 extra={"event": "database_unavailable", "reason": reason, "cause": _cause(error)},
             )
-            raise DatabaseUnavailable(reason) from error
+            raise _unavailable(reason) from error
         finally:
+            seconds = time.monotonic() - started
+            if operation is not None:
+                metrics.database_operation(operation).observe(seconds)
             if has_request_context():
-                g.database_seconds = spent + time.monotonic() - started
+                g.database_seconds = spent + seconds
 
     def prepare(self) -> None:
         """Make the indexes, once in the life of this process unless they get lost; does nothing when they are there.
@@ -138,11 +146,12 @@ class Database:
         if self._prepared:
             return
         attempt = self._begin()
-        with self.translated_errors():  # here and not in the thread: the log line is to have the id of the request
+        # Here and not in the thread: the log line is to have the id of the request.
+        with self.translated_errors("prepare"):
             try:
                 attempt.result(self._deadline + ANSWER_SECONDS)
             except TimeoutError as error:
-                raise DatabaseUnavailable("indexes") from error
+                raise _unavailable("indexes") from error
 
     def ping(self) -> None:
         """Ask the primary for a sign of life, and every few seconds for the indexes.
@@ -152,21 +161,27 @@ class Database:
 
         """
         self.prepare()
-        with self.translated_errors():
+        with self.translated_errors("ping"):
             self._database.command("ping")
             if time.monotonic() < self._next_check:
                 return
-            there = self._indexes_are_there()
+            # Another worker may have been told to keep rows for another time: the one that has started last is right.
+            there = all(fault.is_of_time for fault in index.faults(self._database, self._indexes))
         if not there:
             log.error("An index is gone. It is made again.", extra={"event": "indexes_lost"})
             self._prepared = False
             self._begin()
-            raise DatabaseUnavailable("indexes")
+            raise _unavailable("indexes")
         self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
+
+    def ask(self, command: str) -> Document:
+        """Return what the primary answers to a command that has no arguments."""
+        with self.translated_errors("ask"):
+            return self._database.command(command)
 
     def index_faults(self) -> list[index.Fault]:
         """Return which indexes are missing, or not as they must be."""
-        with self.translated_errors():
+        with self.translated_errors("index_faults"):
             return list(index.faults(self._database, self._indexes))
 
     def mend(self, fault: index.Fault) -> None:
@@ -176,7 +191,7 @@ class Database:
             OperationFailure: it cannot be; `index.advice` says what to do.
 
         """
-        with self.translated_errors(at_least=INDEX_BUILD_SECONDS):
+        with self.translated_errors("mend", at_least=INDEX_BUILD_SECONDS):
             if fault.there:
                 index.change(self._database, fault)
             else:
@@ -192,7 +207,7 @@ class Database:
                 if self._prepared:
                     return self._attempt or Future()
                 if time.monotonic() < self._next_try:
-                    raise DatabaseUnavailable("indexes")
+                    raise _unavailable("indexes")
                 self._attempt = Future()
                 threading.Thread(target=self._try_to_prepare, args=[self._attempt], daemon=True).start()
             return self._attempt
@@ -200,10 +215,10 @@ class Database:
     def _try_to_prepare(self, attempt: Future[None]) -> None:
         try:
             with pymongo.timeout(self._deadline):
-                there = self._indexes_are_there()
-            if not there:
+                faults = list(index.faults(self._database, self._indexes))
+            if faults:
                 with pymongo.timeout(INDEX_BUILD_SECONDS):
-                    self._make_indexes()
+                    self._make_indexes(faults)
             self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
             self._prepared = True
         except Exception as error:  # noqa: BLE001  # for whoever waits
@@ -211,23 +226,33 @@ class Database:
         else:
             attempt.set_result(None)
 
-    def _indexes_are_there(self) -> bool:
-        return not any(index.faults(self._database, self._indexes))
-
-    def _make_indexes(self) -> None:
-        faults = list(index.faults(self._database, self._indexes))
+    def _make_indexes(self, faults: list[index.Fault]) -> None:
         try:
             # How long rows are kept is a setting, and may have changed. Whatever else differs is for `db upgrade`.
+            index.make(self._database, [fault for fault in faults if not fault.is_of_time])
             for fault in faults:
-                if fault.options == ("expireAfterSeconds",):
-                    index.change(self._database, fault)
-            index.make(self._database, [fault for fault in faults if fault.options != ("expireAfterSeconds",)])
+                if fault.is_of_time:
+                    self._change_time(fault)
         except OperationFailure as error:
             if self._reason(error) is not None:
                 raise
             self._next_try = time.monotonic() + RETRY_SECONDS
             log.error(index.advice(error), extra={"event": "indexes_failed"})
-            raise DatabaseUnavailable("indexes") from error
+            raise _unavailable("indexes") from error
+
+    def _change_time(self, fault: index.Fault) -> None:
+        """Have what an index is of kept for as long as the settings say; as before, where the rights do not suffice."""
+        try:
+            index.change(self._database, fault)
+        except OperationFailure as error:
+            if self._reason(error) != "unauthorized":
+                raise
+            log.error(
+                "%s: rows are kept for as long as before, for to change that takes the privilege collMod. Grant it, or "
+                "run `db upgrade` as a user who has it.",
+                fault.name,
+                extra={"event": "indexes_unchanged"},
+            )
 
     def _reason(self, error: PyMongoError) -> str | None:
         """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
@@ -259,6 +284,11 @@ def init_app(app: Flask, indexes: Indexes) -> None:
     if mongo.db is None:
         raise ValueError("MONGO_URI names no database")
     app.extensions["database"] = Database(mongo.db, indexes)
+
+
+def _unavailable(reason: str) -> DatabaseUnavailable:
+    metrics.database_errors(reason).inc()
+    return DatabaseUnavailable(reason)
 
 
 def _cause(error: PyMongoError) -> str:

@@ -24,6 +24,14 @@ class MalformedBody(PixoraError):
     detail = "The request body is not well formed."
 
 
+class NothingHere(PixoraError):
+    """There is something, but not for this client, who is not to know."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
+    detail = "There is nothing at this address."
+
+
 class UnsupportedMediaType(PixoraError):
     """The body is of a type, or in an encoding, that this route does not read."""
 

@@ -28,7 +28,7 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
 
     The outermost decorator but the route: who may not call learns nothing about what a call must be like.
 
-    `g.session_id` is the session of the token.
+    `g.session_id` is the session of the token, `g.user_id` the user's id, for the log.
 
     The user is read at every request, and only if the token's session is still there and the user not disabled: who is
     gone, or has ended the session, is stopped at once. This is the only database operation that reading one's own
@@ -41,7 +41,7 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
         user = store.find(token.user_id, token.session_id)
         if user is None:
             raise InvalidToken
-        g.session_id = token.session_id
+        g.session_id, g.user_id = token.session_id, token.user_id
         return view(user, *args, **kwargs)
 
     guarded = fails(MissingToken, InvalidToken, DatabaseUnavailable)(guarded)

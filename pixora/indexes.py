@@ -30,6 +30,11 @@ class Fault(NamedTuple):
         return f"{self.collection}.{self.there or self.model.document['name']}"
 
     @property
+    def is_of_time(self) -> bool:
+        """Whether it is only kept for another time what the index is of: it serves all the same."""
+        return self.options == ("expireAfterSeconds",)
+
+    @property
     def can_be_changed(self) -> bool:
         """Whether `change` can give the index its options, without building it again."""
         return bool(self.options) and set(self.options) <= set(CHANGEABLE_OPTIONS)

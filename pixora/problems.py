@@ -8,14 +8,14 @@ from flask import Flask, Response, current_app, json
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
 from werkzeug.routing import RequestRedirect
 
-from pixora.errors import PayloadTooLarge, PixoraError
+from pixora.errors import NothingHere, PayloadTooLarge, PixoraError
 from pixora.requests import request_id
 
 MEDIA_TYPE = "application/problem+json"
 
 HTTP_DETAILS = {
     400: "The request is not well formed.",
-    404: "There is nothing at this address.",
+    404: NothingHere.detail,
     405: "This address does not answer to this method; the Allow header names those it does.",
     500: "Something went wrong on our side. The request_id leads us to it.",
 }

@@ -17,13 +17,14 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from flask import Flask, current_app
 from limits import parse
 from werkzeug.local import LocalProxy
 
+from pixora import metrics
 from pixora.counts import Bucket, Counts, Taken, Window
 from pixora.errors import RateLimited
 
@@ -38,9 +39,17 @@ POLL_SECONDS = 0.05, 0.25
 
 @dataclass
 class Guess:
-    """A guess at a password. Whoever checks it says whether it was right."""
+    """A guess at a password. Whoever checks it says whether it was right.
+
+    Attributes:
+        right: Whether it was.
+        fills: The names of the limits that are used up if it was wrong. Guesses that were in flight before it, and turn
+            out right, may still make room; but no limit is ever used up without a wrong guess of which this tells.
+
+    """
 
     right: bool = False
+    fills: list[str] = field(default_factory=list)
 
 
 class Throttles:
@@ -78,13 +87,16 @@ class Throttles:
 
     def mail_may_go(self, email: str) -> bool:
         """Count a letter as `count_mail` does, and tell whether it may go, in one operation either way."""
-        with self._counts.deadline():
-            return self._counts.hit(self._mail_bucket(email))
+        with self._counts.deadline("throttles.count"):
+            may_go = self._counts.hit(self._mail_bucket(email))
+        if not may_go:
+            metrics.throttled("THROTTLE_MAIL_PER_ACCOUNT").inc()
+        return may_go
 
     def forget(self, email: str) -> None:
         """Forget what was counted for an account, whose address in canonical form this was."""
         names = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_MAIL_PER_ACCOUNT"
-        with self._counts.deadline():
+        with self._counts.deadline("throttles.forget"):
             self._counts.forget(*(f"{self._limits[name].namespace}/{name}/{_account(email)}/" for name in names))
 
     @contextmanager
@@ -107,10 +119,10 @@ class Throttles:
             self._bucket("THROTTLE_LOGIN_PER_ACCOUNT", account),
             self._bucket("THROTTLE_LOGIN_PER_IP", client),
         )
-        guess = Guess()
+        guess = Guess(fills=taken.fills)
         with taken.handed_back_on_failure():
             yield guess
-        with self._counts.deadline():
+        with self._counts.deadline("throttles.settle"):
             if guess.right:
                 taken.hand_back()
             else:
@@ -130,7 +142,7 @@ class Throttles:
     def _try(self, *buckets: Bucket) -> Taken | None:
         """Count a guess; return None when there is no room but there may be, raise when there is not."""
         taken = self._counts.nothing_taken()
-        with taken.handed_back_on_failure(), self._counts.deadline():
+        with taken.handed_back_on_failure(), self._counts.deadline("throttles.take"):
             windows = self._counts.look(*buckets)
             if spent := [window for window in windows if window.is_spent]:
                 raise _refusal(*spent)
@@ -139,7 +151,7 @@ class Throttles:
         return taken
 
     def _count(self, bucket: Bucket) -> None:
-        with self._counts.deadline():
+        with self._counts.deadline("throttles.count"):
             if not self._counts.hit(bucket):
                 raise _refusal(*self._counts.look(bucket))
 
@@ -173,6 +185,8 @@ def _account(email: str) -> str:
 
 def _refusal(*windows: Window) -> RateLimited:
     names = [window.bucket.name for window in windows]
+    for name in names:
+        metrics.throttled(name).inc()
     log.warning("Refused: too many attempts.", extra={"event": "rate_limited", "limits": names})
     return RateLimited(max(window.seconds_left for window in windows))
 

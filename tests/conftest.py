@@ -22,6 +22,7 @@ import config as configuration
 from pixora import clock, create_app
 from pixora.embedded import Mongod
 from pixora.logs import Formatter
+from pixora.observation import REQUEST_LOG
 from pixora.users.letters import token_of
 from tests.factories import PASSWORD, Account, signup_body
 
@@ -60,6 +61,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    REQUEST_LOG._lines.clear()  # or they would come after pytest's summary
     if run := config.stash.get(RUN, None):
         mongod, folder = run
         mongod.stop()
@@ -144,6 +146,14 @@ def users(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, An
 def counts(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, Any]]:
     """The collection of the throttles' counts, emptied."""
     collection = mongo.get_default_database()["throttles"]
+    collection.delete_many({})
+    return collection
+
+
+@pytest.fixture
+def trail(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, Any]]:
+    """The collection of the audit trail, emptied."""
+    collection = mongo.get_default_database()["audit"]
     collection.delete_many({})
     return collection
 

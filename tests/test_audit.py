@@ -1,9 +1,13 @@
 """The audit trail: a line in the log and a row in the database, of what `pixora.audit` says can happen and no more."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 from pymongo import WriteConcern
 
-from pixora import audit as trail
+from pixora import audit as module
 from pixora.audit import COMMAND, EVENTS, audit
 from pixora.embedded import free_port
 from pixora.errors import DatabaseUnavailable
@@ -13,20 +17,12 @@ ADMIN = "6924a1e0c3f1a2b4d5e6f709"
 
 
 @pytest.fixture
-def rows(mongo):
-    """The rows of the trail, emptied."""
-    collection = mongo.get_default_database()["audit"]
-    collection.delete_many({})
-    return collection
-
-
-@pytest.fixture
-def dropped(rows, settings):
+def dropped(trail, settings):
     """The collection as a new database has it: not at all."""
-    rows.drop()
-    yield rows
-    rows.drop()
-    rows.create_indexes(trail.indexes(settings["AUDIT_DAYS"])["audit"])  # for the application that all tests share
+    trail.drop()
+    yield trail
+    trail.drop()
+    trail.create_indexes(module.indexes(settings["AUDIT_DAYS"])["audit"])  # for the application that all tests share
 
 
 @pytest.fixture
@@ -35,11 +31,11 @@ def away(make_app):
     return make_app(MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/pixora", DATABASE_TIMEOUT_MS=100)
 
 
-def test_a_row_says_what_happened_to_whom_and_from_where(app, rows):
+def test_a_row_says_what_happened_to_whom_and_from_where(app, trail):
     request = {"headers": {"X-Request-ID": "follow-me"}, "environ_base": {"REMOTE_ADDR": "2001:db8::1"}}
     with app.test_request_context(**request):
         audit.record("session_ended", ADA, session_id="a" * 24)
-    [row] = rows.find({}, {"_id": 0, "at": 0})
+    [row] = trail.find({}, {"_id": 0, "at": 0})
     assert row == {
         "user_id": ADA,
         "event": "session_ended",
@@ -49,7 +45,7 @@ def test_a_row_says_what_happened_to_whom_and_from_where(app, rows):
     }
 
 
-def test_a_line_of_the_log_says_the_same(app, rows, capture_logs):
+def test_a_line_of_the_log_says_the_same(app, trail, capture_logs):
     with app.test_request_context(headers={"X-Request-ID": "follow-me"}), capture_logs() as lines:
         audit.record("session_ended", ADA, by=ADMIN, session_id="a" * 24)
     [line] = lines
@@ -58,34 +54,34 @@ def test_a_line_of_the_log_says_the_same(app, rows, capture_logs):
     assert (line["session_id"], line["request_id"], line["network"]) == ("a" * 24, "follow-me", "unknown")
 
 
-def test_a_command_has_neither_network_nor_request(app, rows):
+def test_a_command_has_neither_network_nor_request(app, trail):
     with app.app_context():
         audit.record("user_created", ADA, by=COMMAND, roles=["user"])
-    [row] = rows.find()
+    [row] = trail.find()
     assert (row["network"], row["request_id"], row["by"]) == (None, None, "command")
 
 
 @pytest.mark.parametrize(("event", "details"), [("log_in", {}), ("login", {"email": "ada@example.com"})])
-def test_what_is_not_in_the_table_of_events_is_a_fault_of_the_program(app, rows, event, details):
+def test_what_is_not_in_the_table_of_events_is_a_fault_of_the_program(app, trail, event, details):
     with app.app_context(), pytest.raises(ValueError, match=r"there is no event|has no detail"):
         audit.record(event, ADA, **details)
-    assert rows.count_documents({}) == 0
+    assert trail.count_documents({}) == 0
 
 
-def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, rows, monkeypatch):
-    monkeypatch.setattr(trail, "PLACES", 3)
+def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, trail, monkeypatch):
+    monkeypatch.setattr(module, "PLACES", 3)
     with app.test_request_context():
         for _ in range(30):
             audit.record("login_failed", None, reason="wrong_password")
-    assert rows.count_documents({}) == 3
+    assert trail.count_documents({}) == 3
 
 
-def test_rows_of_keys_are_not_in_these_places(app, rows, monkeypatch):
-    monkeypatch.setattr(trail, "PLACES", 1)
+def test_rows_of_keys_are_not_in_these_places(app, trail, monkeypatch):
+    monkeypatch.setattr(module, "PLACES", 1)
     with app.app_context():
         for kid in ("first", "second"):
             audit.record("key_retired", None, by=COMMAND, kid=kid)
-    assert [row["details"]["kid"] for row in rows.find()] == ["first", "second"]
+    assert [row["details"]["kid"] for row in trail.find()] == ["first", "second"]
 
 
 def test_where_no_row_can_be_written_there_is_the_line_and_no_error(away, capture_logs):
@@ -94,7 +90,7 @@ def test_where_no_row_can_be_written_there_is_the_line_and_no_error(away, captur
     assert [line["event"] for line in lines] == ["login", "database_unavailable"]
 
 
-def test_a_row_that_the_database_refuses_is_told_and_no_error(app, mongo, rows, capture_logs):
+def test_a_row_that_the_database_refuses_is_told_and_no_error(app, mongo, trail, capture_logs):
     database = mongo.get_default_database()
     database.command("collMod", "audit", validator={"event": "nothing"})
     try:
@@ -105,7 +101,7 @@ def test_a_row_that_the_database_refuses_is_told_and_no_error(app, mongo, rows, 
     assert [line["event"] for line in lines] == ["login", "audit_failed"]
 
 
-def test_a_row_is_acknowledged_by_a_majority(app, rows, watch_commands):
+def test_a_row_is_acknowledged_by_a_majority(app, trail, watch_commands):
     with app.test_request_context(), watch_commands() as commands:
         audit.record("login", ADA, session_id="a" * 24)
     assert [(one.command_name, one.command["writeConcern"]) for one in commands] == [
@@ -113,10 +109,10 @@ def test_a_row_is_acknowledged_by_a_majority(app, rows, watch_commands):
     ]
 
 
-def test_many_users_have_a_row_each_and_one_line_together(app, rows, capture_logs):
+def test_many_users_have_a_row_each_and_one_line_together(app, trail, capture_logs):
     with app.app_context(), capture_logs() as lines:
         audit.record_all("user_imported", [ADA, ADMIN], by=COMMAND, scheme="bcrypt")
-    assert {row["user_id"] for row in rows.find({"by": "command", "details.scheme": "bcrypt"})} == {ADA, ADMIN}
+    assert {row["user_id"] for row in trail.find({"by": "command", "details.scheme": "bcrypt"})} == {ADA, ADMIN}
     assert [(line["event"], line["users"]) for line in lines] == [("user_imported", 2)]
 
 
@@ -130,6 +126,45 @@ def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_app, dropped):
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
 
 
+@pytest.mark.parametrize("days", [1, 30, 3650])
+def test_a_change_of_that_holds_from_the_next_start_on_for_all_there_is(make_app, dropped, days):
+    for setting in (365, days):
+        assert make_app(AUDIT_DAYS=setting).test_client().get("/health").status_code == 200
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == days * 24 * 3600
+
+
+def test_workers_that_start_at_once_change_it_together(make_app, dropped):
+    make_app().test_client().get("/health")
+    clients = [make_app(AUDIT_DAYS=30).test_client() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda client: client.get("/health").status_code, clients)) == {200}
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
+
+
+def test_workers_of_another_setting_go_on_beside_them_and_do_not_change_it_back(
+    make_app, dropped, monkeypatch, capture_logs
+):
+    monkeypatch.setattr("pixora.database.INDEX_CHECK_SECONDS", 0)
+    old, new = (make_app(AUDIT_DAYS=days).test_client() for days in (365, 30))
+    with capture_logs() as lines:
+        for client in (old, new, old, old, new):
+            assert client.get("/health").status_code == 200
+    assert not lines
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
+
+
+def test_rows_that_were_kept_for_ever_are_kept_for_as_long_as_the_setting_says(make_app, dropped):
+    dropped.create_index("at")
+    assert make_app(AUDIT_DAYS=30).test_client().get("/health").status_code == 200
+    assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
+
+
 def test_no_event_has_a_detail_that_a_line_of_the_log_has_already():
     taken = {"event", "user_id", "network", "request_id", "by", "message", "level", "logger", "time", "name", "args"}
     assert not [name for name, event in EVENTS.items() if event.details & taken]
+
+
+def test_every_event_is_in_the_documentation_and_no_other():
+    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)] == list(EVENTS)

@@ -94,6 +94,11 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("MONGO_URI", "mongodb://localhost"),
         ("MONGO_URI", "mongodb://localhost/"),
         ("MONGO_URI", "postgres://localhost/pixora"),
+        ("MONGO_URI", "mongodb://user:p@ss/word@host/pixora"),
+        ("MONGO_URI", "mongodb://user:p%zz@host/pixora"),
+        ("MONGO_URI", "mongodb://host:port/pixora"),
+        ("MONGO_URI", "mongodb://a,b/pixora?directConnection=true"),
+        ("MONGO_URI", "mongodb://host/pixora?tls=true&tlsCAFile=/nowhere/ca.pem"),
         ("DATABASE_TIMEOUT_MS", "3s"),
         ("DATABASE_TIMEOUT_MS", "0"),
         ("JWT_ACCESS_TOKEN_EXPIRES", "15m"),
@@ -179,6 +184,11 @@ def test_in_production_letters_need_a_sender_and_a_place_for_their_links(faults)
 
 def test_in_development_they_do_not(load):
     assert load(**GOOD, SMTP_URL="smtp://localhost:1025", PIXORA_ENV="development")["MAIL_FROM"] is None
+
+
+@pytest.mark.parametrize("uri", ["mongodb://user:hunter2@x/y@host/db", "mongodb+srv://user:%zzhunter2@host/db"])
+def test_a_uri_that_cannot_be_read_is_not_quoted(faults, uri):
+    assert "hunter2" not in str(faults(**GOOD | {"MONGO_URI": uri}))
 
 
 def test_every_fault_is_named_at_once(faults):

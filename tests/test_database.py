@@ -186,7 +186,7 @@ def test_every_operation_has_a_deadline(client, account, watch_commands):
     with watch_commands() as commands:
         client.get("/api/users/me", headers=account.bearer)
         client.post("/api/auth/signup", json=signup_body(email="new@example.com"))
-    assert [command.command_name for command in commands] == ["find", "findAndModify", "insert"]
+    assert [command.command_name for command in commands] == ["find", "findAndModify", "insert", "update"]
     assert all(0 < command.command["maxTimeMS"] <= 3000 for command in commands)
 
 

@@ -30,8 +30,10 @@ def test_data_is_kept_from_one_start_to_the_next_on_another_port(data):
 
 
 def test_data_survives_a_kill(data):
-    with start(data) as mongod, pymongo.MongoClient(mongod.uri("kept")) as client:
-        client.kept.things.with_options(write_concern=pymongo.WriteConcern("majority", j=True)).insert_one({"_id": 1})
+    with start(data) as mongod:
+        with pymongo.MongoClient(mongod.uri("kept")) as client:  # closed first: it would look for the server for long
+            things = client.kept.things.with_options(write_concern=pymongo.WriteConcern("majority", j=True))
+            things.insert_one({"_id": 1})
         os.kill(mongod.pid, signal.SIGKILL)
         os.waitpid(mongod.pid, 0)
     assert (data / "mongod.lock").read_text().strip()

@@ -2,9 +2,16 @@
 
 import hashlib
 import re
+from datetime import timedelta
 
 import pytest
 
+from pixora import clock
+from pixora.audit import Audit, audit
+from pixora.embedded import free_port
+from pixora.errors import DatabaseUnavailable
+from pixora.users.erasures import KEPT, erasures
+from pixora.users.store import UserStore
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
 
@@ -68,9 +75,9 @@ def identifiers(account):
 
 def test_the_seed_is_everywhere(client, eraser, database):
     assert {name for name in database.list_collection_names() if database[name].count_documents({})} == {
-        *("users", "throttles", "decoys")
+        *("users", "throttles", "decoys", "audit")
     }
-    assert traces(database, *identifiers(eraser)) == {"users", "throttles"}
+    assert traces(database, *identifiers(eraser)) == {"users", "throttles", "audit"}
 
 
 def test_nothing_of_who_is_erased_stays_anywhere(client, eraser, database):
@@ -91,3 +98,150 @@ def test_nothing_of_an_account_that_has_moved_stays_either(client, eraser, datab
     assert response.status_code == 204
     texts = set(identifiers(eraser)) - {hashlib.sha256(EMAIL.encode()).hexdigest()}
     assert traces(database, *texts, hashlib.sha256(NEW_EMAIL.encode()).hexdigest()) == set()
+
+
+@pytest.fixture
+def delete(client, eraser):
+    def delete():
+        return client.delete("/api/users/me", json={"password": PASSWORD}, headers=eraser.bearer)
+
+    return delete
+
+
+@pytest.fixture
+def complete(client):
+    """Do what `mail send` and `db upgrade` do for the erasures, some time later."""
+
+    def complete(after=KEPT):
+        with client.application.app_context():
+            erasures.complete(clock.utcnow() + after)
+
+    return complete
+
+
+def of(database, **query):
+    return list(database["audit"].find(query, sort=[("at", 1), ("event", -1)]))
+
+
+def test_the_trail_of_who_is_erased_stays_under_one_pseudonym(client, eraser, database, delete):
+    events = [row["event"] for row in of(database, user_id=eraser.id)]
+    assert delete().status_code == 204
+    rows = of(database, user_id=re.compile("^erased-[0-9a-f]{24}$"))
+    assert [row["event"] for row in rows] == [*events, "account_deleted"]
+    assert len({row["user_id"] for row in rows}) == 1
+
+
+def test_the_trail_of_who_is_erased_leads_to_no_client(client, eraser, database, delete):
+    client.post("/api/auth/logout", headers=eraser.bearer | {"X-Request-ID": eraser.id})
+    form = {"username": EMAIL, "password": PASSWORD}
+    token = client.post("/api/auth/login", data=form).json["access_token"]
+    client.delete("/api/users/me", json={"password": PASSWORD}, headers={"Authorization": f"Bearer {token}"})
+    rows = of(database, user_id=re.compile("^erased-"))
+    assert {(row["network"], row["request_id"]) for row in rows} == {(None, None)}
+    assert traces(database, *identifiers(eraser)) == set()
+
+
+def test_two_who_are_erased_have_two_pseudonyms(client, database):
+    for _ in range(2):
+        account = make_account(client, email=EMAIL)
+        client.delete("/api/users/me", json={"password": PASSWORD}, headers=account.bearer)
+    assert len({row["user_id"] for row in of(database, event="account_deleted")}) == 2
+
+
+def test_what_an_administrator_did_to_others_stays_when_the_administrator_is_erased(client, eraser, database, delete):
+    with client.application.test_request_context(headers={"X-Request-ID": EMAIL.replace("@", ".")}):
+        audit.record("user_disabled", "6924a1e0c3f1a2b4d5e6f708", by=eraser.id)
+    delete()
+    [row] = of(database, event="user_disabled")
+    [deleted] = of(database, event="account_deleted")
+    assert (row["user_id"], row["by"]) == ("6924a1e0c3f1a2b4d5e6f708", deleted["user_id"])
+    assert (row["network"], row["request_id"]) == (None, None)
+
+
+@pytest.fixture
+def cut_off(monkeypatch, client, delete):
+    """Lose the database in the middle of a deletion: `before` or after the account is gone."""
+
+    def cut_off(store, name, *, before):
+        method = getattr(store, name)
+
+        def fail(*arguments, **more):
+            if not before:
+                method(*arguments, **more)
+            raise DatabaseUnavailable
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, name, fail)
+            return delete().status_code
+
+    return cut_off
+
+
+def test_a_deletion_whose_rows_cannot_be_written_succeeds_and_is_completed_later(eraser, database, cut_off, complete):
+    assert cut_off(Audit, "forget", before=True) == 204
+    assert traces(database, *identifiers(eraser)) == {"audit"}
+    complete()
+    assert traces(database, *identifiers(eraser)) == set()
+    assert database["erasures"].count_documents({}) == 0
+
+
+def test_a_deletion_that_was_cut_off_after_the_account_was_gone_is_completed_later(eraser, database, cut_off, complete):
+    assert cut_off(UserStore, "delete", before=False) == 503
+    assert traces(database, *identifiers(eraser)) >= {"audit"}
+    complete()
+    assert "audit" not in traces(database, *identifiers(eraser))
+    assert database["erasures"].count_documents({}) == 0
+
+
+def test_a_deletion_that_was_cut_off_before_leaves_the_user_all_there(client, eraser, database, cut_off, complete):
+    assert cut_off(UserStore, "delete", before=True) == 503
+    complete()
+    assert of(database, user_id=eraser.id)
+    assert database["erasures"].count_documents({}) == 0
+    assert client.get("/api/users/me", headers=eraser.bearer).status_code == 200
+
+
+def test_a_note_of_an_erasure_has_no_id_in_clear(eraser, database, delete):
+    delete()
+    [note] = database["erasures"].find()
+    assert eraser.id not in repr(note)
+    assert bytes.fromhex(eraser.id) not in note["user"]
+
+
+def test_what_a_request_records_that_was_under_way_is_erased_as_well(client, eraser, database, delete, complete):
+    delete()
+    with client.application.test_request_context():
+        audit.record("login_failed", eraser.id)  # it has read the account before it was gone, and hashed since
+    complete(KEPT - timedelta(seconds=10))
+    assert of(database, user_id=eraser.id)
+    complete()
+    assert traces(database, *identifiers(eraser)) == set()
+    assert {row["user_id"] for row in of(database, event="login_failed") if row["user_id"]} == {
+        row["user_id"] for row in of(database, event="account_deleted")
+    }
+
+
+def test_a_deletion_completes_those_before_it(client, eraser, database, delete, move_clock):
+    delete()
+    move_clock(minutes=11)
+    other = make_account(client, email=EMAIL)
+    client.delete("/api/users/me", json={"password": PASSWORD}, headers=other.bearer)
+    assert database["erasures"].count_documents({}) == 1
+
+
+def test_an_erasure_under_another_secret_is_reported_and_not_tried_for_ever(
+    make_app, database, delete, complete, capture_logs
+):
+    delete()
+    with make_app(SECRET_KEY="x" * 48).app_context(), capture_logs() as lines:
+        erasures.complete(clock.utcnow() + KEPT)
+    assert [line["event"] for line in lines] == ["erasure_unreadable"]
+    assert database["erasures"].count_documents({}) == 0
+
+
+def test_the_erasures_are_completed_by_the_command_that_sends_letters(make_app, database, delete, move_clock):
+    delete()
+    move_clock(minutes=11)
+    away = f"smtp://127.0.0.1:{free_port()}"  # also where the letters have to wait
+    make_app(SMTP_URL=away).test_cli_runner().invoke(args=["mail", "send"])
+    assert database["erasures"].count_documents({}) == 0

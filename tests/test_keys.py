@@ -256,6 +256,16 @@ def test_retire_deletes_a_key(command, directory):
     assert [path.name for path in directory.iterdir()] == ["2.pem"]
 
 
+def test_keys_that_come_and_go_are_in_the_audit_trail(command, directory, trail):
+    (directory / "1.pem").write_bytes(pem(PRIVATE["RS256"]))
+    kid = command("generate").output.split()[0]
+    command("retire", "1")
+    made, retired = trail.find(sort=[("at", 1)])
+    assert (made["event"], made["details"]) == ("key_generated", {"kid": kid, "algorithm": "ES256"})
+    assert (retired["event"], retired["details"]) == ("key_retired", {"kid": "1"})
+    assert {row["by"] for row in (made, retired)} == {"command"}
+
+
 @pytest.mark.parametrize("kid", ["2", "../1", "missing", ""])
 def test_retire_leaves_a_key_to_sign_with_and_knows_no_paths(command, directory, kid):
     (directory / "2.pem").write_bytes(pem(PRIVATE["ES256"]))

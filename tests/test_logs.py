@@ -1,8 +1,16 @@
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
+import time
+from contextlib import suppress
 
+import pytest
+
+from pixora import metrics
+from pixora.logs import Formatter, Handler
 from tests.factories import PASSWORD, signup_body
 
 
@@ -58,3 +66,76 @@ def test_logs_go_to_standard_output():
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout)["message"] == "hello"
     assert run.stderr == ""
+
+
+@pytest.fixture
+def pipe():
+    """A pipe that nobody reads, and a file that writes into it as stdout would."""
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        yield reader, stream
+        with suppress(OSError):
+            os.set_blocking(reader, False)
+            while os.read(reader, 65536):
+                pass
+    with suppress(OSError):
+        os.close(reader)
+
+
+def lost():
+    return metrics.REGISTRY.get_sample_value("pixora_log_lines_lost_total")
+
+
+def logger_on(stream):
+    logger = logging.Logger("pixora.test")  # noqa: LOG001  # one without the handlers of the others
+    handler = Handler(stream)
+    handler.setFormatter(Formatter())
+    logger.addHandler(handler)
+    return logger, handler
+
+
+def test_when_nobody_reads_standard_output_lines_are_lost_and_nobody_waits(pipe):
+    reader, stream = pipe
+    logger, handler = logger_on(stream)
+    before, began = lost(), time.monotonic()
+    for number in range(2000):
+        logger.info("line %s", number)
+        handler.write("{}")
+    assert time.monotonic() - began < 3
+    assert lost() - before > 500
+    # Somebody reads again, and lines come again, all of them whole.
+    kept = os.read(reader, 1 << 20).decode()
+    assert all(json.loads(line) is not None for line in kept.splitlines())
+    logger.info("back")
+    assert json.loads(os.read(reader, 65536))["message"] == "back"
+
+
+def test_when_a_line_is_caught_in_a_write_the_others_do_not_wait_for_it(pipe):
+    _, stream = pipe
+    logger, handler = logger_on(stream)
+    threads = [threading.Thread(target=logger.info, args=["line"]) for _ in range(20)]
+    with handler.lock:
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 2
+
+
+def test_when_the_reader_of_standard_output_is_gone_the_service_goes_on(pipe, capfd):
+    reader, stream = pipe
+    logger, handler = logger_on(stream)
+    os.close(reader)
+    before = lost()
+    logger.info("line")
+    handler.write("{}", "{}")
+    assert lost() - before == 3
+    assert capfd.readouterr().err == ""
+
+
+def test_without_standard_output_nothing_breaks():
+    program = "import logging; from pixora import logs; logs.init(); logging.getLogger('x').info('hello')"
+    run = subprocess.run(f'{sys.executable} -c "{program}" >&-', shell=True, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "")
+    assert "Traceback" not in run.stderr

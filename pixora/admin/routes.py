@@ -7,6 +7,7 @@ from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
 from pixora.errors import LastAdmin, UserNotFound, ValidationFailed
 from pixora.guards import require_admin
+from pixora.users.fields import LIMIT_MESSAGE
 
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/api/admin/users", description="All users, for those with the role `admin`"
@@ -15,7 +16,7 @@ blueprint = Blueprint(
 
 @blueprint.route("")
 @require_admin
-@fails(ValidationFailed({"limit": [schemas.LIMIT_MESSAGE]}))
+@fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.UserPageSchema, example=schemas.PAGE_EXAMPLE)
 @blueprint.arguments(schemas.ListUsersSchema, location="query")
 def list_users(admin: Document, query: dict[str, Any]) -> service.Page:

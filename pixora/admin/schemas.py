@@ -1,12 +1,8 @@
 """What administrators send, and what they get to see of a user."""
 
-import re
-from collections.abc import Mapping
-from typing import Any
-
 from marshmallow import Schema, ValidationError, fields, validate
 
-from pixora.users.fields import Text
+from pixora.users.fields import Limit, Text
 from pixora.users.schemas import EXAMPLE, ProfileSchema
 from pixora.users.standing import ROLES, is_disabled
 
@@ -14,16 +10,6 @@ USER_EXAMPLE = EXAMPLE | {"disabled": False}
 ROLES_EXAMPLE = {"roles": ["user", "admin"]}
 ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:31.871Z"}
 PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA"}
-LIMIT_MESSAGE = "Must be a number from 1 to 100."
-
-
-class Limit(fields.Integer):
-    """How much to return, from 1 to 100, in decimal digits: Python's own idea of a number has signs, blanks and `_`."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
-        if not re.fullmatch("0*([1-9][0-9]?|100)", value):
-            raise ValidationError(LIMIT_MESSAGE)
-        return int(value)
 
 
 class ListUsersSchema(Schema):

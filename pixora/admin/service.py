@@ -7,8 +7,7 @@ import contextlib
 from collections.abc import Collection
 from typing import TypedDict
 
-from pixora import clock
-from pixora.admin import cursors
+from pixora import clock, cursors
 from pixora.audit import audit
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document

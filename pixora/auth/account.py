@@ -3,6 +3,7 @@
 import contextlib
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.auth import credentials
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document
@@ -10,6 +11,7 @@ from pixora.errors import DatabaseUnavailable, ValidationFailed
 from pixora.throttles import throttles
 from pixora.users import changes
 from pixora.users.administrators import administrators
+from pixora.users.erasures import erasures
 from pixora.users.letters import letter
 from pixora.users.store import store
 
@@ -45,6 +47,7 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
     while not store.change(user["_id"], *stages, password=checked):
         # Another hash is stored by now: of the same password, by a login at today's cost; or of another one.
         checked = credentials.check_own(user, current, address)
+    audit.record("password_changed", user["_id"], session_id=session_id)
 
 
 @credentials.seated
@@ -61,10 +64,15 @@ def delete(user: Document, password: str, address: str | None) -> None:
         LastAdmin: no enabled administrator would be left.
 
     """
-    is_deleted = False
-    while not is_deleted:  # or else another hash is stored by now: look again, as above
-        checked = credentials.check_own(user, password, address)
-        with administrators.without(user["_id"]) as condition:
-            is_deleted = store.delete(user["_id"], password=checked, **condition)
+    checked = credentials.check_own(user, password, address)
+    with erasures.erasing(user["_id"]):
+        while not _delete(user["_id"], checked):
+            checked = credentials.check_own(user, password, address)  # another hash is stored by now, as above
+        audit.record("account_deleted", user["_id"])
     with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
         throttles.forget(credentials.canonical(user))
+
+
+def _delete(user_id: str, password_hash: str) -> bool:
+    with administrators.without(user_id) as condition:
+        return store.delete(user_id, password=password_hash, **condition)

@@ -3,6 +3,7 @@
 from flask import current_app
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.auth import credentials
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
@@ -52,6 +53,7 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
     to_old = letter("email_changing", user["email"], now, new_email=new_email)
     posted = [to_old] if owner and is_disabled(owner) else [to_new, to_old]
     pending.issue(user, Purpose.CHANGE_EMAIL, token.record(Purpose.CHANGE_EMAIL, now, email=new_email), *posted)
+    audit.record("email_change_requested", user["_id"])
 
 
 def confirm(token: str) -> None:
@@ -72,3 +74,4 @@ def confirm(token: str) -> None:
         changes.ending_tokens(*Purpose),
         changes.posting(letter("email_changed", redemption.user["email"], now, new_email=new_email)),
     )
+    audit.record("email_changed", redemption.user["_id"])

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 from flask import current_app
 
 from pixora import passwords
+from pixora.audit import audit
 from pixora.database import Document
 from pixora.errors import InvalidCredentials, ValidationFailed, WrongPassword
 from pixora.hashing import room
@@ -54,7 +55,7 @@ def check(email: str, password: str, address: str | None) -> Document:
 
     """
     known_as = spellings(email)
-    user = _guess(known_as[-1], password, address, lambda: store.find_by_email(*known_as))
+    user = _guess("login_failed", known_as[-1], password, address, lambda: store.find_by_email(*known_as))
     if user is None:
         raise InvalidCredentials
     return user
@@ -73,7 +74,7 @@ def check_own(user: Document, password: str, address: str | None) -> str:
         RateLimited: there have been too many wrong guesses; the password is not looked at.
 
     """
-    found = _guess(canonical(user), password, address, lambda: store.find_credentials(user["_id"]))
+    found = _guess("wrong_password", canonical(user), password, address, lambda: store.find_credentials(user["_id"]))
     if found is None:
         raise WrongPassword
     stored: str = found["password"]
@@ -100,11 +101,20 @@ def hash_password(password: str, patience: float | None = None) -> str:
     return room.run(passwords.hash_password, password, rounds, is_wanted=caller(), patience=patience)
 
 
-def _guess(email: str, password: str, address: str | None, find: Callable[[], Document | None]) -> Document | None:
+def _guess(
+    event: str, email: str, password: str, address: str | None, find: Callable[[], Document | None]
+) -> Document | None:
+    """Return the user who is found, if this is the password; else record the event."""
     with throttles.guess(email, address) as guess:
         user = find()
         guess.right = _is_password_of(user, password) and user is not None and not is_disabled(user)
-    return user if guess.right else None
+    if guess.right:
+        return user
+    user_id = user["_id"] if user else None
+    audit.record(event, user_id)
+    if guess.fills:
+        audit.record("locked_out", user_id, limits=guess.fills)
+    return None
 
 
 def _is_password_of(user: Document | None, password: str) -> bool:

@@ -1,6 +1,7 @@
 """Recovering an account whose password is lost, by a letter to its address."""
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.auth import credentials
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
@@ -16,7 +17,7 @@ from pixora.users.store import store
 def request(email: str) -> None:
     """Send a letter to the user who has this address, if there is one, not disabled, and there have not been too many.
 
-    Whether or not it is so, the same is done: a read, a count, and a write that a majority acknowledges.
+    Whether or not it is so, the same is done: a read, a count, and two writes that a majority acknowledges.
     """
     known_as = spellings(email)
     user = store.find_by_email(*known_as)
@@ -27,9 +28,11 @@ def request(email: str) -> None:
     if user is not None and may_go and not is_disabled(user):
         posted = letter("reset_password", user["email"], now, secret=token.text)
         pending.issue(user, Purpose.RESET_PASSWORD, record, posted)
+        audit.record("password_reset_requested", user["_id"])
     else:
         posted = letter("reset_password", NOBODY, now, secret=token.text)
         pending.pretend(Purpose.RESET_PASSWORD, record, posted)
+        audit.record("password_reset_requested", None)
 
 
 @credentials.seated
@@ -55,3 +58,4 @@ def reset(token: str, new_password: str) -> None:
         changes.ending_tokens(*Purpose),
         changes.posting(letter("password_changed", redemption.user["email"], now)),
     )
+    audit.record("password_reset", redemption.user["_id"])

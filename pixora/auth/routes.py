@@ -2,6 +2,7 @@
 
 from flask import Response, current_app, g, jsonify, request
 
+from pixora.audit import audit
 from pixora.auth import address, recovery, schemas, service, verification
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
@@ -86,7 +87,8 @@ def refresh(form: dict[str, str]) -> service.Grant:
 @blueprint.response(204)
 def logout(user: Document) -> None:
     """End the session of the access token, at once and everywhere."""
-    sessions.end(user["_id"], g.session_id)
+    if sessions.end(user["_id"], g.session_id):
+        audit.record("session_ended", user["_id"], session_id=g.session_id)
 
 
 @blueprint.route("/verify-email", methods=["POST"])

@@ -1,15 +1,15 @@
 """The rules of signing up, logging in and staying logged in."""
 
 import contextlib
-import logging
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from flask import current_app
+from flask import current_app, g
 
 from pixora import clock, passwords
+from pixora.audit import audit
 from pixora.auth import credentials, refresh_tokens, verification
 from pixora.auth.one_time_tokens import Purpose
 from pixora.auth.refresh_tokens import RefreshToken
@@ -23,8 +23,6 @@ from pixora.users.pending import NOBODY, pending
 from pixora.users.sessions import sessions
 from pixora.users.standing import USER, is_disabled
 from pixora.users.store import store
-
-log = logging.getLogger(__name__)
 
 USER_AGENT_LENGTH = 200
 
@@ -46,7 +44,7 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
     """Create a user, post the letter that verifies the address, and return the id; `address` is the client's.
 
     With `ENUMERATION_SAFE` the owner of an address that is taken gets a letter, and the id of nobody is returned.
-    Whether or not it is taken, the same is done then: a read, a count, and a write that a majority acknowledges.
+    Whether or not it is taken, the same is done then: a read, a count, and two writes that a majority acknowledges.
 
     Raises:
         EmailTaken: there is one with this e-mail address; not with `ENUMERATION_SAFE`.
@@ -69,7 +67,11 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
         "letters": [posted],
     }
     if not current_app.config["ENUMERATION_SAFE"]:
-        store.create(user, now)
+        try:
+            _create(user, now)
+        except EmailTaken:
+            audit.record("signup_refused", None)  # whose address it is, is not looked up
+            raise
         return user_id
     email = profile["email"]
     may_go = throttles.mail_may_go(email)
@@ -77,7 +79,7 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
         if owner := store.find_by_email(email):
             _tell_owner(owner, now, may_go=may_go)
         else:
-            store.create(user, now)
+            _create(user, now)
     except EmailTaken:  # since it was looked for
         _tell_owner(store.find_by_email(email), now, may_go=may_go)
     return user_id
@@ -99,6 +101,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
     while True:
         user = credentials.check(email, password, address)
         if current_app.config["REQUIRE_VERIFIED_EMAIL"] and not user.get("email_verified"):
+            audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
             raise EmailNotVerified
         stored = user["password"]
         if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"] and passwords.can_hash(password):
@@ -106,6 +109,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
                 rehashed = credentials.hash_password(password, REHASH_PATIENCE_SECONDS)
                 if store.replace_password_hash(user["_id"], stored, rehashed):
                     stored = rehashed
+                    audit.record("hash_upgraded", user["_id"])
         now = clock.utcnow()
         session = {
             "id": secrets.token_hex(12),
@@ -116,6 +120,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
             "user_agent": user_agent[:USER_AGENT_LENGTH],
         }
         if sessions.open(user["_id"], session, stored):
+            audit.record("login", user["_id"], session_id=session["id"])
             return _grant(user["_id"], session, 0)
         # The password was changed meanwhile, or only its hash, or the user is gone or disabled: look again.
 
@@ -148,17 +153,14 @@ def refresh(text: str) -> Grant:
         grace = timedelta(seconds=current_app.config["REFRESH_GRACE_SECONDS"])
         if token.generation == current - 1 and now - session["last_used_at"] <= grace:
             return _grant(token.user_id, session, current)
-        if token.generation < current:
-            sessions.end(token.user_id, token.session_id)
-            log.warning(
-                "A used refresh token came again; its session was ended.",
-                extra={"event": "refresh_reuse", "user_id": token.user_id, "session_id": token.session_id},
-            )
+        if token.generation < current and sessions.end(token.user_id, token.session_id):
+            audit.record("refresh_reuse", token.user_id, session_id=token.session_id)
         break  # a generation still to come is one of before the database was restored from a backup
     raise InvalidGrant
 
 
 def _grant(user_id: str, session: Document, generation: int) -> Grant:
+    g.user_id = user_id  # for the log
     not_after = session["created_at"] + sessions.lifetimes.absolute
     access_token, expires_in = tokens.issue(user_id, session["id"], not_after)
     secret = current_app.config["SECRET_KEY"]
@@ -171,6 +173,11 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
     }
 
 
+def _create(user: Document, now: datetime) -> None:
+    store.create(user, now)
+    audit.record("signup", user["_id"])
+
+
 def _tell_owner(owner: Document | None, now: datetime, *, may_go: bool) -> None:
     """Post a letter to someone whose address was used to sign up again, or do what looks like it from outside.
 
@@ -180,3 +187,4 @@ def _tell_owner(owner: Document | None, now: datetime, *, may_go: bool) -> None:
         pending.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", NOBODY, now))
     else:
         store.change(owner["_id"], changes.posting(letter("address_taken", owner["email"], now)), email=owner["email"])
+    audit.record("signup_refused", owner["_id"] if owner else None)

@@ -7,6 +7,7 @@ password has to come with it, and proves that whoever opens it is who has signed
 from datetime import datetime
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.auth import credentials
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
@@ -48,3 +49,4 @@ def confirm(token: str, password: str, address: str | None) -> None:
     redemption = Redemption(Purpose.VERIFY_EMAIL, token)
     credentials.check_own(redemption.user, password, address)
     redemption.spend(changes.setting({"email_verified": True}, clock.utcnow()))
+    audit.record("email_verified", redemption.user["_id"])

@@ -21,6 +21,7 @@ from pixora.mail import rendering
 from pixora.mail.failures import Unavailable
 from pixora.mail.links import Obsolete, link_of
 from pixora.mail.sender import Sender, connection
+from pixora.users.erasures import erasures
 from pixora.users.letters import Claimed, Unreadable, letters
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     """Print the letters in the outbox as they will be sent, the oldest first.
 
     In production the link is left out: whoever reads it could use it.
+
+    The exit status is 0, or 75 when the database is away.
     """
     now = clock.utcnow()
     shown = [written for claimed in letters.list() if (written := _shown(claimed, now))]
@@ -78,8 +81,8 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
 
 def _send_once(sender: Sender, stopped: threading.Event) -> int:
     try:
+        _clear()
         outcomes = sender.send_all(stopped.is_set)
-        letters.clear(clock.utcnow())
     except Unavailable as error:
         _log_away(error)
         return 1 if sender.given_up else os.EX_TEMPFAIL
@@ -89,15 +92,22 @@ def _send_once(sender: Sender, stopped: threading.Event) -> int:
     return 1 if sender.given_up else 0
 
 
+def _clear() -> None:
+    """See to what is due at times, and has nobody else to do it."""
+    now = clock.utcnow()
+    letters.clear(now)
+    erasures.complete(now)
+
+
 def _watch(sender: Sender, stopped: threading.Event) -> int:
     pause, next_clear = POLL_SECONDS, 0.0
     log.info("Watching the outbox.", extra={"event": "mail_watch"})
     while not stopped.is_set():
         try:
-            sender.send_all(stopped.is_set)
             if time.monotonic() >= next_clear:
-                letters.clear(clock.utcnow())
+                _clear()
                 next_clear = time.monotonic() + CLEAR_SECONDS
+            sender.send_all(stopped.is_set)
             pause = POLL_SECONDS
         except Unavailable as error:
             _log_away(error)

@@ -90,6 +90,20 @@ class Connection:
                 self._drop()
             raise why from error
 
+    def check(self) -> None:
+        """Connect and log in, and hand nothing over.
+
+        Raises:
+            Refused, PutOff, Unavailable: as `send`, mostly the last.
+
+        """
+        try:
+            with self._connected():
+                pass
+        except (smtplib.SMTPException, OSError) as error:
+            self._drop()
+            raise reason(error) from error
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
         if self._client is not None and not _is_there(self._client):  # servers limit the letters of one connection

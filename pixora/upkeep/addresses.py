@@ -58,7 +58,7 @@ class Survey(NamedTuple):
 
 def count(database: Database) -> int:
     """Return about how many users there are, at once."""
-    with database.translated_errors():
+    with database.translated_errors("upkeep.count"):
         return database.collection("users").estimated_document_count()
 
 

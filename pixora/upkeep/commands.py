@@ -1,17 +1,25 @@
-"""The commands: ``flask --app wsgi db …``."""
+"""The commands: ``flask --app wsgi db …`` and ``flask --app wsgi doctor``."""
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import click
+from flask import Flask, current_app
+from flask.cli import with_appcontext
 
 from pixora import logs
 from pixora.cli import Group
 from pixora.database import database
 from pixora.upkeep.addresses import Progress
+from pixora.upkeep.doctor import checks, examine, unconfigured
+from pixora.upkeep.findings import Finding, State
 from pixora.upkeep.upgrade import Upgrade, upgrade
+from pixora.users.erasures import erasures
+
+COLOURS = {State.OK: "green", State.WARNING: "yellow", State.FAULT: "red", State.UNKNOWN: "magenta"}
 
 db = Group("db", help="The database: its indexes, and what older versions have left in it.")
 
@@ -35,7 +43,7 @@ def upgrade_command(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     is away: what was done by then stays done.
     """
     logs.to_stderr()
-    done = upgrade(database, _bar)
+    done = upgrade(database, erasures, _bar)
     if as_json:
         click.echo(json.dumps(done.as_json()))
     else:
@@ -74,3 +82,69 @@ def _tell(done: Upgrade) -> None:
     for user_id in survey.without:
         click.echo(f"  {user_id} (no address)")
     click.echo("If the FastAPI version is still in use, run this again after the switch.")
+
+
+def _url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    parts = urlsplit(value or "")
+    if value and (parts.scheme not in ("http", "https") or value.rstrip("/") != f"{parts.scheme}://{parts.netloc}"):
+        raise click.BadParameter("Must be as in https://auth.example.com, without a path.")
+    return value
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.option(
+    "--url",
+    callback=_url,
+    metavar="URL",
+    help="Where clients find the service, proxies and all, to ask it what it sees of them; by default PUBLIC_URL.",
+)
+@with_appcontext
+def doctor(as_json: bool, url: str | None) -> None:  # noqa: FBT001  # click's flag
+    """Find out what is wrong with the configuration, the database and the way to the service.
+
+    Looks, and changes nothing: at the settings, at how MONGO_URI connects and when its writes are done; at version,
+    members, clock, disk and indexes of MongoDB; at the addresses and password hashes of all users; at the outbox and
+    the SMTP server; and, by a request to the service that is running, at whether PROXY_COUNT lets it see its clients.
+    It takes some seconds, and some more for each million users.
+
+    Each line says how it stands: ok; warning, which may be meant; fault, with what to do; unknown, where something
+    could not be looked at, and why. Nothing that is printed is secret.
+
+    Run it where the service runs, with its environment. The exit status is 1 when there is a fault, else 0.
+    """
+    logs.to_stderr()
+    if faults := current_app.config.get("CONFIGURATION_FAULTS"):
+        findings = unconfigured(faults)
+    else:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask documents it
+        findings = examine(app, checks(app, url or app.config["PUBLIC_URL"]))
+    told = []
+    for name, finding in findings:
+        told.append({"check": name, "state": finding.state, "told": finding.told, "advice": finding.advice})
+        if not as_json:
+            _tell_finding(name, finding)
+    has_fault = any(one["state"] is State.FAULT for one in told)
+    if as_json:
+        click.echo(json.dumps({"healthy": not has_fault, "checks": told}))
+    sys.exit(1 if has_fault else 0)
+
+
+def for_the_doctor(faults: Mapping[str, list[str]]) -> Flask:
+    """Return what stands in for an application that cannot be made: it has the doctor and nothing else.
+
+    Args:
+        faults: Why it cannot be made: sentences by the name of the setting.
+
+    """
+    app = Flask("pixora")
+    app.config["CONFIGURATION_FAULTS"] = faults
+    app.cli.add_command(doctor)
+    return app
+
+
+def _tell_finding(name: str, finding: Finding) -> None:
+    state = click.style(f"{finding.state:8}", fg=COLOURS[finding.state])
+    click.echo(f"{state} {name}: {finding.told}")
+    if finding.advice:
+        click.echo(f"         → {finding.advice}")

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import OperationFailure
 
-from pixora import indexes
+from pixora import clock, indexes
 from pixora.database import Database
 from pixora.upkeep import addresses
 from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.rewriting import DUPLICATE_KEY, Rewriting, rewrite
+from pixora.users.erasures import ErasureStore
 
 UNIQUE = "users.email_1"
 
@@ -78,10 +79,14 @@ class Upgrade(NamedTuple):
         }
 
 
-def upgrade(database: Database, bar: ProgressBar) -> Upgrade:
-    """Make or mend the indexes, then give every address its canonical form; raise `DatabaseUnavailable`.
+def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar) -> Upgrade:
+    """Make or mend the indexes, give every address its canonical form, and end erasures that were left half-way.
 
     Safe to repeat, and to begin again when it was killed.
+
+    Raises:
+        DatabaseUnavailable: what was done by then stays done.
+
     """
     index_work = _mend_indexes(database)
     number = addresses.count(database)
@@ -89,10 +94,13 @@ def upgrade(database: Database, bar: ProgressBar) -> Upgrade:
         survey = addresses.survey(database, progress)
     if UNIQUE in index_work.advice:
         return Upgrade(index_work, survey, None)
-    if not survey.not_canonical:
-        return Upgrade(index_work, survey, Rewriting(0, 0, []))
-    with bar("Changing the addresses", number) as progress:
-        return Upgrade(index_work, survey, rewrite(database, survey, progress))
+    rewriting = Rewriting(0, 0, [])
+    if survey.not_canonical:
+        with bar("Changing the addresses", number) as progress:
+            rewriting = rewrite(database, survey, progress)
+    if not index_work.advice:  # as long as an index is wrong, the stores serve nobody
+        erasures.complete(clock.utcnow())
+    return Upgrade(index_work, survey, rewriting)
 
 
 def _mend_indexes(database: Database) -> IndexWork:

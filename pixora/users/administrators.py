@@ -61,7 +61,7 @@ class Administrators:
             DatabaseUnavailable: another is being taken away, also `PATIENCE_SECONDS` later.
 
         """
-        with self._store.translated_errors():
+        with self._store.translated_errors("administrators.without"):
             is_one = self._store.collection.count_documents({"_id": user_id, **ENABLED_ADMIN}) > 0
         if not is_one:
             yield {"$nor": [ENABLED_ADMIN]}
@@ -77,7 +77,7 @@ class Administrators:
 
     def _is_last(self, user_id: str) -> bool:
         committed = self._store.collection.with_options(read_concern=ReadConcern("majority"))
-        with self._store.translated_errors():
+        with self._store.translated_errors("administrators.is_last"):
             found = list(committed.find(ENABLED_ADMIN, {"_id": 1}, limit=2))
         return all(admin["_id"] == user_id for admin in found)
 
@@ -99,7 +99,7 @@ class Administrators:
         is_free = {"$lte": [{"$ifNull": ["$ends", "$$NOW"]}, "$$NOW"]}
         mine = {"holder": holder, "ends": {"$add": ["$$NOW", self._lease / timedelta(milliseconds=1)]}}
         taken = {name: {"$cond": [is_free, value, f"${name}"]} for name, value in mine.items()}
-        with self._store.translated_errors():
+        with self._store.translated_errors("administrators.take_if_free"):
             return cast(
                 Document,
                 self._locks.find_one_and_update(
@@ -109,7 +109,7 @@ class Administrators:
 
     def _give_back(self, holder: str) -> None:
         # What the lease was for is done, or refused: it must not fail because of this, and the lease ends by itself.
-        with suppress(DatabaseUnavailable), self._store.translated_errors():
+        with suppress(DatabaseUnavailable), self._store.translated_errors("administrators.give_back"):
             self._locks.update_one(
                 {"_id": "administrators", "holder": holder}, {"$unset": {"holder": True, "ends": True}}
             )

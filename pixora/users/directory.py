@@ -25,7 +25,7 @@ class Directory:
 
     def find(self, user_id: str) -> Document | None:
         """Return the profile of a user."""
-        with self._store.translated_errors():
+        with self._store.translated_errors("directory.find"):
             return self._store.collection.find_one({"_id": user_id}, PROFILE)
 
     def page(self, limit: int, after: str | None) -> list[Document]:
@@ -54,13 +54,13 @@ class Directory:
             unchanged: What must still be so, or else nothing is done and None returned.
 
         """
-        with self._store.translated_errors():
+        with self._store.translated_errors("directory.change"):
             return self._store.collection.find_one_and_update(
                 {"_id": user_id, **unchanged}, [*stages], projection=PROFILE, return_document=ReturnDocument.AFTER
             )
 
     def _find(self, query: Document, key: str, limit: int) -> list[Document]:
-        with self._store.translated_errors():
+        with self._store.translated_errors("directory.find"):
             return list(self._store.collection.find(query, PROFILE, sort=[(key, 1)], limit=limit))
 
 

@@ -20,6 +20,8 @@ EARLIEST_BIRTHDAY = datetime.date(1900, 1, 1)
 CONTROLS = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"
 _CONTROL = re.compile(f"[{CONTROLS}]")
 
+LIMIT_MESSAGE = "Must be a number from 1 to 100."
+
 
 class Text(fields.String):
     """A string that can be stored and sent: no NUL, no lone surrogate (RFC 7493, section 2.1)."""
@@ -109,6 +111,15 @@ class Birthday(Text):
         if not EARLIEST_BIRTHDAY <= birthday < clock.utcnow().date():
             raise ValidationError(f"Must be in the past and not before {EARLIEST_BIRTHDAY}.")
         return text
+
+
+class Limit(fields.Integer):
+    """How much to return, from 1 to 100, in decimal digits: Python's own idea of a number has signs, blanks and `_`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
+        if not re.fullmatch("0*([1-9][0-9]?|100)", value):
+            raise ValidationError(LIMIT_MESSAGE)
+        return int(value)
 
 
 class Timestamp(fields.Field[datetime.datetime]):

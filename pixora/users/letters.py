@@ -7,18 +7,16 @@ sender that claimed it must be done; none once given up) and `attempts`; and, wh
 that has it), `failure` (why the last attempt failed) and `given_up_at`.
 """
 
-import base64
 import secrets
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import Flask, current_app
 from pymongo import ReturnDocument
 from werkzeug.local import LocalProxy
 
+from pixora.ciphers import cipher
 from pixora.database import Document
 from pixora.users.store import UserStore
 
@@ -39,6 +37,10 @@ KEPT = timedelta(days=30)
 """How long a letter that was given up can be seen."""
 
 
+BACKLOG_SECONDS = 1.0
+"""How long counting the letters may take: 100,000 of them take a third of it."""
+
+
 class Unreadable(Exception):
     """The token of a letter was encrypted under another `SECRET_KEY`."""
 
@@ -49,6 +51,17 @@ class Claimed(NamedTuple):
     user_id: str
     letter: Document
     tokens: Document
+
+
+class Backlog(NamedTuple):
+    """What waits in the outbox: since when a letter is due (or from when on, or None), and how many there are.
+
+    `new`: those that were not tried yet, or whose first sender is at them; `failed`: those that are to be tried again.
+    """
+
+    due_since: datetime | None
+    new: int
+    failed: int
 
 
 def letter(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Document:
@@ -94,9 +107,7 @@ def token_of(letter: Document) -> str | None:
 
 
 def _cipher() -> Fernet:
-    # RFC 5869; `info` keeps this key apart from whatever else is derived from the secret.
-    key = HKDF(hashes.SHA256(), length=32, salt=None, info=b"pixora letters 1")
-    return Fernet(base64.urlsafe_b64encode(key.derive(current_app.config["SECRET_KEY"].encode())))
+    return cipher("pixora letters 1")
 
 
 class LetterStore:
@@ -115,7 +126,7 @@ class LetterStore:
             "$set": {"letters.$.due_at": now + LEASE, "letters.$.claim": claim},
             "$inc": {"letters.$.attempts": 1},
         }
-        with self._store.translated_errors():
+        with self._store.translated_errors("letters.claim"):
             user = self._store.collection.find_one_and_update(
                 {"letters": {"$elemMatch": {"due_at": {"$lte": now}}}},
                 update,
@@ -127,7 +138,7 @@ class LetterStore:
 
     def remove(self, user_id: str, letter_id: str) -> None:
         """Forget a letter: it was sent, or has become pointless."""
-        with self._store.translated_errors():
+        with self._store.translated_errors("letters.remove"):
             self._store.collection.update_one({"_id": user_id}, {"$pull": {"letters": {"id": letter_id}}})
 
     def put_off(self, claimed: Claimed, due_at: datetime, failure: str) -> None:
@@ -144,18 +155,41 @@ class LetterStore:
             "$set": {f"letters.$.{name}": value for name, value in fields.items()},
             "$unset": {"letters.$.claim": True},
         }
-        with self._store.translated_errors():
+        with self._store.translated_errors("letters.settle"):
             self._store.collection.update_one({"_id": claimed.user_id, "letters": mine}, update)
 
     def clear(self, now: datetime) -> None:
         """Forget the letters that were given up long ago."""
         old = {"due_at": {"$type": "null"}, "given_up_at": {"$lte": now - KEPT}}
-        with self._store.translated_errors():
+        with self._store.translated_errors("letters.clear"):
             self._store.collection.update_many({"letters": {"$elemMatch": old}}, {"$pull": {"letters": old}})
+
+    def backlog(self) -> Backlog:
+        """Return what waits to be sent, within a second or not at all."""
+        waiting = {"letters.due_at": {"$type": "date"}}
+        number: list[Document] = [
+            {"$match": waiting},
+            {"$project": {"letters.due_at": 1, "letters.failure": 1}},
+            {"$unwind": "$letters"},
+            {"$match": waiting},
+            {
+                "$group": {
+                    "_id": None,
+                    "due_since": {"$min": "$letters.due_at"},
+                    "all": {"$sum": 1},
+                    "new": {"$sum": {"$cond": [{"$eq": [{"$type": "$letters.failure"}, "missing"]}, 1, 0]}},
+                }
+            },
+        ]
+        with self._store.translated_errors("letters.backlog", at_most=BACKLOG_SECONDS):
+            found = next(self._store.collection.aggregate(number), None)
+        if found is None:
+            return Backlog(None, 0, 0)
+        return Backlog(found["due_since"], found["new"], found["all"] - found["new"])
 
     def list(self) -> list[Claimed]:
         """Return all letters, of all users, the oldest first."""
-        with self._store.translated_errors():
+        with self._store.translated_errors("letters.list"):
             users = list(
                 self._store.collection.find({"letters.due_at": {"$exists": True}}, {"letters": 1, "tokens": 1})
             )

@@ -51,7 +51,7 @@ class PendingStore:
         """
         nobody = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": NOBODY}
         stages = [changes.issuing(purpose, record), changes.posting(*letters)]
-        with self._store.translated_errors():
+        with self._store.translated_errors("pending.pretend"):
             self._decoys.update_one(nobody, stages, upsert=True)
 
     def find(self, user_id: str, purpose: str) -> Document | None:
@@ -60,7 +60,7 @@ class PendingStore:
         The links of a disabled user are no good, so such a one is not found.
         """
         wanted = {"first_name": 1, "last_name": 1, "email": 1, f"tokens.{purpose}": 1}
-        with self._store.translated_errors():
+        with self._store.translated_errors("pending.find"):
             return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
 
     def redeem(self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document) -> bool:

@@ -5,11 +5,13 @@ from typing import Any
 from flask import g
 
 from pixora import clock
+from pixora.audit import audit
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
 from pixora.errors import InvalidToken, NotYourProfile, PreconditionFailed, SessionNotFound, ValidationFailed
 from pixora.guards import require_user
-from pixora.users import changes, etags, export, schemas
+from pixora.users import changes, etags, events, export, schemas
+from pixora.users.fields import LIMIT_MESSAGE
 from pixora.users.schemas import EXAMPLE, SESSION_EXAMPLE, EndSessionsSchema, ProfileSchema, SessionSchema
 from pixora.users.sessions import sessions
 from pixora.users.store import store
@@ -61,6 +63,20 @@ def export_me(user: Document) -> tuple[Document, dict[str, str]]:
     return export.export(everything, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
 
 
+@blueprint.route("/me/events")
+@require_user
+@fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
+@blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
+@blueprint.arguments(schemas.ListEventsSchema, location="query")
+def list_events(user: Document, query: dict[str, Any]) -> events.Page:
+    """List what has happened to one's account, the newest first.
+
+    Logins, right and wrong, changes, sessions that were ended, and what administrators did. Pass `next` as `after` for
+    the next page. Events are kept for as long as the service is set to, a year by default.
+    """
+    return events.page(user["_id"], query["limit"], query.get("after"))
+
+
 @blueprint.route("/<user_id>")
 @require_user
 @fails(NotYourProfile)
@@ -95,7 +111,8 @@ def list_sessions(user: Document) -> list[Document]:
 @blueprint.arguments(EndSessionsSchema, location="query")
 def end_sessions(user: Document, query: dict[str, bool]) -> None:
     """End all of one's own other sessions; with `current=true` the session of the access token as well."""
-    sessions.end_all(user["_id"], but=None if query["current"] else g.session_id)
+    if sessions.end_all(user["_id"], but=None if query["current"] else g.session_id):
+        audit.record("sessions_ended", user["_id"])
 
 
 @blueprint.route("/me/sessions/<session_id>", methods=["DELETE"])
@@ -106,3 +123,4 @@ def end_session(user: Document, session_id: str) -> None:
     """End one of one's own sessions, at once and everywhere."""
     if not sessions.end(user["_id"], session_id):
         raise SessionNotFound
+    audit.record("session_ended", user["_id"], session_id=session_id)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from pixora.users.fields import Birthday, Contact, PersonName, Timestamp
+from pixora.audit import EVENTS
+from pixora.users.fields import Birthday, Contact, Limit, PersonName, Text, Timestamp
 
 EXAMPLE = {
     "id": "6924a1e0c3f1a2b4d5e6f708",
@@ -27,6 +28,27 @@ SESSION_EXAMPLE = {
     "expires_at": "2026-12-08T11:02:17.354Z",
     "current": True,
 }
+EVENTS_EXAMPLE = {
+    "items": [
+        {
+            "event": "session_ended",
+            "at": "2026-11-24T11:31:02.084Z",
+            "network": None,
+            "request_id": None,
+            "by": "admin",
+            "details": {"session_id": "0d8cbe1f0a914d3c8b1f62aa"},
+        },
+        {
+            "event": "login",
+            "at": "2026-11-24T09:30:00.000Z",
+            "network": "192.0.2.7",
+            "request_id": "4f1c2a9be07d4c55",
+            "by": None,
+            "details": {"session_id": "9f3c51a07be24d68c0a1f2e3"},
+        },
+    ],
+    "next": "dDE3OTU1MTI2MDAwMDAtNmIwNTY5Y2Q0ODNjM2JiZmEyYmEyZWZj",
+}
 EXPORT_EXAMPLE = {
     "exported_at": "2026-11-24T11:30:00.000Z",
     "profile": EXAMPLE,
@@ -45,6 +67,7 @@ EXPORT_EXAMPLE = {
             "attempts": 0,
         }
     ],
+    "events": EVENTS_EXAMPLE,
 }
 
 
@@ -125,6 +148,47 @@ class LetterSchema(Schema):
     attempts = fields.Integer(required=True)
 
 
+class EventSchema(Schema):
+    """Something that has happened to an account."""
+
+    event = fields.String(
+        required=True, validate=validate.OneOf(EVENTS), metadata={"description": "What; more may be added."}
+    )
+    at = Timestamp(required=True)
+    network = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of the client: an IPv4 address, or an IPv6 /64."}
+    )
+    request_id = fields.String(
+        required=True, allow_none=True, metadata={"description": "As in the X-Request-ID header of the answer."}
+    )
+    by = fields.String(
+        required=True,
+        dump_default=None,
+        allow_none=True,
+        validate=validate.OneOf(["admin", "operator"]),
+        metadata={"description": "Of what somebody of the service did; then network and request_id are null."},
+    )
+    details = fields.Dict(
+        keys=fields.String(), required=True, metadata={"description": "Such as session_id, where it is about one."}
+    )
+
+
+class EventPageSchema(Schema):
+    """Some events, the newest first, and where the older ones are."""
+
+    items = fields.List(fields.Nested(EventSchema), required=True)
+    next = fields.String(
+        required=True, allow_none=True, metadata={"description": "For `after`; null on the last page."}
+    )
+
+
+class ListEventsSchema(Schema):
+    """Which events to list."""
+
+    limit = Limit(load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The most events of a page."})
+    after = Text(metadata={"description": "`next` of the page before."})
+
+
 class ExportSchema(Schema):
     """All that is stored about a user, but secrets."""
 
@@ -133,6 +197,11 @@ class ExportSchema(Schema):
     sessions = fields.List(fields.Nested(ExportedSessionSchema), required=True)
     pending = fields.List(fields.Nested(PendingSchema), required=True)
     letters = fields.List(fields.Nested(LetterSchema), required=True)
+    events = fields.Nested(
+        EventPageSchema,
+        required=True,
+        metadata={"description": "The last 1000; `next` leads on, at `/api/users/me/events`."},
+    )
 
 
 class EndSessionsSchema(Schema):

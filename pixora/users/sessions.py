@@ -50,13 +50,13 @@ class SessionStore:
         sessions = {"$concatArrays": [self._living(session["created_at"]), [{"$literal": session}]]}
         newest_first = {"$sortArray": {"input": sessions, "sortBy": {"last_used_at": -1, "created_at": -1}}}
         update = [{"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.most]}}}]
-        with self._store.translated_errors():
+        with self._store.translated_errors("sessions.open"):
             result = self._store.collection.update_one({"_id": user_id, "password": password_hash, **ENABLED}, update)
         return result.matched_count == 1
 
     def find(self, user_id: str, session_id: str) -> Document | None:
         """Return a session of a user who is not disabled."""
-        with self._store.translated_errors():
+        with self._store.translated_errors("sessions.find"):
             user = self._store.collection.find_one(
                 {"_id": user_id, "sessions.id": session_id, **ENABLED},
                 {"sessions": {"$elemMatch": {"id": session_id}}},
@@ -79,7 +79,7 @@ class SessionStore:
             }
         }
         at_generation = {"$elemMatch": {"id": session_id, "generation": generation}}
-        with self._store.translated_errors():
+        with self._store.translated_errors("sessions.advance"):
             user = self._store.collection.find_one_and_update(
                 {"_id": user_id, "sessions": at_generation, **ENABLED},
                 [{"$set": {"sessions": sessions}}],
@@ -90,20 +90,21 @@ class SessionStore:
 
     def end(self, user_id: str, session_id: str) -> bool:
         """End a session; return False when there is none."""
-        with self._store.translated_errors():
+        with self._store.translated_errors("sessions.end"):
             result = self._store.collection.update_one(
                 {"_id": user_id, "sessions.id": session_id}, {"$pull": {"sessions": {"id": session_id}}}
             )
         return result.modified_count == 1
 
-    def end_all(self, user_id: str, *, but: str | None = None) -> None:
-        """End the sessions of a user, all but one where one is named."""
-        with self._store.translated_errors():
-            self._store.collection.update_one({"_id": user_id}, {"$pull": {"sessions": {"id": {"$ne": but}}}})
+    def end_all(self, user_id: str, *, but: str | None = None) -> bool:
+        """End the sessions of a user, all but one where one is named; return False when there was none to end."""
+        with self._store.translated_errors("sessions.end_all"):
+            result = self._store.collection.update_one({"_id": user_id}, {"$pull": {"sessions": {"id": {"$ne": but}}}})
+        return result.modified_count == 1
 
     def list(self, user_id: str, now: datetime) -> list[Document]:
         """Return the living sessions of a user, the one used last first, without their salts."""
-        with self._store.translated_errors():
+        with self._store.translated_errors("sessions.list"):
             user = self._store.collection.find_one({"_id": user_id}, {"sessions": 1}) or {}
         living = [session for session in user.get("sessions", []) if not self.lifetimes.has_ended(session, now)]
         return sorted(living, key=lambda session: session["last_used_at"], reverse=True)

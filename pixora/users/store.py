@@ -1,8 +1,8 @@
 """The collection `users`: the only place that reads and writes it.
 
 A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
-`first_name`, `last_name`, `email`, `password` (a hash that `pixora.passwords` can check), `contact`, `birthday` (strings), `created_at`,
-`updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings) and `disabled`, see
+`first_name`, `last_name`, `email`, `password` (a hash, see `pixora.passwords`), `contact`, `birthday` (strings),
+`created_at`, `updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings) and `disabled`, see
 `pixora.users.standing`, `sessions`, see `pixora.users.sessions`, `tokens`, see `pixora.users.pending`, and `letters`,
 see `pixora.users.letters`. Old documents lack these, and may hold an e-mail address in mixed case and a contact in free
 text.
@@ -69,12 +69,12 @@ class UserStore:
             EmailTaken: by the unique index, which alone decides it.
 
         """
-        with self._taken_addresses_told():
+        with self._taken_addresses_told("users.create"):
             self.collection.insert_one({**user, "created_at": now, "updated_at": now})
 
     def find(self, user_id: str, session_id: str) -> Document | None:
         """Return a user who has this session and is not disabled, without the password hash and the sessions."""
-        with self.translated_errors():
+        with self.translated_errors("users.find"):
             return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, PROFILE)
 
     def find_by_email(self, *spellings: str) -> Document | None:
@@ -83,18 +83,18 @@ class UserStore:
         An address has one canonical spelling; documents of the FastAPI era may hold the one that was typed.
         """
         query = {"email": {"$in": list(spellings)}}
-        with self.translated_errors():
+        with self.translated_errors("users.find_by_email"):
             found = {user["email"]: user for user in self.collection.find(query, CREDENTIALS)}
         return next((found[spelling] for spelling in spellings if spelling in found), None)
 
     def find_credentials(self, user_id: str) -> Document | None:
         """Return a user by id, with the password hash."""
-        with self.translated_errors():
+        with self.translated_errors("users.find_credentials"):
             return self.collection.find_one({"_id": user_id}, CREDENTIALS)
 
     def find_all(self, user_id: str) -> Document | None:
         """Return all that is stored about a user, but the password hash."""
-        with self.translated_errors():
+        with self.translated_errors("users.find_all"):
             return self.collection.find_one({"_id": user_id}, {"password": 0})
 
     def change(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
@@ -109,13 +109,13 @@ class UserStore:
             EmailTaken: another user has the new address.
 
         """
-        with self._taken_addresses_told():
+        with self._taken_addresses_told("users.change"):
             query = {"_id": user_id, **ENABLED, **unchanged}
             return self.collection.update_one(query, [*stages]).matched_count == 1
 
     def change_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
         """Change a user as `change` does, and return the profile as it is then; None when nothing was done."""
-        with self.translated_errors():
+        with self.translated_errors("users.change_profile"):
             return self.collection.find_one_and_update(
                 {"_id": user_id, **ENABLED, **unchanged},
                 [*stages],
@@ -125,19 +125,19 @@ class UserStore:
 
     def delete(self, user_id: str, **unchanged: Any) -> bool:
         """Remove a user and all that is in the document, under the conditions that `change` has."""
-        with self.translated_errors():
+        with self.translated_errors("users.delete"):
             return self.collection.delete_one({"_id": user_id, **ENABLED, **unchanged}).deleted_count == 1
 
     def replace_password_hash(self, user_id: str, old: str, new: str) -> bool:
         """Put `new` in the place of `old`; return False, changing nothing, when `old` is no longer stored."""
-        with self.translated_errors():
+        with self.translated_errors("users.replace_password_hash"):
             result = self.collection.update_one({"_id": user_id, "password": old}, {"$set": {"password": new}})
         return result.modified_count == 1
 
     @contextmanager
-    def _taken_addresses_told(self) -> Iterator[None]:
+    def _taken_addresses_told(self, operation: str) -> Iterator[None]:
         """Turn what the unique index refuses into `EmailTaken`, and MongoDB's failures as ever."""
-        with self.translated_errors():
+        with self.translated_errors(operation):
             try:
                 yield
             except DuplicateKeyError as error:

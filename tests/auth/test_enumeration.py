@@ -70,9 +70,10 @@ def test_the_same_is_done_whether_or_not_the_address_is_taken(safe, account, wat
         seen[case] = written(commands)
     majority = {"w": "majority"}
     before = [("findAndModify", "throttles", {"w": 1})] * 2 + [("find", "users", None)]
-    assert seen["new"] == [*before, ("insert", "users", majority)]
-    assert seen["taken"] == [*before, ("update", "users", majority)]
-    assert seen["throttled"] == [*before, ("update", "decoys", majority)]
+    after = ("update", "audit", majority)
+    assert seen["new"] == [*before, ("insert", "users", majority), after]
+    assert seen["taken"] == [*before, ("update", "users", majority), after]
+    assert seen["throttled"] == [*before, ("update", "decoys", majority), after]
 
 
 def test_the_owner_is_not_flooded_with_letters(safe, account, letters_to):
@@ -134,7 +135,7 @@ def test_the_same_is_done_whether_or_not_the_new_address_is_taken(ask, other_acc
             ask(email)
         seen.append(written(commands))
     assert seen[0] == seen[1]
-    assert seen[0][-1] == ("update", "users", {"w": "majority"})
+    assert seen[0][-2:] == [("update", "users", {"w": "majority"}), ("update", "audit", {"w": "majority"})]
 
 
 def test_the_export_does_not_tell_either(client, ask, account, other_account):

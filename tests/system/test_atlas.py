@@ -43,7 +43,7 @@ def atlas(authority, tmp_path_factory):
     with mongod:
         # The first user may be made without being one, from the same machine.
         with pymongo.MongoClient("127.0.0.1", mongod.port, directConnection=True, **trust) as client:
-            roles = ["readWriteAnyDatabase", "userAdminAnyDatabase"]
+            roles = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "userAdminAnyDatabase"]
             client.admin.command("createUser", USER, pwd=DATABASE_PASSWORD, roles=roles)
         yield mongod
 
@@ -90,14 +90,46 @@ def test_the_role_of_the_documentation_is_enough(make_app, atlas, trusting):
         for name in pixora.list_collection_names():
             pixora.drop_collection(name)
     least = f"mongodb://least:{quote(DATABASE_PASSWORD, safe='')}@127.0.0.1:{atlas.port}/pixora?tls=true"
+    make_app(MONGO_URI=f"{least}&{urlencode(trusting)}", AUDIT_DAYS=400).test_client().get("/health")
     app = make_app(MONGO_URI=f"{least}&{urlencode(trusting)}")
     client = app.test_client()
     account = make_account(client)
+    assert client.post("/api/auth/password-reset", json={"email": "nobody@example.com"}).status_code == 202
     assert client.get("/health").status_code == 200
     assert client.get("/api/users/me", headers=account.bearer).status_code == 200
     assert client.delete("/api/users/me", headers=account.bearer, json={"password": PASSWORD}).status_code == 204
-    for command in (["mail", "show"], ["db", "upgrade"]):
-        assert app.test_cli_runner().invoke(args=command).exit_code == 0
+    with pymongo.MongoClient(uri(atlas, **trusting)) as admin:
+        admin.pixora.command("collMod", "throttles", index={"name": "expireAt_1", "expireAfterSeconds": 5})
+        for command in (["mail", "show"], ["db", "upgrade"]):
+            assert app.test_cli_runner().invoke(args=command).exit_code == 0
+        assert admin.pixora.throttles.index_information()["expireAt_1"]["expireAfterSeconds"] == 0
+        assert kept(admin) == 365
+    assert "unauthorized" not in app.test_cli_runner().invoke(args=["doctor"]).output
+
+
+def kept(client):
+    """Return for how many days the audit trail is kept."""
+    seconds = client.get_database("pixora")["audit"].index_information()["at_1"]["expireAfterSeconds"]
+    return seconds / 24 / 3600
+
+
+def test_without_the_right_to_change_an_index_the_service_serves_and_keeps_rows_as_before(
+    make_app, atlas, trusting, capture_logs
+):
+    with pymongo.MongoClient(uri(atlas, **trusting)) as admin:
+        pixora = admin.get_database("pixora")
+        pixora.command("createUser", "writer", pwd=DATABASE_PASSWORD, roles=["readWrite"])
+        credentials = f"writer:{quote(DATABASE_PASSWORD, safe='')}"
+        writer = f"mongodb://{credentials}@127.0.0.1:{atlas.port}/pixora?tls=true&{urlencode(trusting)}"
+        pixora.drop_collection("audit")
+        for days in (365, 30):
+            client = make_app(MONGO_URI=writer, AUDIT_DAYS=days).test_client()
+            with capture_logs() as lines:
+                assert client.get("/health").status_code == 200
+            assert kept(admin) == 365
+    [line] = lines
+    assert line["event"] == "indexes_unchanged"
+    assert "audit.at_1" in line["message"]
 
 
 def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody(

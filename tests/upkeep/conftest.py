@@ -8,7 +8,15 @@ from pixora.users.store import INDEXES
 
 
 @pytest.fixture
-def old_users(users):
+def indexed(session_app, users):
+    """Have all indexes as they must be, whatever other tests have left."""
+    database = session_app.extensions["database"]
+    for fault in database.index_faults():
+        database.mend(fault)
+
+
+@pytest.fixture
+def old_users(users, indexed):
     """The collection `users` as the FastAPI service had it: without our indexes."""
     users.drop()
     yield users

@@ -1,9 +1,12 @@
+import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from pixora import clock
 from pixora.embedded import free_port
 from pixora.upkeep import addresses, rewriting
 from pixora.upkeep.addresses import mask, survey
+from pixora.users.erasures import erasures
 from pixora.users.fields import canonical, spellings
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
@@ -227,6 +231,53 @@ def test_whoever_signs_up_meanwhile_in_the_old_service_is_taken_along(app, users
         users.insert_one(fastapi_user(email="Late@example.com"))
         done = rewriting.rewrite(app.extensions["database"], found, lambda number: None)
     assert done.changed == 11
+
+
+def test_one_that_was_killed_while_it_made_an_index_unique_is_ended(old_users, upgrade):
+    old_users.create_index("email")
+    old_users.database.command("collMod", "users", index={"name": "email_1", "prepareUnique": True})
+    assert upgrade()[0] == 0
+    assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
+
+
+def test_two_at_once_do_no_harm_to_each_other(app, users, small_batches):
+    users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(200)])
+    database = app.extensions["database"]
+
+    def work(_):
+        with app.app_context():
+            return rewriting.rewrite(database, survey(database, lambda number: None), lambda number: None)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [done.refused for done in pool.map(work, range(2))] == [[], []]
+    assert emails(users) == {f"user{number}@example.com" for number in range(200)}
+
+
+def test_erasures_that_were_left_half_way_are_ended(users, indexed, upgrade, mongo, move_clock, make_app):
+    notes = mongo.get_default_database()["erasures"]
+    with make_app().app_context(), pytest.raises(RuntimeError), erasures.erasing(fastapi_user()["_id"]):
+        raise RuntimeError
+    assert notes.count_documents({}) == 1
+    move_clock(minutes=11)
+    assert upgrade()[0] == 0
+    assert notes.count_documents({}) == 0
+
+
+def test_a_terminal_sees_how_far_it_has_come(mongo_uri, old_users, indexed):
+    old_users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(5_000)])
+    terminal, process_side = pty.openpty()
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", "--json"]
+    settings = {"PIXORA_ENV": "testing", "MONGO_URI": mongo_uri, "SECRET_KEY": "x", "JWT_SECRET_KEY": "y"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, stderr=process_side, timeout=60
+    )
+    os.close(process_side)
+    shown = os.read(terminal, 100_000).decode()
+    os.close(terminal)
+    assert "Looking at the addresses" in shown
+    assert "Changing the addresses" in shown
+    assert "100%" in shown
+    assert json.loads(done.stdout)["addresses"]["changed"] == 5_000
 
 
 def test_after_it_nobody_signs_up_with_an_old_address_in_another_case(old_users, upgrade, make_app):

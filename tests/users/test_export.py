@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from pixora.audit import COMMAND, audit
 from tests.factories import PASSWORD, fastapi_user
 
 EXPORT = "/api/users/me/export"
@@ -20,23 +21,28 @@ EXPORTED = {
     **{f"letters.{name}": f"letters.{name}" for name in ("id", "template", "to", "context")},
     **{f"letters.{name}": f"letters.{name}" for name in ("created_at", "due_at", "attempts")},
     "letters.token": None,
+    **{f"events.{name}": f"events.{name}" for name in ("event", "at", "network", "request_id", "by", "details")},
 }
 
 
 @pytest.fixture
-def eventful(client, account):
+def eventful(app, client, account):
     """Ada has sessions, letters and tokens of every kind."""
     client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
     client.post("/api/auth/password-reset", json={"email": account.email})
     body = {"email": "new@example.com", "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=account.bearer)
+    with app.test_request_context():
+        audit.record("user_enabled", account.id, by=COMMAND)
     return account
 
 
 def names(document):
     """The names of all fields, those of lists and of tokens by what they have in common."""
     for name, value in document.items():
-        if name == "tokens":
+        if name == "events":
+            yield from (f"{name}.{inner}" for one in value["items"] for inner in one)
+        elif name == "tokens":
             yield from (f"{name}.{inner}" for record in value.values() for inner in record)
         elif name in ("sessions", "letters", "pending"):
             yield from (f"{name}.{inner}" for one in value for inner in one)
@@ -46,8 +52,9 @@ def names(document):
             yield name
 
 
-def test_all_that_is_stored_is_exported_or_named_a_secret(client, eventful, users):
-    assert set(names(users.find_one())) == set(EXPORTED)
+def test_all_that_is_stored_is_exported_or_named_a_secret(client, eventful, users, mongo):
+    events = {"items": list(mongo.get_default_database()["audit"].find({}, {"_id": 0, "user_id": 0}))}
+    assert set(names(users.find_one() | {"events": events})) == set(EXPORTED)
     exported = set(names(client.get(EXPORT, headers=eventful.bearer).json))
     assert exported >= {place for place in EXPORTED.values() if place}
 
@@ -70,7 +77,7 @@ def test_an_export_is_a_file_of_json(client, eventful):
     assert response.headers["Content-Disposition"].startswith('attachment; filename="pixora-2')
     assert response.headers["Content-Disposition"].endswith('.json"')
     assert response.headers["Cache-Control"] == "no-store"
-    assert set(json.loads(response.data)) == {"exported_at", "profile", "sessions", "pending", "letters"}
+    assert set(json.loads(response.data)) == {"exported_at", "profile", "sessions", "pending", "letters", "events"}
 
 
 def test_the_profile_in_it_is_the_profile(client, eventful):

@@ -1,7 +1,7 @@
 """Cursors: where a page of users has ended, opaque to clients.
 
-A cursor says after which id, or in a search after which address, the next page begins. It names no row, so it stays
-good when that user is gone.
+A cursor says after which id, address or event the next page begins. It points to no row, so it stays good when that is
+gone.
 """
 
 import base64
@@ -9,14 +9,14 @@ import binascii
 
 from pixora.errors import ValidationFailed
 
-ID, EMAIL = "i", "e"
+ID, EMAIL, EVENT = "i", "e", "t"
 
 
 def make(kind: str, key: str) -> str:
     """Return the cursor after a key.
 
     Args:
-        kind: What the pages are ordered by, `ID` or `EMAIL`.
+        kind: What the pages are ordered by: `ID`, `EMAIL` or `EVENT`.
         key: The last one of the page.
 
     """
@@ -33,12 +33,13 @@ def read(kind: str, cursor: str) -> str:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError) as error:
-        raise _refusal() from error
+        raise refusal() from error
     # Base64 has more than one spelling for most texts, and Python reads more than base64.
     if text[:1] != kind or make(kind, text[1:]) != cursor:
-        raise _refusal()
+        raise refusal()
     return text[1:]
 
 
-def _refusal() -> ValidationFailed:
+def refusal() -> ValidationFailed:
+    """Return the error of what is no cursor of ours."""
     return ValidationFailed({"after": ["Is not the cursor of a page of this list."]})

@@ -1,0 +1,15 @@
+"""Pixora without metrics and without a line for each request: what `benchmarks/observing.py` compares it with."""
+
+from types import SimpleNamespace
+
+import flask
+
+from pixora import metrics, observation
+
+observation.Flask.process_response = flask.Flask.process_response
+observation.Flask.request_class = flask.Request
+metrics.database_operation = lambda name: SimpleNamespace(observe=lambda seconds: None)
+
+from wsgi import app  # noqa: E402  # made without these
+
+__all__ = ["app"]

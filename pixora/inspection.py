@@ -1,0 +1,88 @@
+"""`/health/client`: what this service sees of a client, told to nobody but the operator's `doctor`.
+
+How a service is reached, through how many proxies and from what inner addresses, is nobody else's business. The doctor
+proves itself with a pass: it has the same SECRET_KEY. For all others there is nothing here.
+"""
+
+import hmac
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from flask import current_app, request
+from marshmallow import Schema, fields
+
+from pixora import clock
+from pixora.blueprint import Blueprint, fails
+from pixora.errors import PixoraError
+from pixora.guards import public
+
+SCHEME = "Pixora-Doctor"
+PASS_LASTS = timedelta(minutes=2)
+"""From when it is made. It goes through the operator's own proxies, and opens nothing else."""
+
+blueprint = Blueprint("inspection", __name__, url_prefix="/health", description="Is it up, is it ready")
+
+
+class NothingHere(PixoraError):
+    """No pass came, or one that is not good: answered as an address at which there is nothing."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
+    detail = "There is nothing at this address."
+
+
+class ClientSchema(Schema):
+    """What is seen of the client."""
+
+    client = fields.String(required=True, metadata={"description": "Its address, by `PROXY_COUNT`."})
+    peer = fields.String(required=True, metadata={"description": "The address that the connection comes from."})
+    forwarded = fields.List(fields.String(), required=True, metadata={"description": "X-Forwarded-For, as it came."})
+    proxy_count = fields.Integer(required=True)
+
+
+EXAMPLE = {"client": "203.0.113.7", "peer": "127.0.0.1", "forwarded": ["203.0.113.7"], "proxy_count": 1}
+
+
+@blueprint.route("/client")
+@blueprint.response(200, ClientSchema, example=EXAMPLE)
+@fails(NothingHere)
+@public
+def client() -> dict[str, Any]:
+    """Tell the operator's `doctor` what is seen of it; for all others there is nothing here."""
+    if not _is_good(request.headers.get("Authorization", "")):
+        raise NothingHere
+    before = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    forwarded = request.headers.get("X-Forwarded-For", "")
+    return {
+        "client": request.remote_addr or "",
+        "peer": before.get("REMOTE_ADDR") or "",
+        "forwarded": [address.strip() for address in forwarded.split(",") if address.strip()],
+        "proxy_count": current_app.config["PROXY_COUNT"],
+    }
+
+
+def make_pass(secret_key: str) -> str:
+    """Return what an Authorization header must hold, for the next two minutes."""
+    expires = str(int((clock.utcnow() + PASS_LASTS).timestamp()))
+    return f"{SCHEME} {expires}.{_mac(secret_key, expires)}"
+
+
+def _is_good(credentials: str) -> bool:
+    scheme, _, given = credentials.partition(" ")
+    expires, _, mac = given.partition(".")
+    if scheme != SCHEME or not expires.isdecimal() or not given.isascii() or len(expires) > 12:
+        return False
+    if not hmac.compare_digest(mac, _mac(current_app.config["SECRET_KEY"], expires)):
+        return False
+    now = clock.utcnow().timestamp()
+    # Twice as long: the clock of the doctor's machine may be ahead.
+    return now < int(expires) < now + 2 * PASS_LASTS.total_seconds()
+
+
+def _mac(secret_key: str, expires: str) -> str:
+    # RFC 5869; `info` keeps this key apart from whatever else is derived from the secret.
+    key = HKDF(hashes.SHA256(), length=32, salt=None, info=b"pixora doctor 1").derive(secret_key.encode())
+    return hmac.digest(key, expires.encode(), "sha256").hex()

@@ -1,0 +1,127 @@
+"""The doctor's look through the proxies: is the client that the service sees the one that called.
+
+It calls as a client would who makes up an address, and reads from the answer, see `pixora.inspection`, what became of
+that and what the proxies have added.
+"""
+
+import http.client
+import ipaddress
+import json
+import secrets
+import ssl
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from marshmallow import ValidationError
+
+from pixora.inspection import ClientSchema, make_pass
+from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
+
+SECONDS = 5
+MOST_BYTES = 65536
+
+
+class Seen(NamedTuple):
+    """What the service has seen of us."""
+
+    client: str
+    peer: str
+    forwarded: list[str]
+    proxy_count: int
+
+
+def client(url: str | None, secret_key: str) -> Iterator[Finding]:
+    """Ask the service at `url` what it sees of us."""
+    if not url:
+        yield unknown("How the service sees its clients was not looked at.", "Give --url, or set PUBLIC_URL.")
+        return
+    made_up = f"192.0.2.{secrets.randbelow(254) + 1}"  # RFC 5737: nobody's
+    headers = {"X-Forwarded-For": made_up, "Authorization": make_pass(secret_key), "Accept": "application/json"}
+    try:
+        status, body, server = _get(url, "/health/client", headers)
+    except (OSError, http.client.HTTPException) as error:
+        why = "its certificate is not trusted" if isinstance(error, ssl.SSLError) else type(error).__name__
+        yield unknown(f"The service cannot be reached there ({why}).", "Is it running? See --url, or PUBLIC_URL.")
+        return
+    try:
+        told = json.loads(body)
+        if isinstance(told, dict) and told.get("code") == "not_found":
+            yield fault(
+                "The service there does not know us: it has another SECRET_KEY, its clock is minutes away, or it is an "
+                "older Pixora.",
+                "Run this with the settings of the service; see --url, or PUBLIC_URL.",
+            )
+            return
+        seen = Seen(**ClientSchema().load(told))
+    except (ValueError, ValidationError):
+        yield unknown(f"What is there answers {status}, and not as Pixora does.", "See --url, or PUBLIC_URL.")
+        return
+    yield judge(seen, made_up, server)
+
+
+def judge(seen: Seen, made_up: str, server: str) -> Finding:
+    """Compare what the service sees with what was sent.
+
+    Args:
+        seen: By the service.
+        made_up: The address that was sent as X-Forwarded-For.
+        server: The address that answered.
+
+    """
+    count = seen.proxy_count
+    if not seen.forwarded:
+        return fault(
+            "A proxy takes X-Forwarded-For away and does not set it: the service cannot tell its clients apart, and "
+            f"takes them all for {seen.client}.",
+            "Have the proxy set it, as deploy/nginx.conf does, and count it in PROXY_COUNT.",
+        )
+    # What comes after ours was appended; where ours is gone, all was put in its place.
+    ours = seen.forwarded.index(made_up) + 1 if made_up in seen.forwarded else 0
+    proxies = len(seen.forwarded) - ours
+    number = f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"
+    if seen.client == made_up:
+        return fault(
+            f"PROXY_COUNT is {count}, but only {number} told of us: any client can make up its address, and so escape "
+            "the throttles.",
+            f"Set PROXY_COUNT={proxies} for the service, and start it anew.",
+        )
+    if count != proxies:
+        return fault(
+            f"PROXY_COUNT is {count}, but {number} told of us: the client is hidden, and all that come this way share "
+            f"the throttles of {seen.client}.",
+            f"Set PROXY_COUNT={proxies} for the service, and start it anew.",
+        )
+    if _is_inner(seen.client) and not _is_inner(server):
+        return warning(
+            f"The service takes us for {seen.client}, an address of an inner network.",
+            "If this machine is not in that network, a proxy before the last one does not tell of its client.",
+        )
+    return ok(f"The service takes us for {seen.client}, and does not believe what we made up.")
+
+
+def _get(url: str, path: str, headers: dict[str, str]) -> tuple[int, bytes, str]:
+    """Return status, body and the address that answered. Follows no redirect: the pass is for this server only."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+            parts.netloc, timeout=SECONDS, context=context
+        )
+    else:
+        connection = http.client.HTTPConnection(parts.netloc, timeout=SECONDS)
+    try:
+        connection.connect()
+        server = str(connection.sock.getpeername()[0])
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read(MOST_BYTES), server
+    finally:
+        connection.close()
+
+
+def _is_inner(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_private
+    except ValueError:
+        return True

@@ -1,0 +1,62 @@
+"""What has happened to a user, as the user gets to see it: the rows of the audit trail, but for who did it.
+
+Of an administrator it tells that one did it, and neither who nor from where: that is not the user's to know.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict
+
+from pixora import cursors
+from pixora.audit import COMMAND, Place, audit
+from pixora.database import Document
+
+EXPORTED = 1000
+"""How many of the last ones are in an export; somebody who is attacked has hundreds a day."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLACE = re.compile("([0-9]{1,14})-([0-9a-f]{24})")
+
+
+class Page(TypedDict):
+    """Some events, the newest first, and the cursor after them; None on the last page."""
+
+    items: list[Document]
+    next: str | None
+
+
+def page(user_id: str, limit: int, after: str | None = None) -> Page:
+    """Return a page of what has happened to a user.
+
+    Args:
+        user_id: To whom.
+        limit: The most that are on it.
+        after: The cursor of the page before.
+
+    Raises:
+        ValidationFailed: `after` is no cursor of such a page.
+        DatabaseUnavailable: as ever.
+
+    """
+    # One more than asked for tells whether there are more.
+    found = audit.events(user_id, limit + 1, None if after is None else _place(after))
+    rows = found[:limit]
+    return {"items": [_shown(row) for row in rows], "next": _cursor(rows[-1]) if len(found) > limit else None}
+
+
+def _shown(row: Document) -> Document:
+    by = row.get("by")
+    if by is None:
+        return row
+    return row | {"by": "operator" if by == COMMAND else "admin", "network": None, "request_id": None}
+
+
+def _cursor(row: Document) -> str:
+    return cursors.make(cursors.EVENT, f"{(row['at'] - _EPOCH) // timedelta(milliseconds=1)}-{row['_id']}")
+
+
+def _place(cursor: str) -> Place:
+    place = _PLACE.fullmatch(cursors.read(cursors.EVENT, cursor))
+    if place is None:
+        raise cursors.refusal()
+    return Place(_EPOCH + timedelta(milliseconds=int(place[1])), place[2])

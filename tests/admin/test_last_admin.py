@@ -1,0 +1,233 @@
+"""One administrator is always left who is not disabled, whatever is done at the same moment, and whoever dies."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+
+from pixora.clock import utcnow
+from pixora.users import administrators, changes
+from pixora.users.administrators import Administrators
+from pixora.users.standing import ENABLED_ADMIN
+from tests.admin.conftest import promote
+from tests.conftest import make_account
+from tests.factories import PASSWORD
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DIE_WITH_THE_LEASE = """
+import json, os, signal, sys
+from pixora import create_app
+from pixora.users.administrators import administrators
+settings, user_id = json.load(sys.stdin)
+with create_app(settings).app_context(), administrators.without(user_id):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def demote(client, by, whom):
+    return client.put(f"/api/admin/users/{whom.id}/roles", json={"roles": ["user"]}, headers=by.bearer)
+
+
+def disable(client, by, whom):
+    return client.post(f"/api/admin/users/{whom.id}/disable", headers=by.bearer)
+
+
+def delete_self(client, by, whom):
+    return client.delete("/api/users/me", json={"password": PASSWORD}, headers=by.bearer)
+
+
+@pytest.fixture(autouse=True)
+def locks(mongo):
+    """The collection of leases, emptied."""
+    collection = mongo.get_default_database()["locks"]
+    collection.delete_many({})
+    return collection
+
+
+@pytest.fixture
+def make_lease(app):
+    """Look after the administrators with leases of so many seconds."""
+    users, database = app.extensions["users"], app.extensions["database"]
+    return lambda seconds: Administrators(users, database, timedelta(seconds=seconds))
+
+
+def enabled(users):
+    return users.count_documents(ENABLED_ADMIN)
+
+
+@pytest.mark.parametrize("act", [demote, disable, delete_self])
+def test_the_last_administrator_stays(client, admin, users, account, capture_logs, act):
+    before = users.find_one({"_id": admin.id})
+    with capture_logs() as lines:
+        response = act(client, admin, admin)
+    assert (response.status_code, response.json["code"]) == (409, "last_admin")
+    assert users.find_one({"_id": admin.id}) == before
+    assert not [line for line in lines if line.get("event") in ("roles_changed", "user_disabled", "account_deleted")]
+    assert client.get("/api/admin/users", headers=admin.bearer).status_code == 200
+
+
+@pytest.mark.parametrize("act", [demote, disable, delete_self])
+def test_a_disabled_administrator_is_no_other(client, admin, second_admin, users, act):
+    assert disable(client, admin, second_admin).status_code == 204
+    assert act(client, admin, admin).status_code == 409
+    assert enabled(users) == 1
+
+
+@pytest.mark.parametrize("act", [demote, disable, delete_self])
+def test_one_of_two_may_go(client, admin, second_admin, users, act):
+    assert act(client, admin, admin).status_code < 300
+    assert enabled(users) == 1
+    assert act(client, second_admin, second_admin).status_code == 409
+
+
+def test_a_disabled_administrator_can_be_demoted(client, admin, second_admin, users):
+    disable(client, admin, second_admin)
+    assert demote(client, admin, second_admin).status_code == 200
+    assert users.find_one({"_id": second_admin.id})["roles"] == ["user"]
+
+
+def test_an_administrator_who_is_enabled_again_is_another(client, admin, second_admin):
+    disable(client, admin, second_admin)
+    client.post(f"/api/admin/users/{second_admin.id}/enable", headers=admin.bearer)
+    assert demote(client, admin, admin).status_code == 200
+
+
+def test_who_is_the_last_is_told_so_only_with_the_right_password(client, admin):
+    response = client.delete("/api/users/me", json={"password": "wrong"}, headers=admin.bearer)
+    assert response.json["code"] == "wrong_password"
+
+
+def test_whom_it_does_not_concern_needs_no_lease(client, admin, account, locks):
+    client.put(f"/api/admin/users/{account.id}/roles", json={"roles": ["user", "admin"]}, headers=admin.bearer)
+    client.put(f"/api/admin/users/{admin.id}/roles", json={"roles": ["admin"]}, headers=admin.bearer)
+    other = make_account(client, email="grace@example.com")
+    assert disable(client, admin, other).status_code == 204
+    assert locks.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(("mine", "theirs"), list(product([demote, disable], [demote, disable, delete_self])))
+def test_two_who_take_each_other_away_at_once_do_not_both_succeed(
+    app, other_app, client, users, admin, second_admin, mine, theirs
+):
+    documents = list(users.find())
+    clients = app.test_client(), other_app.test_client()
+    # Each the other; or, to delete, oneself.
+    pairs = (mine, admin, second_admin), (theirs, second_admin, second_admin if theirs is delete_self else admin)
+    for _ in range(8):
+        users.delete_many({})
+        users.insert_many(documents)
+        at_once = Barrier(2)
+
+        def act(client, pair, at_once=at_once):
+            do, by, whom = pair
+            at_once.wait()
+            return do(client, by, whom).status_code
+
+        with ThreadPoolExecutor(2) as pool:
+            statuses = list(pool.map(act, clients, pairs))
+        assert enabled(users) >= 1
+        assert all(status in (200, 204, 401, 403, 409) for status in statuses)
+        if theirs is not delete_self:
+            assert sum(status < 300 for status in statuses) == 1
+
+
+def test_of_many_who_go_at_once_one_stays(app, other_app, client, users, admin):
+    admins = [admin] + [promote(users, make_account(client, email=f"{number}@example.com")) for number in range(7)]
+    at_once = Barrier(len(admins))
+
+    def act(number):
+        client = (app, other_app)[number % 2].test_client()
+        at_once.wait()
+        return (demote, disable, delete_self)[number % 3](client, admins[number], admins[number]).status_code
+
+    with ThreadPoolExecutor(len(admins)) as pool:
+        statuses = Counter(pool.map(act, range(len(admins))))
+    assert enabled(users) == 1
+    assert statuses[409] == 1
+    assert statuses[200] + statuses[204] == len(admins) - 1
+
+
+def test_a_promotion_meanwhile_is_not_undone_without_a_look_at_who_is_left(app, make_lease, users, admin, account):
+    with app.app_context(), make_lease(30).without(account.id) as condition:
+        users.update_one({"_id": account.id}, {"$set": {"roles": ["admin"]}})  # by another
+        users.update_one({"_id": admin.id}, {"$set": {"roles": ["user"]}})  # and account is the last one now
+        assert not app.extensions["users"].delete(account.id, **condition)
+    assert enabled(users) == 1
+
+
+def test_whoever_waits_gets_the_lease_when_it_is_given_back(app, make_lease, admin, second_admin):
+    lease = make_lease(30)
+    with app.app_context(), ThreadPoolExecutor(1) as pool:
+        with lease.without(admin.id):
+            waiting = pool.submit(lease.without(second_admin.id).__enter__)
+            time.sleep(0.2)
+            assert not waiting.done()
+        assert waiting.result(1)
+
+
+def test_a_lease_that_was_left_refuses_others_until_it_has_run_out(
+    client, settings, users, locks, admin, second_admin, account, monkeypatch
+):
+    program = [sys.executable, "-c", DIE_WITH_THE_LEASE]
+    died = subprocess.run(program, input=json.dumps([settings, admin.id]), text=True, cwd=ROOT, capture_output=True)
+    assert died.returncode == -9, died.stderr
+    monkeypatch.setattr(administrators, "PATIENCE_SECONDS", 0)
+    for act in (demote, disable, delete_self):
+        response = act(client, second_admin, second_admin)
+        assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
+        assert response.headers["Retry-After"] == "5"
+    assert enabled(users) == 2
+    assert disable(client, admin, account).status_code == 204  # for all else nothing is in the way
+    left = locks.find_one()["ends"] - utcnow()
+    assert timedelta(seconds=20) < left <= timedelta(seconds=30)
+    locks.update_one({}, {"$set": {"ends": utcnow()}})  # half a minute later
+    assert demote(client, admin, second_admin).status_code == 200
+
+
+def test_whoever_is_held_up_with_the_lease_changes_nothing(app, make_lease, users, admin, second_admin):
+    directory = app.extensions["directory"]
+    stage = changes.removing("roles")
+    with app.app_context(), make_lease(1).without(admin.id) as condition:
+        time.sleep(0.6)
+        assert directory.change(admin.id, stage, **condition) is None
+        assert not app.extensions["users"].delete(admin.id, **condition)
+    with app.app_context(), make_lease(30).without(admin.id) as condition:
+        assert directory.change(admin.id, stage, **condition) is not None
+    assert enabled(users) == 1
+
+
+def test_whoever_fails_with_the_lease_keeps_it(app, make_lease, admin, second_admin, locks):
+    with app.app_context(), pytest.raises(ZeroDivisionError), make_lease(30).without(admin.id):
+        raise ZeroDivisionError
+    assert locks.find_one()["holder"]
+
+
+def test_the_lease_is_given_back_when_there_is_no_other(client, admin, locks):
+    assert demote(client, admin, admin).status_code == 409
+    assert locks.find_one() == {"_id": "administrators"}
+
+
+def test_the_first_leases_ever_can_be_taken_at_once(app, make_lease, locks):
+    lease = make_lease(30)
+    for _ in range(10):
+        locks.delete_many({})
+        with ThreadPoolExecutor(8) as pool:
+            taken = [found["holder"] for found in pool.map(lease._take_if_free, [f"{number}" for number in range(8)])]
+        assert len(set(taken)) == 1
+
+
+def test_the_others_are_found_by_an_index_of_administrators_only(client, users, admin, second_admin, mongo):
+    users.insert_many({"email": f"{number}@example.com", "roles": ["user"]} for number in range(500))
+    find = {"find": "users", "filter": ENABLED_ADMIN, "limit": 2, "projection": {"_id": 1}}
+    plan = mongo.get_default_database().command("explain", find, verbosity="executionStats")
+    assert plan["executionStats"]["totalKeysExamined"] <= 3
+    assert "COLLSCAN" not in str(plan["executionStats"])

@@ -1,0 +1,108 @@
+"""The table of who may do what, `tests/authorization.md`, tried cell by cell."""
+
+from pathlib import Path
+
+import pytest
+
+from pixora.users.letters import token_of
+from tests.auth.conftest import NEW_PASSWORD
+from tests.conftest import make_account
+from tests.factories import PASSWORD, signup_body
+
+TABLE = Path(__file__).with_name("authorization.md")
+CALLERS = "anonymous", "user", "other user", "admin"
+
+
+def read_table():
+    lines = [line for line in TABLE.read_text().splitlines() if line.startswith("|")]
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert head == ["route", *CALLERS]
+    return {route: dict(zip(CALLERS, cells, strict=True)) for route, *cells in rows}
+
+
+EXPECTED = read_table()
+
+# What makes a request right but for the caller; {…} is the user's.
+BODIES = {
+    "POST /api/auth/signup": {"json": signup_body(email="new@example.com")},
+    "POST /api/auth/login": {"data": {"username": "xanthippe@example.com", "password": PASSWORD}},
+    "POST /api/auth/refresh": {"data": {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"}},
+    "POST /api/auth/verify-email/confirm": {"json": {"token": "{verify_email}", "password": PASSWORD}},
+    "POST /api/auth/password-reset": {"json": {"email": "xanthippe@example.com"}},
+    "POST /api/auth/password-reset/confirm": {"json": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
+    "POST /api/auth/change-email/confirm": {"json": {"token": "{change_email}"}},
+    "PATCH /api/users/me": {"json": {"last_name": "King"}},
+    "DELETE /api/users/me": {"json": {"password": PASSWORD}},
+    "POST /api/users/me/password": {"json": {"current_password": PASSWORD, "new_password": NEW_PASSWORD}},
+    "POST /api/users/me/email": {"json": {"email": "new@example.com", "password": PASSWORD}},
+    "PUT /api/admin/users/{user_id}/roles": {"json": {"roles": ["user", "admin"]}},
+    "GET /verify-email": {"query_string": {"token": "{verify_email}"}},
+    "POST /verify-email": {"data": {"token": "{verify_email}", "password": PASSWORD}},
+    "GET /reset-password": {"query_string": {"token": "{reset_password}"}},
+    "POST /reset-password": {"data": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
+    "GET /confirm-email": {"query_string": {"token": "{change_email}"}},
+    "POST /confirm-email": {"data": {"token": "{change_email}"}},
+}
+FILES = {"/static/{filename}": "pages.css", "/docs/swagger-ui/{filename}": "swagger-ui.css"}
+
+
+@pytest.fixture(scope="module")
+def people(session_app, mongo):
+    """Four callers by name, and the documents of those who have one, as they are before every request."""
+    users = mongo.get_default_database()["users"]
+    users.delete_many({})
+    client = session_app.test_client()
+    accounts = {
+        "user": make_account(client, email="xanthippe@example.com", first_name="Xanthippe"),
+        "other user": make_account(client, email="grace@example.com"),
+        "admin": make_account(client, email="admin@example.com"),
+    }
+    users.update_one({"_id": accounts["admin"].id}, {"$set": {"roles": ["user", "admin"]}})
+    owner = accounts["user"]
+    client.post("/api/auth/password-reset", json={"email": owner.email})
+    body = {"email": "xanthippe.two@example.com", "password": PASSWORD}
+    client.post("/api/users/me/email", json=body, headers=owner.bearer)
+    documents = list(users.find())
+    stored = next(one for one in documents if one["_id"] == owner.id)
+    with session_app.app_context():
+        tokens = {letter["template"]: token_of(letter) for letter in stored["letters"] if "token" in letter}
+    names = {"user_id": owner.id, "session_id": stored["sessions"][0]["id"], "refresh_token": owner.refresh_token}
+    return accounts, documents, names | tokens
+
+
+def filled_in(what, names):
+    """Return a text, or all texts in a body, with the names in braces replaced."""
+    if isinstance(what, dict):
+        return {key: filled_in(value, names) for key, value in what.items()}
+    return what.format(**names) if isinstance(what, str) and what.startswith(("{", "/")) else what
+
+
+def test_every_route_of_the_service_is_in_the_table_and_no_other(session_app):
+    routes = set()
+    for rule in session_app.url_map.iter_rules():
+        path = rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
+        routes |= {f"{method} {path}" for method in rule.methods - {"HEAD", "OPTIONS"}}
+    assert routes == set(EXPECTED)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", EXPECTED)
+def test_each_route_answers_each_caller_as_the_table_has_it(app, users, people, route, caller):
+    accounts, documents, names = people
+    before = next(one for one in documents if one["_id"] == names["user_id"])
+    users.insert_many(documents)
+    method, path = route.split()
+    path = filled_in(path, names | {"filename": FILES.get(path)})
+    body = filled_in(BODIES.get(route, {}), names)
+    headers = accounts[caller].bearer if caller in accounts else {}
+    client = app.test_client()
+    response = client.open(path, method=method, headers=headers, buffered=True, **body)
+    if method == "GET":
+        assert client.head(path, headers=headers, buffered=True, **body).status_code == response.status_code
+    code = f" {response.json['code']}" if response.status_code >= 400 else ""
+    assert f"{response.status_code}{code}" == EXPECTED[route][caller]
+    is_public = EXPECTED[route]["anonymous"].startswith("2")
+    if not is_public and caller in ("anonymous", "other user"):
+        assert "anthippe" not in response.text
+    if not is_public and caller != "user" and not (caller == "admin" and path.startswith("/api/admin")):
+        assert users.find_one({"_id": names["user_id"]}) == before

@@ -1,0 +1,102 @@
+"""A walk over every command: each teaches, says how it ends, and takes no secret where others can read it."""
+
+import json
+import re
+
+import click
+import pytest
+
+from pixora import create_app
+from pixora.embedded import free_port
+
+OTHERS = {"openapi"}
+"""Of Flask-Smorest's."""
+
+READ_BY_PROGRAMS = {"list", "show", "doctor", "upgrade", "import"}
+SECRET = re.compile("passw|secret|token|credential|pin$", re.IGNORECASE)
+
+
+def walk(group, *path):
+    for name, command in sorted(group.commands.items()):
+        if not path and name in OTHERS:
+            continue
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from walk(command, *path, name)
+
+
+@pytest.fixture(scope="module")
+def everything(session_app):
+    """All commands and groups, by their path."""
+    return dict(walk(session_app.cli))
+
+
+@pytest.fixture(scope="module")
+def commands(everything):
+    return {path: command for path, command in everything.items() if not isinstance(command, click.Group)}
+
+
+def parameters(commands):
+    return [(path, parameter) for path, command in commands.items() for parameter in command.params]
+
+
+def test_every_command_of_the_contract_is_there(commands):
+    names = {" ".join(path) for path in commands}
+    assert {"keys generate", "keys list", "keys retire", "mail send", "mail show", "doctor", "db upgrade"} <= names
+
+
+def test_every_group_says_what_it_is_about(everything):
+    for path, command in everything.items():
+        assert command.get_short_help_str(200).endswith("."), path
+
+
+def test_every_command_teaches(commands):
+    for path, command in commands.items():
+        first, _, rest = (command.help or "").partition("\n\n")
+        assert first.endswith("."), path
+        assert len(rest.split()) > 10, path
+
+
+def test_every_command_says_with_which_status_it_ends(commands):
+    assert {path for path, command in commands.items() if "exit status is" not in command.help} == set()
+
+
+def test_every_option_and_argument_is_explained(commands):
+    for path, parameter in parameters(commands):
+        if isinstance(parameter, click.Option):
+            assert parameter.help, (path, parameter.name)
+        else:
+            assert parameter.make_metavar(click.Context(commands[path])) in commands[path].help, (path, parameter.name)
+
+
+def test_no_option_takes_a_secret(commands):
+    for path, parameter in parameters(commands):
+        assert not SECRET.search(parameter.name) or getattr(parameter, "is_flag", False), (path, parameter.name)
+        assert not getattr(parameter, "hide_input", False), (path, parameter.name)
+
+
+def test_what_programs_read_comes_as_json(commands):
+    for path, command in commands.items():
+        if path[-1] in READ_BY_PROGRAMS:
+            assert "--json" in {option for parameter in command.params for option in parameter.opts}, path
+
+
+def test_every_help_is_printed(app, everything):
+    for path in everything:
+        result = app.test_cli_runner().invoke(args=[*path, "--help"])
+        assert (result.exit_code, "Usage:" in result.output) == (0, True), path
+
+
+@pytest.mark.parametrize("arguments", [["mail", "show"], ["db", "upgrade"]])
+def test_without_the_database_a_command_ends_with_75_and_a_sentence(settings, arguments):
+    uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
+    app = create_app(settings | {"MONGO_URI": uri, "DATABASE_TIMEOUT_MS": 200})
+    result = app.test_cli_runner().invoke(args=arguments)
+    app.extensions["database"]._database.client.close()
+    assert result.exit_code == 75
+    assert "The database is not available (unreachable). Try again later." in result.stderr
+
+
+def test_json_is_all_that_comes_on_stdout(app):
+    for arguments in (["mail", "show", "--json"], ["db", "upgrade", "--json"], ["doctor", "--json"]):
+        json.loads(app.test_cli_runner().invoke(args=arguments).stdout)

@@ -1,0 +1,408 @@
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pixora import clock
+from pixora.embedded import free_port
+from pixora.upkeep import accounts, settings
+from pixora.upkeep.doctor import Check, examine
+from pixora.upkeep.findings import State, fault, ok
+from pixora.users.store import INDEXES
+from tests import smtp_server
+from tests.factories import HASH_2B, fastapi_user
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = {
+    *("environment", "secrets", "signing_key", "uri", "write_concern", "database", "version", "topology", "clock"),
+    *("disk", "indexes", "addresses", "hashes", "erasures", "outbox", "smtp", "client"),
+}
+
+
+@pytest.fixture
+def doctor(run, indexed):
+    """Run `doctor --json`; return its exit status and its findings, as `(state, told, advice)` by check."""
+
+    def doctor(*arguments, **changes):
+        result = run("doctor", "--json", *arguments, **changes)
+        assert not isinstance(result.exception, Exception), result.output
+        told = json.loads(result.stdout)
+        assert told["healthy"] == (result.exit_code == 0)
+        found = {name: [] for name in dict.fromkeys(one["check"] for one in told["checks"])}
+        for one in told["checks"]:
+            found[one["check"]].append((one["state"], one["told"], one["advice"]))
+        return result.exit_code, found
+
+    return doctor
+
+
+@pytest.fixture
+def fault_of(doctor):
+    """Run the doctor; return what is said of the one fault of a check, which must be the only check with any."""
+
+    def fault_of(name, **changes):
+        status, found = doctor(**changes)
+        faulty = {check for check, findings in found.items() for finding in findings if finding[0] == "fault"}
+        assert (status, faulty) == (1, {name})
+        [(_, told, advice)] = [finding for finding in found[name] if finding[0] == "fault"]
+        assert advice
+        return f"{told} → {advice}"
+
+    return fault_of
+
+
+def test_where_all_is_well_it_says_so(users, doctor):
+    users.insert_many([fastapi_user(email="grace@example.com"), fastapi_user(email="ada@example.com")])
+    status, found = doctor()
+    assert status == 0
+    assert set(found) == ALL
+    assert found["addresses"] == [
+        ("ok", "All 2 e-mail addresses are in canonical form, and each belongs to one user.", "")
+    ]
+    states = {name: state for name, [(state, _, _)] in found.items()}
+    assert {name for name, state in states.items() if state != "ok"} == {
+        *("environment", "secrets", "topology", "smtp"),  # warnings: these are tests, with one member and no letters
+        "client",
+    }
+
+
+def test_it_says_it_in_words(users, indexed, run):
+    users.insert_one(fastapi_user())
+    result = run("doctor")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert "ok       database: The database answers." in lines
+    [number] = [number for number, line in enumerate(lines) if line.startswith("fault ")]
+    assert lines[number].startswith("fault    addresses: 1 of 1 addresses are not in canonical form")
+    assert lines[number + 1] == "         → flask --app wsgi db upgrade"
+
+
+def make_all_but_one_index(users):
+    users.create_indexes([model for model in INDEXES["users"] if model.document["name"] != "email_1"])
+
+
+def test_a_missing_index_is_found(old_users, fault_of):
+    make_all_but_one_index(old_users)
+    told = fault_of("indexes")
+    assert "users.email_1 is missing" in told
+    assert "db upgrade" in told
+    assert "email_1" not in old_users.index_information()
+
+
+@pytest.mark.parametrize(
+    ("options", "what", "advice"),
+    [
+        ({}, "its unique differs", "→ flask --app wsgi db upgrade"),
+        ({"unique": True, "hidden": True}, "its hidden differs", "→ flask --app wsgi db upgrade"),
+        ({"unique": True, "sparse": True}, "its sparse differs", 'dropIndex("email_1")'),
+        ({"unique": True, "collation": {"locale": "en"}}, "its collation differs", 'dropIndex("email_1")'),
+        (
+            {"unique": True, "partialFilterExpression": {"email": {"$exists": True}}},
+            "its partialFilterExpression differs",
+            'dropIndex("email_1")',
+        ),
+    ],
+)
+def test_an_index_with_wrong_options_is_found(old_users, fault_of, options, what, advice):
+    make_all_but_one_index(old_users)
+    old_users.create_index("email", name="email_1", **options)
+    told = fault_of("indexes")
+    assert what in told
+    assert advice in told
+
+
+def test_how_long_counts_are_kept_is_looked_at(mongo, users, fault_of):
+    counts = mongo.get_default_database()["throttles"]
+    counts.drop()
+    counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=3600)
+    assert "throttles.expireAt_1 is not as it must be: its expireAfterSeconds differs" in fault_of("indexes")
+    counts.drop_indexes()
+    counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=0)
+
+
+def test_a_database_with_nothing_in_it_only_lacks_indexes(mongo, doctor, settings):
+    uri = settings["MONGO_URI"].replace("?", "_empty?")
+    status, found = doctor(MONGO_URI=uri)
+    assert status == 1
+    assert {name for name, findings in found.items() if "fault" in {state for state, _, _ in findings}} == {"indexes"}
+    assert f"{mongo.get_default_database().name}_empty" not in mongo.list_database_names()
+
+
+def test_another_index_does_no_harm(users, doctor):
+    users.create_index("last_name")
+    assert doctor()[0] == 0
+    users.drop_index("last_name_1")
+
+
+def test_one_address_in_two_cases_is_found(users, doctor):
+    pair = [fastapi_user(email=email) for email in ("ada@example.com", "Ada@Example.com")]
+    users.insert_many([*pair, fastapi_user(email="grace@example.com")])
+    status, found = doctor()
+    assert status == 1
+    [told] = [told for state, told, _ in found["addresses"] if "more than one user" in told]
+    assert "1 e-mail address belongs to more than one user" in told
+    assert all(user["_id"] in told for user in pair)
+    assert "a…@example.com" in told
+
+
+def test_of_many_addresses_in_two_cases_only_some_are_listed(users, doctor):
+    users.insert_many(fastapi_user(email=f"user{n}@example.com") for n in range(200))
+    users.insert_many(fastapi_user(email=f"USER{n}@example.com") for n in range(200))
+    [told] = [told for _, told, _ in doctor()[1]["addresses"] if "more than one user" in told]
+    assert told.startswith("200 e-mail addresses belong to more than one user")
+    assert told.endswith("; and 190 more.")
+
+
+def test_users_without_an_address_are_found(users, fault_of):
+    users.insert_one(user := fastapi_user(email=None))
+    assert user["_id"] in fault_of("addresses")
+
+
+@pytest.mark.parametrize("options", ["w=0", "w=1", "w=1&journal=false", "W=1"])
+def test_a_weak_write_concern_in_the_uri_is_found(fault_of, settings, options):
+    told = fault_of("write_concern", MONGO_URI=f"{settings['MONGO_URI']}&{options}")
+    assert options.replace("&", " and ").lower() in told.lower()
+    assert "say w=majority" in told
+
+
+@pytest.mark.parametrize("options", ["w=majority", "w=majority&journal=true", "w=3"])
+def test_a_strong_one_is_not(doctor, settings, options):
+    assert doctor(MONGO_URI=f"{settings['MONGO_URI']}&{options}")[0] == 0
+
+
+def test_retryable_writes_that_are_off_are_told_of(doctor, settings):
+    [_, (state, told, _)] = doctor(MONGO_URI=f"{settings['MONGO_URI']}&retryWrites=false")[1]["write_concern"]
+    assert (state, "retryWrites=false" in told) == ("warning", True)
+
+
+@pytest.mark.parametrize(
+    ("uri", "states"),
+    [
+        ("mongodb://localhost/pixora", ["ok"]),
+        ("mongodb://user:hunter2@127.0.0.1:27017,[::1]:27018/pixora", ["ok"]),
+        ("mongodb://user:hunter2@%2Ftmp%2Fmongodb-27017.sock/pixora", ["ok"]),
+        ("mongodb+srv://user:hunter2@cluster0.example.net/pixora", ["ok"]),
+        ("mongodb://user:hunter2@db.example.com/pixora?tls=true", ["ok"]),
+        ("mongodb://user:hunter2@db.example.com/pixora?SSL=true", ["ok"]),
+        ("mongodb://mongo:27017/pixora?replicaSet=rs0", ["warning"]),
+        ("mongodb://user:hunter2@10.0.0.5,10.0.0.6/pixora", ["warning"]),
+        ("mongodb://db.example.com/pixora", ["warning"]),
+        ("mongodb://user:hunter2@db.example.com/pixora", ["fault"]),
+        ("mongodb://user:hunter2@10.0.0.5,db.example.com:27018/pixora", ["fault"]),
+        ("mongodb+srv://user:hunter2@cluster0.example.net/pixora?tls=false", ["fault"]),
+        ("mongodb://user:hunter2@db.example.com/pixora?tls=true&tlsAllowInvalidCertificates=true", ["fault"]),
+        ("mongodb://user:hunter2@db.example.com/pixora?tls=true&tlsInsecure=true", ["fault"]),
+    ],
+)
+def test_what_travels_in_the_clear_is_found(uri, states):
+    findings = list(settings.uri({"MONGO_URI": uri}))
+    assert [finding.state for finding in findings] == states
+    assert "hunter2" not in str(findings)
+
+
+def test_a_hash_that_costs_too_little_is_found(users, fault_of):
+    users.insert_many([fastapi_user(email="grace@example.com"), fastapi_user(email="ada@example.com")])
+    users.insert_one(fastapi_user(email="x@example.com", password=HASH_2B.replace("$04$", "$12$")))
+    told = fault_of("hashes", BCRYPT_ROUNDS=12)
+    assert "2 of 3 password hashes cost less than BCRYPT_ROUNDS=12 (cost 4: 2)" in told
+    assert "made anew when its owner logs in" in told
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "hunter2$argon2id$hunter2",
+        "",
+        None,
+        7,
+        HASH_2B[:-1],
+        HASH_2B.replace("$04$", "$31$"),
+        HASH_2B + "x",
+        "$hunter2$",
+    ],
+)
+def test_a_hash_that_cannot_be_read_is_found_and_not_shown(users, fault_of, stored):
+    users.insert_one(fastapi_user(email="grace@example.com", password=stored))
+    told = fault_of("hashes")
+    assert "1 of 1 password hashes cannot be read" in told
+    assert "hunter2" not in told
+
+
+def test_imported_hashes_are_told_of(users, doctor):
+    foreign = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA"
+    users.insert_one(fastapi_user(email="grace@example.com", password=foreign))
+    status, found = doctor()
+    assert status == 0
+    assert found["hashes"][0][:2] == ("warning", "1 of 1 password hashes are not bcrypt's (argon2id: 1).")
+
+
+def test_of_very_many_hashes_a_sample_is_looked_at(users, doctor, monkeypatch):
+    monkeypatch.setattr(accounts, "MOST_LOOKED_AT", 10)
+    users.insert_many(fastapi_user(email=f"user{number}@example.com") for number in range(20))
+    assert "a sample of 100,000" in doctor()[1]["hashes"][0][1]
+
+
+def test_a_database_that_is_away_is_found_and_all_that_needs_it_is_unknown(doctor):
+    uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
+    status, found = doctor(MONGO_URI=uri, DATABASE_TIMEOUT_MS=200)
+    assert status == 1
+    assert found["database"][0][:2] == ("fault", "The database does not answer (unreachable).")
+    assert found["indexes"] == [("unknown", "Could not be looked at: see database.", "")]
+
+
+def test_credentials_that_are_refused_are_found_and_not_shown(run, settings):
+    uri = settings["MONGO_URI"].replace("mongodb://", "mongodb://operator:hunter2@") + "&authSource=admin"
+    result = run("doctor", MONGO_URI=uri)
+    assert result.exit_code == 1
+    assert "The database does not answer (unauthorized)" in result.stdout
+    assert "hunter2" not in result.output
+    assert "operator" not in result.output
+
+
+def test_clocks_that_are_apart_are_found(fault_of, move_clock):
+    move_clock(seconds=60)
+    assert "60 seconds apart" in fault_of("clock")
+
+
+def test_letters_that_nobody_sends_are_found(users, doctor, fault_of):
+    with smtp_server.running(free_port()) as server:
+        letter = {"id": "1", "due_at": clock.utcnow() - timedelta(hours=1)}
+        users.insert_one(fastapi_user(email="grace@example.com", letters=[letter]))
+        mail = {"SMTP_URL": server.url, "MAIL_FROM": "a@example.com"}
+        assert "mail send --watch" in fault_of("outbox", **mail)
+    assert doctor()[1]["outbox"][0][0] == "warning"  # without a server nobody is expected to send them
+
+
+def test_erasures_that_were_left_half_way_are_found(mongo, fault_of):
+    notes = mongo.get_default_database()["erasures"]
+    notes.insert_one({"at": clock.utcnow() - timedelta(days=1)})
+    assert "1 erasures were not completed" in fault_of("erasures")
+    notes.delete_many({})
+
+
+def test_letters_that_are_due_just_now_are_no_fault(users, doctor):
+    users.insert_one(fastapi_user(email="grace@example.com", letters=[{"id": "1", "due_at": clock.utcnow()}]))
+    assert doctor()[1]["outbox"][0][0] == "ok"
+
+
+def test_the_smtp_server_is_asked_and_sent_nothing(doctor):
+    with smtp_server.running(free_port()) as server:
+        assert doctor(SMTP_URL=server.url, MAIL_FROM="a@example.com")[1]["smtp"][0][0] == "ok"
+        assert server.received == []
+        assert server.offered == 0
+
+
+def test_an_smtp_server_that_is_away_is_found(fault_of):
+    url = f"smtp://user:hunter2@127.0.0.1:{free_port()}"
+    told = fault_of("smtp", SMTP_URL=url, MAIL_FROM="a@example.com")
+    assert "(connection)" in told
+    assert "hunter2" not in told
+
+
+@pytest.fixture
+def key_directory(tmp_path):
+    path = tmp_path / "keys"
+    path.mkdir(mode=0o700)
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (path / "2026.pem").write_bytes(pem)
+    (path / "2026.pem").chmod(0o600)
+    return path
+
+
+def test_a_key_that_signs_is_told(doctor, key_directory):
+    found = doctor(JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))[1]
+    assert found["signing_key"] == [("ok", "2026 signs the access tokens.", "")]
+
+
+def test_a_missing_key_is_found(fault_of, key_directory):
+    (key_directory / "2026.pem").unlink()
+    assert "keys generate" in fault_of("signing_key", JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))
+
+
+def test_keys_that_others_can_read_or_make_are_found(fault_of, key_directory):
+    (key_directory / "2026.pem").chmod(0o644)
+    assert "chmod 600 2026.pem" in fault_of("signing_key", JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))
+    (key_directory / "2026.pem").chmod(0o600)
+    key_directory.chmod(0o777)
+    assert "chmod o-w" in fault_of("signing_key", JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))
+
+
+@pytest.fixture
+def shell(settings):
+    """Run the doctor as a shell does, in production, with some of the environment changed."""
+
+    def shell(*arguments, **changes):
+        environment = {
+            "PATH": os.environ["PATH"],
+            "MONGO_URI": settings["MONGO_URI"],
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+            "BCRYPT_ROUNDS": "10",
+        }
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment | changes, capture_output=True, text=True, timeout=60)
+
+    return shell
+
+
+def test_in_production_it_is_well_with_strong_secrets(users, indexed, shell):
+    result = shell()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "ok       secrets: The secrets are long and hard to guess." in result.stdout
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
+def test_a_secret_that_is_too_short_is_found(shell, name):
+    result = shell("--json", **{name: "hunter2"})
+    assert result.returncode == 1
+    [finding, rest] = json.loads(result.stdout)["checks"]
+    assert finding["state"] == "fault"
+    assert finding["told"].startswith(f"{name}: Must have at least 32 bytes. Make one with: ")
+    assert rest["state"] == "unknown"
+    assert "hunter2" not in result.stdout + result.stderr
+
+
+def test_a_key_file_that_cannot_be_used_is_found(shell, tmp_path):
+    (tmp_path / "1.pem").write_text("hunter2")
+    result = shell(JWT_SECRET_KEY="", JWT_KEY_DIR=str(tmp_path))
+    assert result.returncode == 1
+    assert "JWT_KEY_DIR: 1.pem is not an unencrypted PEM file of a key" in result.stdout
+    assert "hunter2" not in result.stdout + result.stderr
+
+
+def test_it_explains_itself_whatever_the_configuration(shell):
+    result = shell("--help", SECRET_KEY="x")
+    assert result.returncode == 0
+    assert "Find out what is wrong" in result.stdout
+
+
+@pytest.mark.parametrize("url", ["auth.example.com", "ftp://auth.example.com", "https://auth.example.com/api"])
+def test_a_url_that_is_none_is_refused(run, url):
+    assert run("doctor", "--url", url).exit_code == 2
+
+
+def test_what_takes_too_long_or_fails_leaves_the_others_alone(app):
+    def fails():
+        raise RuntimeError("mongodb://user:hunter2@db")
+
+    looks = {
+        "slow": Check(lambda: time.sleep(2), seconds=0.05),
+        "broken": Check(fails),
+        "faulty": Check(lambda: [fault("Bad.", "Mend it.")]),
+        "later": Check(lambda: [ok("Good.")], after="faulty"),
+        "last": Check(lambda: [ok("Good.")], after="slow"),
+    }
+    found = dict(examine(app, looks))
+    assert [finding.state for finding in found.values()] == [
+        *(State.UNKNOWN, State.UNKNOWN, State.FAULT, State.UNKNOWN, State.OK)
+    ]
+    assert "hunter2" not in str(found)

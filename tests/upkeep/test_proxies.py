@@ -1,0 +1,42 @@
+import pytest
+
+from pixora.embedded import free_port
+from pixora.upkeep.findings import State
+from pixora.upkeep.proxies import Seen, client, judge
+
+MADE_UP, US, PEER, INNER, SERVER = "192.0.2.7", "198.51.100.9", "127.0.0.1", "10.0.0.5", "93.184.216.34"
+PUBLIC = "8.8.8.8"
+
+
+@pytest.mark.parametrize(
+    ("seen", "state", "told"),
+    [
+        (Seen(PUBLIC, PUBLIC, [MADE_UP], 0), State.OK, f"takes us for {PUBLIC}"),
+        (Seen(PUBLIC, PEER, [PUBLIC], 1), State.OK, ""),
+        (Seen(PUBLIC, PEER, [MADE_UP, PUBLIC], 1), State.OK, ""),
+        (Seen(PUBLIC, PEER, [MADE_UP, PUBLIC, INNER], 2), State.OK, ""),
+        (Seen(PEER, PEER, [PUBLIC], 0), State.FAULT, "Set PROXY_COUNT=1"),
+        (Seen(PEER, PEER, [MADE_UP, PUBLIC], 0), State.FAULT, "Set PROXY_COUNT=1"),
+        (Seen(INNER, PEER, [MADE_UP, PUBLIC, INNER], 1), State.FAULT, "Set PROXY_COUNT=2"),
+        (Seen(MADE_UP, PUBLIC, [MADE_UP], 1), State.FAULT, "Set PROXY_COUNT=0"),
+        (Seen(MADE_UP, PEER, [MADE_UP, PUBLIC], 2), State.FAULT, "make up its address"),
+        (Seen(PEER, PEER, [PUBLIC], 2), State.FAULT, "Set PROXY_COUNT=1"),
+        (Seen(PEER, PEER, [], 0), State.FAULT, "takes X-Forwarded-For away"),
+        (Seen(INNER, PEER, [INNER], 1), State.WARNING, "an address of an inner network"),
+    ],
+)
+def test_what_the_proxies_have_made_of_us_is_judged(seen, state, told):
+    finding = judge(seen, MADE_UP, SERVER)
+    assert finding.state is state
+    assert told in f"{finding.told} {finding.advice}"
+
+
+def test_an_inner_address_is_right_on_the_way_to_one():
+    assert judge(Seen(PEER, PEER, [PEER], 1), MADE_UP, "127.0.0.1").state is State.OK
+
+
+def test_without_a_service_there_is_nothing_to_tell():
+    [finding] = client(f"http://127.0.0.1:{free_port()}", "secret")
+    assert finding.state is State.UNKNOWN
+    [finding] = client(None, "secret")
+    assert (finding.state, finding.advice) == (State.UNKNOWN, "Give --url, or set PUBLIC_URL.")
