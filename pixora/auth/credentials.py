@@ -13,10 +13,10 @@ from typing import ParamSpec, TypeVar
 
 from flask import current_app
 
-from pixora import passwords
+from pixora import metrics, passwords
 from pixora.audit import audit
 from pixora.database import Document
-from pixora.errors import InvalidCredentials, ValidationFailed, WrongPassword
+from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
 from pixora.hashing import room
 from pixora.requests import caller
 from pixora.throttles import throttles
@@ -40,8 +40,12 @@ def seated(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 
     @wraps(function)
     def with_seat(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        with room.seat():
-            return function(*args, **kwargs)
+        try:
+            with room.seat():
+                return function(*args, **kwargs)
+        except Overloaded:
+            metrics.hashing_shed.inc()
+            raise
 
     return with_seat
 
