@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, equal_time, footprint, login, me, observing, report, scale, storm
+from benchmarks import crowd, database, equal_time, footprint, login, me, observing, report, scale, storm, takeover
 from benchmarks.servers import bench
 
 PARTS: dict[str, Any] = {
-    part.__name__.split(".")[1]: part for part in (me, observing, login, storm, crowd, scale, footprint, equal_time)
+    part.__name__.split(".")[1]: part
+    for part in (me, observing, login, storm, crowd, scale, database, footprint, equal_time, takeover)
 }
 
 

@@ -12,6 +12,9 @@ SERVER = "http://127.0.0.1:8000"
 PROVIDED = {"token": "$LETTER_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
 """Fields whose examples nobody else can use, and the variables that the page's introduction tells of."""
 
+INTERNAL = ("/health/client",)
+"""Paths that answer no client but our own commands."""
+
 METHODS = "get", "post", "put", "patch", "delete"
 
 
@@ -70,12 +73,12 @@ class Route:
 
 
 def routes(document: dict[str, Any]) -> list[Route]:
-    """Return the routes of an OpenAPI document, in its order."""
+    """Return the routes of an OpenAPI document that are for clients, in its order."""
     return [
         Route(method, path, operation)
         for path, item in document["paths"].items()
         for method, operation in item.items()
-        if method in METHODS
+        if method in METHODS and path not in INTERNAL
     ]
 
 
@@ -83,8 +86,8 @@ def render(document: dict[str, Any]) -> str:
     """Return the routes of an OpenAPI document in Markdown."""
     parts = []
     for tag in document["tags"]:
-        parts.append(f"## {tag['description']}")
-        parts += [_render(route) for route in routes(document) if tag["name"] in route.operation["tags"]]
+        if those := [_render(route) for route in routes(document) if tag["name"] in route.operation["tags"]]:
+            parts += [f"## {tag['description']}", *those]
     return "\n\n".join(parts)
 
 

@@ -8,12 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import api_page
 import pytest
 import yaml
 
+from tests.conftest import make_account
 from tests.documents import PAGES, ROOT, blocks
+from tests.factories import PASSWORD, signup_body
 
 NAMED = re.compile(r"`((?:tests|pixora|deploy|script|benchmarks|examples)/[\w./-]+?)(?:::(\w+))?`")
+
+OPERATIONS = re.compile(r"^\| (`[A-Z].+?) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+WRITES = ("insert", "update", "delete", "findAndModify")
 
 
 def build(source, output):
@@ -49,9 +55,9 @@ def test_it_loads_nothing_from_elsewhere(site):
 
 def test_every_route_is_on_the_page_of_the_api(site, client):
     page = (site / "api.html").read_text()
-    for path, item in client.get("/openapi.json").json["paths"].items():
-        for method in item.keys() - {"parameters"}:
-            assert f"<h3>{method.upper()} {path}<" in page
+    paths = client.get("/openapi.json").json["paths"]
+    routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item.keys() - {"parameters"}}
+    assert set(re.findall(r"<h3>([A-Z]+ .+?)<", page)) == routes - {f"GET {path}" for path in api_page.INTERNAL}
 
 
 def test_a_link_an_anchor_or_a_page_that_is_nowhere_fails(tmp_path):
@@ -77,8 +83,8 @@ def test_a_block_is_well_formed(block):
             configparser.ConfigParser().read_string(block.text)
         case "python":
             ast.parse(block.text)
-        case language:
-            assert language in ("text", "mermaid")
+        case language:  # promql: tests/test_monitoring.py
+            assert language in ("text", "mermaid", "promql")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -86,3 +92,49 @@ def test_the_files_and_tests_that_a_page_names_are_there(page):
     for name, test in NAMED.findall(page.read_text()):
         assert (ROOT / name).exists(), name
         assert not test or f"def {test}(" in (ROOT / name).read_text(), test
+
+
+def test_a_request_costs_the_database_what_the_page_says(client, app, watch_commands):
+    account, other = make_account(client), make_account(client, email="grace@example.com")
+    form = {"username": account.email, "password": PASSWORD}
+    grant = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
+    changed = {"current_password": PASSWORD, "new_password": "analytical-engine-no-3"}
+    calls = {
+        "`GET /api/users/me`": lambda: client.get("/api/users/me", headers=account.bearer),
+        "`POST /api/auth/refresh`": lambda: client.post("/api/auth/refresh", data=grant),
+        "`POST /api/auth/login`": lambda: client.post("/api/auth/login", data=form),
+        "`POST /api/auth/login`, wrong password": lambda: client.post("/api/auth/login", data=form | {"password": "x"}),
+        "`POST /api/auth/signup`": lambda: client.post("/api/auth/signup", json=signup_body(email="new@example.com")),
+        "`PATCH /api/users/me`": lambda: client.patch("/api/users/me", json={"last_name": "K"}, headers=account.bearer),
+        "`POST /api/auth/logout`": lambda: client.post("/api/auth/logout", headers=other.bearer),
+        "`POST /api/users/me/password`": lambda: client.post(
+            "/api/users/me/password", json=changed, headers=account.bearer
+        ),
+        "`POST /api/auth/password-reset`": lambda: client.post(
+            "/api/auth/password-reset", json={"email": account.email}
+        ),
+    }
+    table = (ROOT / "docs/scaling.md").read_text().split("## What the database does")[1].split("\n## ")[0]
+    told = {name: (int(reads), int(writes)) for name, reads, writes in OPERATIONS.findall(table)}
+    assert told.keys() == calls.keys()
+    for name, call in calls.items():
+        with watch_commands() as commands:
+            assert call().status_code in (200, 201, 202, 204, 401)
+        writes = sum(command.command_name in WRITES for command in commands)
+        assert (len(commands) - writes, writes) == told[name], name
+
+
+def test_the_events_that_the_commands_look_for_in_the_log_are_there():
+    code = "".join(path.read_text() for path in (ROOT / "pixora").rglob("*.py"))
+    asked = re.findall(
+        r'"event": "\(?([a-z_|]+)\)?(?:_\(([a-z_|]+)\))?"', "".join(block.text for block in blocks("sh"))
+    )
+    names = [
+        f"{first}_{end}" if end else first
+        for names, ends in asked
+        for first in names.split("|")
+        for end in ends.split("|")
+    ]
+    assert len(names) > 5
+    for name in names:
+        assert f'"{name}"' in code, name

@@ -43,7 +43,7 @@ def atlas(authority, tmp_path_factory):
     with mongod:
         # The first user may be made without being one, from the same machine.
         with pymongo.MongoClient("127.0.0.1", mongod.port, directConnection=True, **trust) as client:
-            roles = ["readWriteAnyDatabase", "userAdminAnyDatabase"]
+            roles = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "userAdminAnyDatabase"]
             client.admin.command("createUser", USER, pwd=DATABASE_PASSWORD, roles=roles)
         yield mongod
 
@@ -98,10 +98,13 @@ def test_the_role_of_the_documentation_is_enough(make_app, atlas, trusting):
     assert client.get("/health").status_code == 200
     assert client.get("/api/users/me", headers=account.bearer).status_code == 200
     assert client.delete("/api/users/me", headers=account.bearer, json={"password": PASSWORD}).status_code == 204
-    for command in (["mail", "show"], ["db", "upgrade"]):
-        assert app.test_cli_runner().invoke(args=command).exit_code == 0
-    with pymongo.MongoClient(uri(atlas, **trusting)) as client:
-        assert kept(client) == 365
+    with pymongo.MongoClient(uri(atlas, **trusting)) as admin:
+        admin.pixora.command("collMod", "throttles", index={"name": "expireAt_1", "expireAfterSeconds": 5})
+        for command in (["mail", "show"], ["db", "upgrade"]):
+            assert app.test_cli_runner().invoke(args=command).exit_code == 0
+        assert admin.pixora.throttles.index_information()["expireAt_1"]["expireAfterSeconds"] == 0
+        assert kept(admin) == 365
+    assert "unauthorized" not in app.test_cli_runner().invoke(args=["doctor"]).output
 
 
 def kept(client):
