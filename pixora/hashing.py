@@ -29,6 +29,7 @@ from typing import IO, Any, Generic, TypeVar, cast
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
+from pixora import metrics
 from pixora.errors import Overloaded, RoomFull
 
 Result = TypeVar("Result")
@@ -56,6 +57,7 @@ class Job(Generic[Result]):
         self.function = function
         self.arguments = arguments
         self.is_wanted = is_wanted
+        self.asked = time.monotonic()
         self.has_begun = False
         self.done = threading.Event()
         self.result: Result | None = None
@@ -161,6 +163,7 @@ class HashingRoom:
                 return False
             self._ahead += 1
             self._jobs.append(job)
+            metrics.hashing_queue.inc()
             # Started at need, and so never before a fork.
             while len(self._threads) < self._cores:
                 permit = self._permits / f"core-{len(self._threads)}"
@@ -227,6 +230,7 @@ class HashingRoom:
         try:
             _require(job.is_wanted())
             began = time.monotonic()
+            metrics.hashing_wait.observe(began - job.asked)
             job.result = job.function(*job.arguments)
         except BaseException as error:  # noqa: BLE001  # it is the caller's
             job.error = error
@@ -238,10 +242,12 @@ class HashingRoom:
         with self._changed:
             self._ends.append(now)
             if began is not None:
+                metrics.hashing_run.observe(now - began)
                 self._cost += SMOOTHING * (now - began - self._cost)
             self._leave()
 
     def _leave(self) -> None:
+        metrics.hashing_queue.dec()
         self._ahead -= 1
         if self._ahead < self._cores:
             self._ends.clear()  # the pace of a room that is not full says nothing

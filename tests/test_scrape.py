@@ -141,6 +141,28 @@ def test_failures_of_the_database_are_counted_by_reason(make_app, growth):
     assert growth('pixora_database_errors_total{reason="unreachable"}', lambda: gone.get("/health")) == 1
 
 
+def test_hashes_are_counted_and_timed(client, account, growth, samples):
+    def log_in():
+        form = {"username": account.email, "password": PASSWORD}
+        assert client.post("/api/auth/login", data=form).status_code == 200
+
+    for name in ("pixora_hashing_run_seconds_count", "pixora_hashing_wait_seconds_count"):
+        assert growth(name, log_in) == 1
+    assert growth('pixora_events_total{event="login"}', log_in) == 1
+    assert samples()["pixora_hashing_queue"] == 0
+
+
+def test_whoever_is_sent_away_from_hashing_is_counted(make_app, growth):
+    app = make_app(GUNICORN_THREADS=5)
+
+    def log_in_while_the_only_seat_is_taken():
+        with app.app_context(), app.extensions["hashing"].seat():
+            form = {"username": "x@example.com", "password": PASSWORD}
+            assert app.test_client().post("/api/auth/login", data=form).json["code"] == "overloaded"
+
+    assert growth("pixora_hashing_shed_total", log_in_while_the_only_seat_is_taken) == 1
+
+
 def test_refusals_are_counted_by_the_limit(make_app, counts, growth):
     client = make_app(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
 

@@ -13,10 +13,10 @@ from typing import ParamSpec, TypeVar
 
 from flask import current_app
 
-from pixora import passwords
+from pixora import metrics, passwords
 from pixora.audit import audit
 from pixora.database import Document
-from pixora.errors import InvalidCredentials, ValidationFailed, WrongPassword
+from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
 from pixora.hashing import room
 from pixora.requests import caller
 from pixora.throttles import throttles
@@ -40,8 +40,12 @@ def seated(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 
     @wraps(function)
     def with_seat(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        with room.seat():
-            return function(*args, **kwargs)
+        try:
+            with room.seat():
+                return function(*args, **kwargs)
+        except Overloaded:
+            metrics.hashing_shed.inc()
+            raise
 
     return with_seat
 
@@ -121,9 +125,9 @@ def _is_password_of(user: Document | None, password: str) -> bool:
     costs = current_app.extensions["hash_costs"]
     stored = None if user is None else user.get("password") or ""
     with suppress(passwords.CorruptHash):
-        costs[passwords.cost(stored)] += 1
+        costs[passwords.kind(stored)] += 1
     # At the cost that most of the hashes we meet have: not always today's.
-    usual_cost = max(costs, key=costs.get)
+    usual_cost = passwords.usual_cost(dict(costs))  # a copy: other threads meet other kinds
     try:
         return room.run(passwords.verify_password, password, stored, usual_cost, is_wanted=caller())
     except passwords.CorruptHash as error:

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -117,6 +118,25 @@ def test_workers_that_come_and_go_leave_no_files(service):
         send(service, 5)
     assert {path.name for path in directory(service).glob("*.db")} == files
     assert {path.suffix for path in directory(service).iterdir()} == {"", ".db"}
+
+
+def test_what_waited_in_a_worker_that_is_killed_waits_no_more(gunicorn):
+    def queue():
+        return float(re.search(r"^pixora_hashing_queue (\S+)$", ask(url, "/metrics")[1], re.MULTILINE)[1])
+
+    def log_in():
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{url}/api/auth/login", b"username=x%40example.com&password=wrong", timeout=SECONDS)
+
+    with gunicorn(WEB_CONCURRENCY="1", BCRYPT_ROUNDS="15") as url:
+        thread = threading.Thread(target=log_in)
+        thread.start()
+        wait_until(lambda: queue() == 1)
+        [worker] = workers(url)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: workers(url) - {worker})
+        assert queue() == 0
+        thread.join()
 
 
 def test_a_reload_goes_on_counting(service):
