@@ -71,7 +71,10 @@ def test_errors_import_nothing_of_ours():
 
 
 def test_passwords_know_no_flask():
-    assert "pixora/passwords.py" not in that_import("flask") | that_import("pixora")
+    assert not {"pixora/passwords.py", "pixora/foreign_hashes.py"} & that_import("flask")
+    assert "pixora/foreign_hashes.py" not in that_import("pixora")
+    ours = {name for name in imports(ROOT / "pixora/passwords.py") if name.startswith("pixora.")}
+    assert ours == {"pixora.foreign_hashes", "pixora.foreign_hashes.ForeignHash"}
 
 
 def test_the_service_does_not_need_the_embedded_database():

@@ -5,16 +5,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pixora import passwords
 from pixora.passwords import (
     CorruptHash,
     PasswordRejected,
+    Price,
     check_policy,
     cost,
     dummy_hash,
     hash_password,
+    kind,
+    scheme,
+    usual_cost,
     verify_password,
 )
-from tests.factories import PASSWORD
+from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2B, PASSWORD
 
 BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -41,7 +46,7 @@ def test_a_password_of_over_72_bytes_verifies_nothing():
 @pytest.mark.parametrize(
     "stored", [1, b"$2b$", "", "$2b$04$", "$1$abc", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"]
 )
-def test_what_is_no_bcrypt_hash_is_corrupt(stored):
+def test_what_is_no_hash_is_corrupt(stored):
     with pytest.raises(CorruptHash):
         verify_password("x", stored)
 
@@ -86,6 +91,69 @@ def test_a_wrong_password_takes_as_long_as_one_of_the_usual_cost_whatever_is_sto
 def test_a_right_password_takes_as_long_as_its_own_hash(work):
     assert verify_password(PASSWORD, hash_password(PASSWORD, 4), 7)
     assert work == [1]
+
+
+@pytest.mark.parametrize("stored", FOREIGN_HASHES)
+def test_a_foreign_hash_verifies_its_password_and_no_other(stored):
+    assert verify_password(PASSWORD, stored)
+    assert not verify_password("wrong", stored)
+
+
+def test_the_kind_of_a_hash_is_its_cost_or_scheme_and_parameters():
+    assert [kind(HASH_2B), scheme(HASH_2B), cost(HASH_2B)] == [4, "bcrypt", 4]
+    assert [kind(ARGON2ID), scheme(ARGON2ID), cost(ARGON2ID)] == ["argon2id v=19$m=64,t=1,p=1", "argon2id", 0]
+
+
+@pytest.fixture
+def priced(monkeypatch):
+    """Say what a check of the foreign hash costs, in the units of `work`; it takes no time to speak of."""
+
+    def price(units):
+        monkeypatch.setattr(passwords, "_prices", {kind(ARGON2ID): Price(0.0, units * 2**4)})
+
+    return price
+
+
+@pytest.mark.parametrize(("costs", "padding"), [(3, 5), (7, 1), (8, 0), (20, 0)])
+def test_a_wrong_password_for_a_foreign_hash_takes_as_long_as_one_of_the_usual_cost(work, priced, costs, padding):
+    priced(costs)
+    assert not verify_password("wrong", ARGON2ID, 7)
+    assert sum(work) == padding
+
+
+def test_what_a_foreign_hash_costs_is_measured_when_the_first_of_its_kind_is_met(work, monkeypatch):
+    monkeypatch.setattr(passwords, "_prices", {})
+    verify_password(PASSWORD, ARGON2ID, 4)
+    assert passwords._prices == {}
+    verify_password("wrong", ARGON2ID, 4)
+    [price] = passwords._prices.values()
+    assert price.seconds > 0
+    assert 0 < price.units < 2**10  # a thirtieth of a megabyte against bcrypt's cost 10: on any machine less
+    measured = len(work)
+    verify_password("wrong", ARGON2ID, 4)
+    assert len(work) <= measured + 1
+
+
+def test_who_is_not_known_takes_as_long_as_the_dearest_of_what_is_usual(work, priced):
+    priced(11)
+    assert not verify_password("wrong", None, usual_cost({7: 80, kind(ARGON2ID): 20}))
+    assert sum(work) == 11
+
+
+@pytest.mark.parametrize(
+    ("met", "cost"),
+    [
+        ({7: 1}, 7),
+        ({7: 1, 6: 2}, 6),
+        ({7: 91, "argon2id v=19$m=64,t=1,p=1": 9}, 7),
+        ({7: 90, "argon2id v=19$m=64,t=1,p=1": 10}, 8),
+        ({9: 50, "argon2id v=19$m=64,t=1,p=1": 50}, 9),
+        ({7: 50, "scrypt ln=4,r=8,p=1": 50, "argon2id v=19$m=64,t=1,p=1": 40}, 7),  # scrypt was not measured yet
+    ],
+)
+def test_the_usual_cost_is_what_most_have_unless_foreign_hashes_are_many_and_dearer(priced, met, cost):
+    priced(2**4)
+    assert usual_cost(met) == cost
 
 
 def test_a_strong_password_passes():

@@ -125,9 +125,9 @@ def _is_password_of(user: Document | None, password: str) -> bool:
     costs = current_app.extensions["hash_costs"]
     stored = None if user is None else user.get("password") or ""
     with suppress(passwords.CorruptHash):
-        costs[passwords.cost(stored)] += 1
+        costs[passwords.kind(stored)] += 1
     # At the cost that most of the hashes we meet have: not always today's.
-    usual_cost = max(costs, key=costs.get)
+    usual_cost = passwords.usual_cost(dict(costs))  # a copy: other threads meet other kinds
     try:
         return room.run(passwords.verify_password, password, stored, usual_cost, is_wanted=caller())
     except passwords.CorruptHash as error:

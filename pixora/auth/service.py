@@ -89,7 +89,8 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
 def log_in(email: str, password: str, user_agent: str, address: str | None) -> Grant:
     """Open a session for the user who has this e-mail address and password; `address` is the client's.
 
-    A hash of a lower cost than today's is replaced, now that the password is known.
+    A hash of a lower cost than today's, or of another system, is replaced, now that the password is known; unless it is
+    too long for bcrypt, which the passwords of imported users may be.
 
     Raises:
         InvalidCredentials: whatever is wrong.
@@ -103,7 +104,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
             audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
             raise EmailNotVerified
         stored = user["password"]
-        if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"]:
+        if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"] and passwords.can_hash(password):
             with contextlib.suppress(Overloaded):  # then at another login
                 rehashed = credentials.hash_password(password, REHASH_PATIENCE_SECONDS)
                 if store.replace_password_hash(user["_id"], stored, rehashed):

@@ -1,9 +1,12 @@
+import base64
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
 import pytest
 
-from tests.factories import HASH_2A, HASH_2B, HASH_2Y, PASSWORD, fastapi_user
+from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, fastapi_user
 
 
 def log_in(client, username="ada@example.com", password=PASSWORD, **fields):
@@ -153,6 +156,38 @@ def test_login_leaves_a_hash_of_the_same_or_a_higher_cost(make_app, users, round
     assert users.find_one()["password"] == stored
 
 
+@pytest.mark.parametrize("stored", FOREIGN_HASHES)
+def test_a_hash_of_another_system_gives_way_to_bcrypt_at_the_first_login(client, users, stored):
+    users.insert_one(fastapi_user(password=stored))
+    assert log_in(client, "Grace.Hopper@example.com", "wrong-password-1").status_code == 401
+    assert users.find_one()["password"] == stored
+    assert log_in(client, "Grace.Hopper@example.com").status_code == 200
+    assert users.find_one()["password"].startswith("$2b$04$")
+    assert log_in(client, "Grace.Hopper@example.com").status_code == 200
+
+
+def test_a_password_that_is_too_long_for_bcrypt_stays_with_the_hash_it_came_with(client, users):
+    password = "0123456789abcdefghij" * 4
+    salt, digest = (
+        base64.b64encode(part).rstrip(b"=").decode()
+        for part in (b"some salt", hashlib.pbkdf2_hmac("sha256", password.encode(), b"some salt", 10))
+    )
+    stored = f"$pbkdf2-sha256$i=10,l=32${salt}${digest}"
+    users.insert_one(fastapi_user(password=stored))
+    assert log_in(client, "Grace.Hopper@example.com", password[:72]).status_code == 401
+    for _ in range(2):
+        assert log_in(client, "Grace.Hopper@example.com", password).status_code == 200
+    assert users.find_one()["password"] == stored
+
+
+def test_two_first_logins_at_once_both_succeed(app, users):
+    users.insert_one(fastapi_user(password=ARGON2ID))
+    with ThreadPoolExecutor(4) as pool:
+        logins = [pool.submit(log_in, app.test_client(), "Grace.Hopper@example.com") for _ in range(4)]
+        assert {login.result().status_code for login in logins} == {200}
+    assert len(users.find_one()["sessions"]) == 4
+
+
 @pytest.mark.parametrize(
     "stored",
     [
@@ -163,6 +198,9 @@ def test_login_leaves_a_hash_of_the_same_or_a_higher_cost(make_app, users, round
         HASH_2B.replace("$04$", "$31$"),
         HASH_2B.replace("$04$", "$03$"),
         HASH_2B[:28] + "9" + HASH_2B[29:],
+        ARGON2ID[:-1],
+        ARGON2ID.replace("m=64", "m=4194304"),
+        ARGON2ID.replace("t=1", "t=1000000"),
     ],
 )
 def test_a_corrupt_hash_is_a_refused_login_and_an_error_in_the_log(client, users, capture_logs, stored):

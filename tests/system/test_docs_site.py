@@ -24,6 +24,7 @@ NOT_RUN = {
     ("deployment.md", "docker compose up"): "no Docker here; script/test-image builds the image and makes the calls",
     ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from such a lock",
     ("deployment.md", "systemctl"): "no systemd runs here; test_the_units_are_well_formed looks them over",
+    ("runbook.md", "systemctl"): "no systemd runs here",
     ("letters.md", "--watch"): "runs until it is stopped; tests/system/test_mail.py does both",
     ("letters.md", "check-enumeration"): "tests/system/test_enumeration.py runs it",
 }
@@ -72,8 +73,11 @@ def places(service, tmp_path):
     checkout.mkdir()
     for path in ROOT.iterdir():
         (checkout / path.name).symlink_to(path)
-    for name in ("nginx", "log"):
+    for name in ("nginx", "log", "bin"):
         (tmp_path / name).mkdir()
+    # What systemd would have collected.
+    (tmp_path / "bin/journalctl").write_text(f"#!/bin/sh\ncat {service.log}\n")
+    (tmp_path / "bin/journalctl").chmod(0o700)
     return {
         "http://127.0.0.1:8000": service,
         "/opt/pixora": checkout,
@@ -90,7 +94,7 @@ def here(text, places):
 
 
 @pytest.mark.parametrize("page", [page.name for page in PAGES])
-def test_the_commands_of_a_page_do_what_it_says(page, places, environment, client, tmp_path):
+def test_the_commands_of_a_page_do_what_it_says(page, places, environment, service, client, tmp_path):
     found = [block for block in blocks("sh", "console") if block.page == page and not not_run(block)]
     if not found:
         return
@@ -98,13 +102,11 @@ def test_the_commands_of_a_page_do_what_it_says(page, places, environment, clien
     account = make_account(client)
     wanted = [command for block in found for command in commands(block)]
     script = "\n".join(f"printf '\\036'\n{here(command.text, places)}" for command in wanted)
-    paths = f"{ROOT}/.venv/bin:{os.environ['PATH']}:/usr/sbin"
+    paths = f"{ROOT}/.venv/bin:{tmp_path}/bin:{os.environ['PATH']}:/usr/sbin"
     with smtp_server.running(free_port()) as smtp:
         variables = {"TOKEN": account.token, "USER_ID": account.id, "SMTP_URL": smtp.url}
         variables |= {} if page in BARE else environment | {"MAIL_FROM": "pixora@example.com"}
-        run = bash(
-            script, env={"PATH": paths, "PUBLIC_URL": "https://auth.example.com"} | variables, cwd=places["/opt/pixora"]
-        )
+        run = bash(script, env={"PATH": paths, "PUBLIC_URL": service} | variables, cwd=places["/opt/pixora"])
     assert run.returncode == 0, run.stdout + run.stderr
     for command, printed in zip(wanted, run.stdout.split("\036")[1:], strict=True):
         if command.printed:
