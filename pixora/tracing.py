@@ -74,7 +74,7 @@ def init_app(app: Flask) -> None:
 
 
 def _shut_down_at_exit(provider: TracerProvider) -> None:
-    """Have what is left sent at the end, without a long wait for a collector that is away: it would hold up a deploy."""
+    """Have what is left sent at the end, with no long wait for a collector that is away: that would hold up deploys."""
     closing, closed = threading.Event(), threading.Event()
 
     def shut_down() -> None:
