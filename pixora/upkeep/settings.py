@@ -13,6 +13,10 @@ from pixora.mail.smtp import is_loopback
 from pixora.tokens import tokens
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
+SECRET_BYTES = 32
+MAKE_ONE = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+"""As `config.py` has it, which this package does not import."""
+
 LEAST_FREE_BYTES = 50 * 2**20
 WEAK = {"w": ("0", "1"), "journal": ("false",), "j": ("false",)}
 UNCHECKED = ("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames")
@@ -31,14 +35,18 @@ def environment(settings: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def secrets(settings: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at how strong the secrets are; production, which refuses to start with weak ones, needs no second look."""
-    if settings["PIXORA_ENV"] == "production":
-        yield ok("The secrets are long and hard to guess.")
-    else:
-        yield warning(
-            "How strong the secrets are is not looked at outside of production.",
-            "See with: PIXORA_ENV=production flask --app wsgi doctor",
+    """Look at how long the secrets are. Production does not even start with weak ones; elsewhere they are let pass."""
+    short = [
+        name for name in ("SECRET_KEY", "JWT_SECRET_KEY") if 0 < len((settings[name] or "").encode()) < SECRET_BYTES
+    ]
+    for name in short:
+        yield fault(f"{name} has less than {SECRET_BYTES} bytes: it can be guessed.", MAKE_ONE)
+    if not short:
+        is_production = settings["PIXORA_ENV"] == "production"
+        guessing = (
+            "and hard to guess." if is_production else "enough; whether they are easy to guess is for production."
         )
+        yield ok(f"The secrets are long {guessing}")
 
 
 def uri(settings: Mapping[str, Any]) -> Iterator[Finding]:
