@@ -7,8 +7,7 @@ for what else differs to show. Two services are asked:
   logged in since, is one of a few, and must not stand out against an unknown one;
 - the cost has just been raised: most hashes have the old one, and so must an unknown user.
 
-A disabled user is a document with `disabled: true`; the password is wrong, as everywhere here, since right ones are no
-secret to whoever sends them.
+The password is wrong, but for one of a disabled user: there it makes no difference either.
 """
 
 import http.client
@@ -31,6 +30,7 @@ SAMPLES = 200
 WARM_UP = 10
 NEVER_THE_SAME = {"date", "x-request-id"}
 CORRUPT = "$2b$10$corrupt"
+RIGHT = "disabled, right password"
 TODAY, RAISED = "most hashes of today's cost", "most hashes of the old cost"
 
 
@@ -41,6 +41,7 @@ def run(bench: Bench) -> dict[str, Any]:
         "unknown": None,
         "wrong password": fastapi_user(email="wrong@example.com", password=today),
         "disabled": fastapi_user(email="disabled@example.com", password=today, disabled=True),
+        RIGHT: fastapi_user(email="right@example.com", password=today, disabled=True),
         "corrupt hash": fastapi_user(email="corrupt@example.com", password=CORRUPT),
         "old-cost hash": fastapi_user(email="old@example.com", password=old),
     }
@@ -58,22 +59,24 @@ def _measure(bench: Bench, database: str, cases: dict[str, dict[str, Any] | None
     with started(bench, PIXORA, database, cores=FIRST, BCRYPT_ROUNDS=str(COST)) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         # The service learns what most hashes cost from those it meets.
-        for user in cases.values():
+        for name, user in cases.items():
             for _ in range(WARM_UP):
-                _guess(connection, user)
+                _guess(connection, user, right=name == RIGHT)
         for _ in range(SAMPLES):
             for name in random.sample(list(cases), len(cases)):
-                seconds, answer = _guess(connection, cases[name])
+                seconds, answer = _guess(connection, cases[name], right=name == RIGHT)
                 found[name]["seconds"].append(seconds)
                 if answer not in found[name]["answers"]:
                     found[name]["answers"].append(answer)
     return {name: case | {"seconds": median(case["seconds"])} for name, case in found.items()}
 
 
-def _guess(connection: http.client.HTTPConnection, user: dict[str, Any] | None) -> tuple[float, list[Any]]:
-    """Return how long a wrong guess took, and the answer, but for what is never the same."""
+def _guess(
+    connection: http.client.HTTPConnection, user: dict[str, Any] | None, *, right: bool
+) -> tuple[float, list[Any]]:
+    """Return how long a guess took, and the answer, but for what is never the same."""
     email = user["email"] if user else f"{random.getrandbits(64):016x}@example.com"
-    form = urlencode({"username": email, "password": "not " + PASSWORD})
+    form = urlencode({"username": email, "password": PASSWORD if right else "not " + PASSWORD})
     began = time.perf_counter()
     connection.request("POST", "/api/auth/login", form, FORM)
     response = connection.getresponse()

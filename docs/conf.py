@@ -6,7 +6,6 @@ and includes the README's parts, so that nothing is written twice. Furo needs no
 needed to search.
 """
 
-import json
 import os
 import secrets
 import sys
@@ -35,7 +34,7 @@ pygments_dark_style = "a11y-high-contrast-dark"
 # The lexer of console blocks does not see that a quoted text may go over several lines.
 suppress_warnings = ["misc.highlighting_failure"]
 
-myst_enable_extensions = ["substitution"]
+myst_enable_extensions = ["deflist", "substitution"]
 myst_heading_anchors = 4
 myst_substitutions = figures.read(ROOT / "benchmarks/results.json")
 
@@ -59,9 +58,9 @@ def _document() -> dict[str, object]:
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
     }
     import config  # noqa: PLC0415  # only for this page
-    from pixora import create_app, logs  # noqa: PLC0415
+    from pixora import create_app  # noqa: PLC0415
+    from pixora.extensions import api  # noqa: PLC0415
 
-    app = create_app(config.load())
-    logs.to_stderr()
-    document: dict[str, object] = json.loads(app.test_client().get("/openapi.json").data)
+    create_app(config.load())
+    document: dict[str, object] = api.spec.to_dict()
     return document

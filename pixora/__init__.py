@@ -62,6 +62,10 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
+    if app.config["TRACING"]:
+        from pixora import tracing  # noqa: PLC0415  # its packages are optional, and take a while to load
+
+        tracing.init_app(app)
     requests.init_app(app)
     tokens.init_app(app)
     database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})

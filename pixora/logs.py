@@ -10,16 +10,20 @@ is lost is counted.
 
 import contextlib
 import logging
+import re
 import select
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from flask import has_request_context
+from flask import g, has_request_context
 from pythonjsonlogger.json import JsonFormatter
 
 from pixora import metrics
 from pixora.requests import request_id
+
+FROM_A_DOCUMENT = re.compile("(, full error:| dup key:).*")
+"""What PyMongo's errors quote, at the end of their line: a document that was refused, with the hash that is in it."""
 
 PATIENCE_SECONDS = 0.1
 """How long lines wait for a reader who has fallen behind, once; then they are lost until there is room again."""
@@ -40,6 +44,12 @@ class Formatter(JsonFormatter):
         super().add_fields(log_data, record, message_dict)
         if has_request_context():
             log_data["request_id"] = request_id()
+            if trace_id := g.get("trace_id"):
+                log_data["trace_id"] = trace_id
+
+    def formatException(self, ei: Any) -> Any:  # noqa: N802  # logging's name
+        """Write an exception down, without what it has from a document."""
+        return FROM_A_DOCUMENT.sub(r"\1 …", str(super().formatException(ei)))
 
 
 class Handler(logging.StreamHandler[TextIO]):

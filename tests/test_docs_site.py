@@ -83,8 +83,8 @@ def test_a_block_is_well_formed(block):
             configparser.ConfigParser().read_string(block.text)
         case "python":
             ast.parse(block.text)
-        case language:
-            assert language in ("text", "mermaid")
+        case language:  # promql: tests/test_monitoring.py
+            assert language in ("text", "mermaid", "promql")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -122,3 +122,19 @@ def test_a_request_costs_the_database_what_the_page_says(client, app, watch_comm
             assert call().status_code in (200, 201, 202, 204, 401)
         writes = sum(command.command_name in WRITES for command in commands)
         assert (len(commands) - writes, writes) == told[name], name
+
+
+def test_the_events_that_the_commands_look_for_in_the_log_are_there():
+    code = "".join(path.read_text() for path in (ROOT / "pixora").rglob("*.py"))
+    asked = re.findall(
+        r'"event": "\(?([a-z_|]+)\)?(?:_\(([a-z_|]+)\))?"', "".join(block.text for block in blocks("sh"))
+    )
+    names = [
+        f"{first}_{end}" if end else first
+        for names, ends in asked
+        for first in names.split("|")
+        for end in ends.split("|")
+    ]
+    assert len(names) > 5
+    for name in names:
+        assert f'"{name}"' in code, name

@@ -8,10 +8,11 @@ import time
 from contextlib import suppress
 
 import pytest
+from pymongo.errors import DuplicateKeyError
 
 from pixora import metrics
 from pixora.logs import Formatter, Handler
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, fastapi_user, signup_body
 
 
 def test_a_line_is_one_json_object_with_the_time_in_utc(capture_logs):
@@ -59,6 +60,19 @@ def test_nothing_secret_is_in_any_line_or_error(make_app, settings, capture_logs
     text = json.dumps(lines) + "".join(response.text for response in told)
     for secret in secrets:
         assert secret not in text
+
+
+def test_what_an_error_of_the_database_quotes_of_a_document_is_not_in_a_line(app, users, capture_logs):
+    user = fastapi_user()
+    users.insert_one(user)
+    with capture_logs() as lines:
+        try:
+            users.insert_one(user | {"_id": "another"})
+        except DuplicateKeyError:
+            logging.getLogger("pixora.test").exception("failed")
+    [line] = [line["exc_info"] for line in lines]
+    assert line.endswith("index: email_1 dup key: …")
+    assert user["email"] not in line
 
 
 def test_logs_go_to_standard_output():

@@ -11,6 +11,7 @@ import yaml
 
 from pixora import metrics, scrape
 from pixora.audit import EVENTS
+from tests.documents import blocks
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 RULES = [rule for group in yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
@@ -19,6 +20,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [rule["expr"] for rule in RULES] + [
     target["expr"].replace("$__rate_interval", "1m") for panel in PANELS for target in panel["targets"]
 ]
+ASKED_BY_PEOPLE = [block.text for block in blocks("promql")]
 SCRAPE_LABELS = {"job", "instance"}
 """Which Prometheus adds."""
 
@@ -50,7 +52,7 @@ def selectors(expression):
         yield from selectors(argument)
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
+@pytest.mark.parametrize("expression", EXPRESSIONS + ASKED_BY_PEOPLE)
 def test_every_expression_asks_for_metrics_and_labels_that_there_are(expression):
     known = metric_and_labels()
     found = list(selectors(promql_parser.parse(expression)))
@@ -62,7 +64,7 @@ def test_every_expression_asks_for_metrics_and_labels_that_there_are(expression)
     assert grouped <= set.union(*(known[selector.name] for selector in found))
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
+@pytest.mark.parametrize("expression", EXPRESSIONS + ASKED_BY_PEOPLE)
 def test_every_route_and_event_that_is_asked_for_is_there(session_app, expression):
     routes = {rule.rule for rule in session_app.url_map.iter_rules()}
     for selector in selectors(promql_parser.parse(expression)):
@@ -92,7 +94,15 @@ def test_every_alert_says_what_and_how_bad_it_is_and_where_to_read_on(rule):
     assert rule["for"]
     assert rule["labels"]["severity"] in ("page", "ticket")
     assert rule["annotations"]["summary"].endswith(".")
-    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert']}"
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_every_alert_has_its_section_in_the_runbook_and_no_section_is_of_another():
+    runbook = (DEPLOY.parent / "docs/runbook.md").read_text()
+    sections = dict(re.findall(r"^## (\w+)\n\n(\w+)\.", runbook, re.MULTILINE))
+    assert sections == {rule["alert"]: rule["labels"]["severity"] for rule in RULES}
+    for section in runbook.split("\n## ")[1:]:
+        assert re.findall(r"^(\w[\w ]+)\n:", section, re.MULTILINE) == ["Clients see", "Look", "Do", "Over"]
 
 
 def test_every_alert_is_tried_by_promtool():

@@ -31,6 +31,17 @@ class Seen(NamedTuple):
     proxy_count: int
 
 
+REFUSALS = {
+    "not_found": fault(
+        "The service there does not know us: it has another SECRET_KEY, its clock is minutes away, or it is an older "
+        "Pixora.",
+        "Run this with the settings of the service; see --url, or PUBLIC_URL.",
+    ),
+    "untrusted_host": unknown("The service does not answer by this name.", "Give one of TRUSTED_HOSTS in --url."),
+}
+"""What it means that Pixora does not tell, by the code of its answer."""
+
+
 def client(url: str | None, secret_key: str) -> Iterator[Finding]:
     """Ask the service at `url` what it sees of us."""
     if not url:
@@ -44,20 +55,16 @@ def client(url: str | None, secret_key: str) -> Iterator[Finding]:
         why = "its certificate is not trusted" if isinstance(error, ssl.SSLError) else type(error).__name__
         yield unknown(f"The service cannot be reached there ({why}).", "Is it running? See --url, or PUBLIC_URL.")
         return
+    yield _read(status, body, made_up, server)
+
+
+def _read(status: int, body: bytes, made_up: str, server: str) -> Finding:
     try:
         told = json.loads(body)
-        if isinstance(told, dict) and told.get("code") == "not_found":
-            yield fault(
-                "The service there does not know us: it has another SECRET_KEY, its clock is minutes away, or it is an "
-                "older Pixora.",
-                "Run this with the settings of the service; see --url, or PUBLIC_URL.",
-            )
-            return
-        seen = Seen(**ClientSchema().load(told))
+        code = told.get("code") if isinstance(told, dict) else None
+        return REFUSALS.get(str(code)) or judge(Seen(**ClientSchema().load(told)), made_up, server)
     except (ValueError, ValidationError):
-        yield unknown(f"What is there answers {status}, and not as Pixora does.", "See --url, or PUBLIC_URL.")
-        return
-    yield judge(seen, made_up, server)
+        return unknown(f"What is there answers {status}, and not as Pixora does.", "See --url, or PUBLIC_URL.")
 
 
 def judge(seen: Seen, made_up: str, server: str) -> Finding:

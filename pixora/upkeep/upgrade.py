@@ -8,6 +8,7 @@ from pymongo.errors import OperationFailure
 
 from pixora import clock, indexes
 from pixora.database import Database
+from pixora.errors import DatabaseUnavailable
 from pixora.upkeep import addresses
 from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.rewriting import DUPLICATE_KEY, Rewriting, rewrite
@@ -64,7 +65,6 @@ class Upgrade(NamedTuple):
             "users": self.survey.users,
             "addresses": {
                 "changed": rewriting.changed,
-                "left": self.survey.not_canonical - rewriting.changed - rewriting.meanwhile,
                 "changed_meanwhile": rewriting.meanwhile,
                 "refused": [refusal._asdict() for refusal in rewriting.refused],
                 "clashes": len(self.survey.clashing),
@@ -116,6 +116,13 @@ def _mend_indexes(database: Database) -> IndexWork:
             database.mend(fault)
         except OperationFailure as error:
             work.advice[fault.name] = indexes.advice(error)
+        except DatabaseUnavailable as error:
+            if error.reason != "unauthorized":
+                raise
+            work.advice[fault.name] = (
+                f"the user of MONGO_URI may not {'change' if fault.there else 'make'} it. Grant the privilege "
+                f"{'collMod' if fault.there else 'createIndex'} on {fault.collection}, and run this again."
+            )
         else:
             (work.changed if fault.there else work.made).append(fault.name)
     return work

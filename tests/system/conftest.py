@@ -44,11 +44,11 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
     """Start gunicorn as the README does, its settings those of the tests but for what is given by keyword.
 
     Each one has a database of its own on the mongod of the run, unless `MONGO_URI` is given. One that is to take the
-    place of another is given that one's `port`.
+    place of another is given that one's `port`; of one that is not to get healthy it is awaited that it answers.
     """
 
     @contextlib.contextmanager
-    def start(port: int | None = None, **environment: str) -> Iterator[Url]:
+    def start(port: int | None = None, *, is_healthy: bool = True, **environment: str) -> Iterator[Url]:
         port = port or free_port()
         url = Url(f"http://127.0.0.1:{port}")
         url.log = tmp_path_factory.mktemp("gunicorn") / "output"
@@ -75,7 +75,7 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
             )
         url.pid = process.pid
         try:
-            wait_until_healthy(process, url)
+            wait_until_healthy(process, url, "/health" if is_healthy else "/health/live")
             yield url
         finally:
             stop(process)
@@ -89,10 +89,10 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def wait_until_healthy(process: "subprocess.Popen[bytes]", url: Url) -> None:
+def wait_until_healthy(process: "subprocess.Popen[bytes]", url: Url, path: str = "/health") -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url + path, timeout=5):
             return
         time.sleep(0.05)
     what = "gunicorn does not get healthy" if process.poll() is None else f"gunicorn ended ({process.returncode})"

@@ -132,6 +132,20 @@ def test_without_the_right_to_change_an_index_the_service_serves_and_keeps_rows_
     assert "audit.at_1" in line["message"]
 
 
+def test_without_the_right_to_change_an_index_an_upgrade_says_which_it_is(make_app, atlas, trusting):
+    with pymongo.MongoClient(uri(atlas, **trusting)) as admin:
+        admin.drop_database("old")
+        admin.old["users"].create_index("email")
+        admin.old.command("createUser", "old", pwd=DATABASE_PASSWORD, roles=["readWrite"])
+    credentials = f"old:{quote(DATABASE_PASSWORD, safe='')}"
+    app = make_app(MONGO_URI=f"mongodb://{credentials}@127.0.0.1:{atlas.port}/old?tls=true&{urlencode(trusting)}")
+    result = app.test_cli_runner().invoke(args=["db", "upgrade", "--json"])
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert "privilege collMod on users" in told["indexes"]["advice"]["users.email_1"]
+    assert "throttles.expireAt_1" in told["indexes"]["made"]
+
+
 def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody(
     make_app, atlas, trusting, capture_logs
 ):

@@ -6,7 +6,6 @@ import sys
 import time
 
 import pytest
-from bson import ObjectId
 
 from tests.factories import PASSWORD, fastapi_user
 from tests.system.conftest import ROOT
@@ -16,20 +15,20 @@ SAMPLES = 20
 
 @pytest.fixture
 def check(gunicorn, mongo, mongo_uri, tmp_path):
-    """Run the program against a service with these settings, and with verified accounts; return status and text."""
+    """Run the program against a service with these settings and accounts; return status and text."""
 
-    def check(*arguments, verified=0, **settings):
+    def check(*arguments, verified=0, disabled=0, **settings):
         name = f"enumeration_{time.monotonic_ns()}"
         database = mongo[f"{mongo.get_default_database().name}_{name}"]
         limits = {"THROTTLE_MAIL_PER_ACCOUNT": "5 per hour", "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": "10 per hour"}
         uri = mongo_uri.replace("?", f"_{name}?")
         try:
             with gunicorn(MONGO_URI=uri, **limits | settings) as url:
-                accounts = [f"verified-{number}@example.com" for number in range(verified)]
-                for email in accounts:
-                    user = fastapi_user(_id=str(ObjectId()), email=email, email_verified=True)
-                    database["users"].insert_one(user)
-                (tmp_path / "verified").write_text("".join(f"{email} {PASSWORD}\n" for email in accounts))
+                for what, many in {"email_verified": verified, "disabled": disabled}.items():
+                    accounts = [f"{what}-{number}@example.com" for number in range(many)]
+                    for email in accounts:
+                        database["users"].insert_one(fastapi_user(email=email, **{what: True}))
+                    (tmp_path / what).write_text("".join(f"{email} {PASSWORD}\n" for email in accounts))
                 program = [sys.executable, ROOT / "script/check-enumeration", url, "--samples", str(SAMPLES)]
                 run = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=240)
         finally:
@@ -46,11 +45,12 @@ def test_a_service_that_tells_nothing_passes(check):
     assert told.count(f"{SAMPLES} times") == 4 + 4 + 2 + 2 + 2 + 2
 
 
-def test_so_does_one_that_wants_addresses_verified(check, tmp_path):
-    arguments = "--verified", str(tmp_path / "verified")
-    status, told = check(*arguments, verified=2 * SAMPLES, ENUMERATION_SAFE="true", REQUIRE_VERIFIED_EMAIL="true")
+def test_so_does_one_that_wants_addresses_verified_and_has_disabled_users(check, tmp_path):
+    arguments = "--verified", str(tmp_path / "email_verified"), "--disabled", str(tmp_path / "disabled")
+    many = {"verified": 2 * SAMPLES, "disabled": 2 * SAMPLES}
+    status, told = check(*arguments, **many, ENUMERATION_SAFE="true", REQUIRE_VERIFIED_EMAIL="true")
     assert status == 0, told
-    assert told.count(f"{SAMPLES} times") == 5 + 5 + 3 + 2 + 2 + 2
+    assert told.count(f"{SAMPLES} times") == 6 + 6 + 5 + 2 + 3 + 2
 
 
 def test_what_an_ordinary_service_tells_is_found(check):

@@ -18,6 +18,7 @@ from zxcvbn_rs_py import zxcvbn
 
 from pixora import passwords
 from tests.conftest import make_account
+from tests.factories import fastapi_user
 
 OWNER = "owner@pixora.example.com"
 
@@ -29,6 +30,7 @@ CHECKS = {
 }
 GENERATION = {"deterministic": True, "database": "none", "max-examples": 40}
 OPERATIONS = [
+    {"include-path-regex": "^/api/admin/", "enabled": False},  # see ADMIN_OPERATIONS
     {
         "include-path": "/api/auth/signup",
         "checks": {"positive_data_acceptance": {"expected-statuses": ["201", "409"]}},
@@ -80,10 +82,36 @@ OPERATIONS = [
         "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "412"]}},
     },
     {
+        # Nor can a cursor.
+        "include-name": "GET /api/users/me/events",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "422"]}},
+    },
+    {
+        # Not for whoever comes without an address, or without the doctor's secret.
+        "include-path-regex": "^/(metrics|health/client)$",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "404"]}},
+    },
+    {
         "include-path": "/api/users/{user_id}",
         "checks": {
             "positive_data_acceptance": {"expected-statuses": ["200", "304", "403"]},
             "negative_data_rejection": {"expected-statuses": ["403", "405"]},
+        },
+    },
+]
+ADMIN_OPERATIONS = [
+    {"exclude-path-regex": "^/api/admin/", "enabled": False},
+    {
+        # Nor can a cursor be made up.
+        "include-path": "/api/admin/users",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "422"]}},
+    },
+    {
+        "include-path-regex": "^/api/admin/users/",
+        "checks": {
+            # 409 for the administrator's own id, which schemathesis finds in the list.
+            "positive_data_acceptance": {"expected-statuses": ["200", "204", "404", "409"]},
+            "negative_data_rejection": {"expected-statuses": ["400", "404", "405", "415", "422"]},
         },
     },
 ]
@@ -233,6 +261,7 @@ def app(make_app, users):
 
     app.owner = make_account(app.test_client(), email=OWNER)
     owner = users.find_one({"email": OWNER})
+    app.owner_stored = owner
     app.wsgi_app = with_nothing_used_up
     return app
 
@@ -282,6 +311,25 @@ def test_the_profile_by_ones_own_id_keeps_them(app, owner):
     faults, seen = run(schema.include(path="/api/users/{user_id}"))
     assert not faults, faults
     assert seen["GET /api/users/{user_id}"] == {200, 304}
+
+
+@pytest.mark.parametrize("target", ["another", "someone made up"])
+def test_the_routes_of_administrators_keep_them(app, users, owner, target):
+    app.owner_stored["roles"] = ["user", "admin"]
+    other = fastapi_user()
+    users.insert_one(other)
+    parameters = {"path.user_id": other["_id"]} if target == "another" else {}
+    few = {"generation": GENERATION | {"max-examples": 20}, "phases": {"stateful": {"enabled": False}}}
+    schema = load(app, operations=ADMIN_OPERATIONS, parameters=parameters, **few)
+    authorize(schema, owner.token)
+    faults, seen = run(schema)
+    assert not faults, faults
+    found = {200, 204} if target == "another" else {404}
+    assert seen["GET /api/admin/users"] == {200, 422}
+    for operation in ("GET ", "POST disable", "POST enable", "DELETE sessions", "PUT roles"):
+        method, action = operation.split(" ")
+        path = "/api/admin/users/{user_id}" + (action and f"/{action}")
+        assert seen[f"{method} {path}"] & found, operation
 
 
 def test_protected_routes_keep_them_for_clients_without_a_right_token(app):

@@ -2,7 +2,7 @@ import pytest
 
 from pixora.embedded import free_port
 from pixora.upkeep.findings import State
-from pixora.upkeep.proxies import Seen, client, judge
+from pixora.upkeep.proxies import Seen, _read, client, judge
 
 MADE_UP, US, PEER, INNER, SERVER = "192.0.2.7", "198.51.100.9", "127.0.0.1", "10.0.0.5", "93.184.216.34"
 PUBLIC = "8.8.8.8"
@@ -33,6 +33,19 @@ def test_what_the_proxies_have_made_of_us_is_judged(seen, state, told):
 
 def test_an_inner_address_is_right_on_the_way_to_one():
     assert judge(Seen(PEER, PEER, [PEER], 1), MADE_UP, "127.0.0.1").state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        *((b'{"code": "not_found"}', State.FAULT), (b'{"code": "untrusted_host"}', State.UNKNOWN)),
+        *((b"<html>", State.UNKNOWN), (b"[]", State.UNKNOWN), (b'{"detail": "Not Found"}', State.UNKNOWN)),
+        (b'{"client": 7, "peer": "", "forwarded": [], "proxy_count": "0"}', State.UNKNOWN),
+        (b"\xff", State.UNKNOWN),
+    ],
+)
+def test_an_answer_that_tells_nothing_is_told(body, state):
+    assert _read(404, body, MADE_UP, SERVER).state is state
 
 
 def test_without_a_service_there_is_nothing_to_tell():

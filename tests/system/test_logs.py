@@ -1,0 +1,234 @@
+"""What a service really prints, while all is tried that could break a line or bring a secret into one."""
+
+import base64
+import contextlib
+import http.client
+import json
+import re
+import secrets
+import socket
+from urllib.parse import quote, urlencode, urlsplit
+
+import pymongo
+import pytest
+
+from pixora import create_app
+from pixora.embedded import free_port
+from pixora.users.letters import token_of
+from tests.conftest import close
+from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
+from tests.system.conftest import running_nginx
+
+NEW_PASSWORD = "analytical-engine-no-1"
+EMAIL = "ada@example.com"
+DATABASE_PASSWORD = "s3cr3t-of-the-database"
+FORGED = '{"level": "FORGED"}'
+LINE_ENDS = "\n", "\r\n", "\r", "\x85", "\u2028", "\u2029", "\x00", "\x1b[2K\x1b[1A", "\x0b", "\x0c", "\x1e"
+PLACEHOLDERS = {"token", "refresh_token", "password", "current_password", "new_password", "username", "email"}
+
+
+class Service:
+    """A gunicorn to talk to, past what a well-behaved client would send."""
+
+    def __init__(self, url):
+        self.port = urlsplit(url).port
+
+    def send(self, data):
+        """Send bytes as they are; return what comes back."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
+                return b"".join(iter(lambda: connection.recv(65536), b""))
+        return b""
+
+    def call(self, method, path, body=b"", media_type="application/json", **headers):
+        """Send a request; return the status and the body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, sent)
+        response = connection.getresponse()
+        status, text = response.status, response.read()
+        connection.close()
+        return status, json.loads(text) if text and "json" in response.headers["Content-Type"] else text
+
+    def sign_up(self, email):
+        """Sign up and log in."""
+        assert self.call("POST", "/api/auth/signup", json.dumps(signup_body(email=email)).encode())[0] == 201
+        return self.log_in(email)
+
+    def log_in(self, email=EMAIL, password=PASSWORD):
+        form = urlencode({"username": email, "password": password}).encode()
+        return self.call("POST", "/api/auth/login", form, "application/x-www-form-urlencoded")[1]
+
+
+def try_to_break_lines(service):
+    """Put line ends, and lines that look like ours, wherever a client can put bytes."""
+    for end in LINE_ENDS:
+        text = f"x{end}{FORGED}"
+        data, encoded = text.encode(), quote(text).encode()
+        for head in (
+            b"GET /" + encoded + b" HTTP/1.1\r\nHost: x",
+            b"GET /" + data + b" HTTP/1.1\r\nHost: x",
+            b"GET /api/users/" + encoded + b"?token=" + encoded + b" HTTP/1.1\r\nHost: x",
+            b"GE" + data + b"T / HTTP/1.1\r\nHost: x",
+            b"GET / HTTP/1.1" + data + b"\r\nHost: x",
+            *(
+                b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + name + b": " + data
+                for name in (b"X-Request-ID", b"User-Agent", b"X-Forwarded-For", b"Authorization", b"Cookie", b"Expect")
+            ),
+            b"GET / HTTP/1.1\r\nHost: x\r\n" + data + b": x",
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + data,
+            b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + data,
+        ):
+            service.send(head + b"\r\nConnection: close\r\n\r\n")
+        service.log_in(text, text)
+        for body in (json.dumps(signup_body(first_name=text, email=text)), json.dumps({text: text}), text):
+            for path in ("/api/auth/signup", "/api/auth/password-reset", "/api/auth/password-reset/confirm"):
+                service.call("POST", path, body.encode())
+
+
+def try_all_routes(service, one_time_token):
+    """Put each secret wherever the API can be given one, and where it cannot; as a user and as nobody."""
+    document = service.call("GET", "/openapi.json")[1]
+    for number, (path, item) in enumerate(document["paths"].items()):
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            grant = service.sign_up(f"{method}{number}@example.com")
+            bearer = {"Authorization": f"Bearer {grant['access_token']}"}
+            told = {"password": PASSWORD, "new_password": NEW_PASSWORD, "token": one_time_token, **grant}
+            told = {name: text for name, text in told.items() if name in PLACEHOLDERS}
+            place = re.sub(r"{\w+}", quote(grant["access_token"]), path)
+            query = urlencode(told | {"limit": PASSWORD, "after": grant["refresh_token"], "email": PASSWORD})
+            service.call(method.upper(), f"{place}?{query}")
+            for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
+                is_json = media_type == "application/json"
+                write = json.dumps if is_json else urlencode
+                right = body["example"] | {name: text for name, text in told.items() if name in body["example"]}
+                for fields in (right | {PASSWORD: PASSWORD}, dict.fromkeys(right, PASSWORD), right):
+                    data = write(fields).encode()
+                    service.call(method.upper(), place, data, media_type)
+                    service.call(method.upper(), place, data[:-1] + b"\xff", media_type, **bearer)
+                    service.call(method.upper(), place, data, "text/plain", **bearer)
+                    service.call(method.upper(), place, data, media_type, **bearer)
+            basic = base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
+            for credentials in (
+                f"Bearer {grant['access_token']}x",
+                f"Basic {basic}",
+                PASSWORD,
+                bearer["Authorization"],
+            ):
+                headers = {"Authorization": credentials, "Cookie": f"session={PASSWORD}", "Referer": f"/?{PASSWORD}"}
+                service.call(method.upper(), place, **headers)
+
+
+def try_pages(service, one_time_token):
+    """Open the links of letters and send their forms."""
+    for page in ("/verify-email", "/reset-password", "/confirm-email"):
+        service.call("GET", f"{page}?token={one_time_token}")
+        form = urlencode({"token": one_time_token, "password": PASSWORD, "new_password": "short"}).encode()
+        service.call("POST", page, form, "application/x-www-form-urlencoded")
+
+
+def try_faults(service, users):
+    """Store what makes no sense, and have the database refuse what is written: faults of ours, to be told of."""
+    users.insert_one(fastapi_user(email="corrupt@example.com", password=f"{HASH_2B[:-9]}!"))
+    users.insert_one(fastapi_user(email="odd@example.com", password=[HASH_2B]))
+    for email in ("corrupt@example.com", "odd@example.com"):
+        service.log_in(email)
+    bearer = {"Authorization": f"Bearer {service.sign_up('faulty@example.com')['access_token']}"}
+    body = json.dumps({"current_password": PASSWORD, "new_password": NEW_PASSWORD}).encode()
+    users.database.command("collMod", users.name, validator={"password": "nothing"})
+    statuses = [
+        service.call("POST", "/api/auth/signup", json.dumps(signup_body(email="grace@example.com")).encode())[0],
+        service.call("POST", "/api/users/me/password", body, **bearer)[0],
+        service.call("PATCH", "/api/users/me", b'{"first_name": "Augusta"}', **bearer)[0],
+    ]
+    users.database.command("collMod", users.name, validator={})
+    assert statuses == [500, 500, 500]
+    service.call("PUT", "/api/users/me", PASSWORD.encode())
+    service.call("POST", "/api/auth/login", PASSWORD.encode() * 1000)
+
+
+@pytest.fixture(scope="module")
+def printed(gunicorn, mongo_uri, settings):
+    """All that two services print while all of this is tried; the second one has no database."""
+    keys = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
+    keys["PIXORA_ENV"] = "development"  # in tests, faults are not told of by the application
+    uri = mongo_uri.replace("?", f"_logs_{secrets.token_hex(4)}?")
+    app = create_app(settings | keys)
+    with pymongo.MongoClient(uri) as client, gunicorn(MONGO_URI=uri, **keys) as url:
+        service, users = Service(url), client.get_default_database()["users"]
+        service.sign_up(EMAIL)
+        with app.app_context():
+            token = token_of(users.find_one({"email": EMAIL})["letters"][0])
+        try_to_break_lines(service)
+        try_pages(service, token)
+        try_all_routes(service, token)
+        try_faults(service, users)
+        client.drop_database(users.database.name)
+    close(app)
+    away = f"mongodb://root:{DATABASE_PASSWORD}@127.0.0.1:{free_port()}/pixora"
+    with gunicorn(MONGO_URI=away, DATABASE_TIMEOUT_MS="200", is_healthy=False) as gone:
+        for path, media_type, body in (
+            ("/api/auth/signup", "application/json", json.dumps(signup_body())),
+            (
+                "/api/auth/login",
+                "application/x-www-form-urlencoded",
+                urlencode({"username": EMAIL, "password": PASSWORD}),
+            ),
+            ("/api/auth/password-reset", "application/json", json.dumps({"email": EMAIL})),
+        ):
+            assert Service(gone).call("POST", path, body.encode(), media_type)[0] == 503
+    return url.log.read_bytes() + gone.log.read_bytes()
+
+
+def test_nginx_writes_lines_of_json_whatever_a_client_sends(tmp_path):
+    with running_nginx(tmp_path, free_port()) as port:
+        try_to_break_lines(Service(f"http://127.0.0.1:{port}"))
+        for path in (b"/\xff\xfe", b"/\xc2\x85{}", b"/\xe2\x80\xa8{}", b'/"}{"'):
+            Service(f"http://127.0.0.1:{port}").send(
+                b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            )
+    printed = (tmp_path / "access.log").read_bytes()
+    assert re.fullmatch(rb"([ -~]+\n)+", printed)
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert len(lines) > 100
+    assert {line["logger"] for line in lines} == {"nginx"}
+    assert {line["path"] for line in lines} >= {"/", '/"}{"'}
+
+
+@pytest.fixture(scope="module")
+def lines(printed):
+    """What was printed, line by line and read."""
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+def test_every_line_is_one_of_json_in_printable_ascii(printed, lines):
+    assert re.fullmatch(rb"([ -~]+\n)+", printed)
+    for line in lines:
+        assert {"time", "level", "logger", "message"} <= line.keys()
+        assert line["level"] in ("INFO", "WARNING", "ERROR")
+
+
+def test_what_was_tried_has_left_lines_of_every_kind(lines):
+    events = {line.get("event") for line in lines}
+    assert {"request", "login", "login_failed", "corrupt_hash", "database_unavailable", "account_deleted"} <= events
+    assert sum("exc_info" in line for line in lines) >= 3
+    statuses = {line.get("status") for line in lines}
+    assert {200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503} <= statuses
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, NEW_PASSWORD, DATABASE_PASSWORD, "mongodb://", "$2b$", "s3cr3t"])
+def test_no_password_hash_or_uri_is_in_any_line(printed, secret):
+    for spelling in (secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()[:-4]):
+        assert spelling.encode() not in printed
+
+
+def test_nothing_that_could_be_a_token_or_a_key_is_in_any_line(printed):
+    assert not re.findall(rb"[A-Za-z0-9_-]{50,}", printed)  # a request id has 32 characters
+
+
+def test_no_address_of_a_user_is_in_any_line(printed):
+    assert b"example.com" not in printed
