@@ -19,7 +19,9 @@ RUN apt-get update \
 WORKDIR /app
 # Before the code, so that a change of code alone does not install again. Wheels only: a source distribution would
 # run its own program here, and want a compiler.
-COPY requirements.txt .
+# For tracing: --build-arg REQUIREMENTS=requirements-tracing.txt
+ARG REQUIREMENTS=requirements.txt
+COPY ${REQUIREMENTS} requirements.txt
 RUN python3 -m venv /tmp/pip \
     && python3 -m venv --without-pip /opt/venv \
     && /tmp/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
@@ -27,7 +29,7 @@ RUN python3 -m venv /tmp/pip \
 COPY . .
 # Compiled now, because the service may not write there; and not compared with the sources at every start, because
 # nobody else may either. The modes are the image's, whatever the umask was where the code was checked out.
-RUN rm requirements.txt \
+RUN rm requirements*.txt \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv /app \
     && chmod -R u=rwX,go=rX /opt/venv /app
 

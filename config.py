@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from email.headerregistry import HeaderRegistry
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -25,6 +26,9 @@ from zxcvbn_rs_py import zxcvbn
 ENVIRONMENTS = ("production", "development", "testing")
 SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key has at least the 256 bits of the hash."""
+
+TRACING_PACKAGES = ("", ".sdk", ".exporter", ".instrumentation", ".instrumentation.flask", ".instrumentation.pymongo")
+"""Those of OpenTelemetry; a package comes before what is in it."""
 
 YEAR_SECONDS = 366 * 24 * 3600
 
@@ -80,6 +84,7 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
     public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
     return {
         "PIXORA_ENV": environment,
+        "TRACING": _tracing(env),
         "TESTING": environment == "testing",
         "MONGO_URI": env.str("MONGO_URI", validate=_mongo_uri),
         "DATABASE_TIMEOUT_MS": env.int("DATABASE_TIMEOUT_MS", 3000, validate=validate.Range(min=100)),
@@ -119,6 +124,15 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
     }
 
 
+def _tracing(env: FileAwareEnv) -> bool:
+    """Tell whether to trace, by the standard variables of OpenTelemetry, whose SDK reads the others itself."""
+    if env.bool("OTEL_SDK_DISABLED", False) or not env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None):
+        return False
+    env.str("OTEL_EXPORTER_OTLP_ENDPOINT", validate=_collector)
+    env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", validate=validate.OneOf(["http/protobuf"]))
+    return True
+
+
 def load_or_exit() -> dict[str, Any]:
     """Like `load`, for programs: on a fault print it, without a traceback, and exit with status 78."""
     try:
@@ -126,6 +140,14 @@ def load_or_exit() -> dict[str, Any]:
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(os.EX_CONFIG)
+
+
+def _collector(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValidationError("Must be as in http://collector.example.com:4318.")
+    if not all(find_spec(f"opentelemetry{name}") for name in TRACING_PACKAGES):
+        raise ValidationError("Tracing needs more: pip install --require-hashes -r requirements-tracing.txt")
 
 
 def _present(value: str) -> None:

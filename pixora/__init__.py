@@ -28,6 +28,7 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
@@ -61,6 +62,10 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
     app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
+    if app.config["TRACING"]:
+        from pixora import tracing  # noqa: PLC0415  # its packages are optional, and take a while to load
+
+        tracing.init_app(app)
     requests.init_app(app)
     tokens.init_app(app)
     database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})
@@ -81,6 +86,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
     app.cli.add_command(db)
+    app.cli.add_command(user_commands)
     app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:

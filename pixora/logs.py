@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from flask import has_request_context
+from flask import g, has_request_context
 from pythonjsonlogger.json import JsonFormatter
 
 from pixora import metrics
@@ -44,6 +44,8 @@ class Formatter(JsonFormatter):
         super().add_fields(log_data, record, message_dict)
         if has_request_context():
             log_data["request_id"] = request_id()
+            if trace_id := g.get("trace_id"):
+                log_data["trace_id"] = trace_id
 
     def formatException(self, ei: Any) -> Any:  # noqa: N802  # logging's name
         """Write an exception down, without what it has from a document."""

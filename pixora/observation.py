@@ -62,7 +62,8 @@ class Flask(flask.Flask):
         status = response.status_code
         metrics.request_duration(route, method, status).observe(seconds)
         if status >= 400 or request.endpoint not in UNTOLD:
-            REQUEST_LOG.note(Line(clock.utcnow(), request_id(), method, route, status, seconds, g.get("user_id")))
+            more = g.get("user_id"), g.get("trace_id")
+            REQUEST_LOG.note(Line(clock.utcnow(), request_id(), method, route, status, seconds, *more))
         return response
 
 
@@ -75,7 +76,8 @@ class Line(NamedTuple):
     route: str
     status: int
     duration: float
-    user_id: str | None
+    user_id: str | None = None
+    trace_id: str | None = None
 
     def __str__(self) -> str:
         told = {
@@ -88,9 +90,7 @@ class Line(NamedTuple):
             "duration": round(self.duration, 6),
         }
         del told["at"]
-        if self.user_id is None:
-            del told["user_id"]
-        return json.dumps(told)
+        return json.dumps({name: value for name, value in told.items() if value is not None})
 
 
 class RequestLog:

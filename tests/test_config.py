@@ -249,3 +249,28 @@ def test_a_program_ends_with_the_faults_and_without_a_traceback(command):
     assert "hunter2" not in told
     for name in ("MONGO_URI", "SECRET_KEY", "JWT_SECRET_KEY", "BCRYPT_ROUNDS"):
         assert told.count(f"  {name}: ") == 1
+
+
+COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example.com:4318"}
+
+
+def test_traces_are_wanted_where_there_is_a_collector(load):
+    assert load(**GOOD)["TRACING"] is False
+    assert load(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT="")["TRACING"] is False
+    assert load(**GOOD, **COLLECTOR)["TRACING"] is True
+    assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true")["TRACING"] is False
+
+
+@pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.instrumentation.flask"])
+def test_traces_without_the_packages_are_refused_with_what_to_install(faults, load, monkeypatch, missing):
+    find = config.find_spec
+    monkeypatch.setattr(config, "find_spec", lambda name: None if name == missing else find(name))
+    [sentence] = faults(**GOOD, **COLLECTOR)["OTEL_EXPORTER_OTLP_ENDPOINT"]
+    assert "pip install --require-hashes -r requirements-tracing.txt" in sentence
+    assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true")["TRACING"] is False
+
+
+def test_traces_go_over_http(faults):
+    assert set(faults(**GOOD, **COLLECTOR, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}
+    for endpoint in ("collector.example.com:4317", "grpc://collector.example.com", "http://"):
+        assert set(faults(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)) == {"OTEL_EXPORTER_OTLP_ENDPOINT"}

@@ -2,16 +2,16 @@
 
 import hashlib
 import re
+import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
 from pixora import clock
-from pixora.audit import Audit, audit
+from pixora.audit import audit
 from pixora.embedded import free_port
-from pixora.errors import DatabaseUnavailable
 from pixora.users.erasures import KEPT, erasures
-from pixora.users.store import UserStore
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
 
@@ -32,7 +32,7 @@ def database(mongo, users, counts):
 
 @pytest.fixture
 def client(make_app, database):
-    return make_app(ENUMERATION_SAFE=False, MAX_SESSIONS_PER_USER=3).test_client()
+    return make_app(ENUMERATION_SAFE=False, MAX_SESSIONS_PER_USER=3, DATABASE_TIMEOUT_MS=1000).test_client()
 
 
 @pytest.fixture
@@ -158,43 +158,48 @@ def test_what_an_administrator_did_to_others_stays_when_the_administrator_is_era
     assert (row["network"], row["request_id"]) == (None, None)
 
 
-@pytest.fixture
-def cut_off(monkeypatch, client, delete):
-    """Lose the database in the middle of a deletion: `before` or after the account is gone."""
-
-    def cut_off(store, name, *, before):
-        method = getattr(store, name)
-
-        def fail(*arguments, **more):
-            if not before:
-                method(*arguments, **more)
-            raise DatabaseUnavailable
-
-        with monkeypatch.context() as patch:
-            patch.setattr(store, name, fail)
-            return delete().status_code
-
-    return cut_off
+@contextmanager
+def locked(mongo, collection, query):
+    """Keep documents from being written by others, whose time then runs out."""
+    with mongo.start_session() as session:
+        session.start_transaction()
+        assert collection.update_many(query, {"$set": {"locked": True}}, session=session).modified_count
+        yield
+        session.abort_transaction()
 
 
-def test_a_deletion_whose_rows_cannot_be_written_succeeds_and_is_completed_later(eraser, database, cut_off, complete):
-    assert cut_off(Audit, "forget", before=True) == 204
+def test_a_deletion_whose_rows_cannot_be_written_succeeds_and_is_completed_later(
+    mongo, eraser, database, delete, complete
+):
+    with locked(mongo, database["audit"], {"user_id": eraser.id, "event": "login"}):
+        assert delete().status_code == 204
     assert traces(database, *identifiers(eraser)) == {"audit"}
     complete()
     assert traces(database, *identifiers(eraser)) == set()
     assert database["erasures"].count_documents({}) == 0
 
 
-def test_a_deletion_that_was_cut_off_after_the_account_was_gone_is_completed_later(eraser, database, cut_off, complete):
-    assert cut_off(UserStore, "delete", before=False) == 503
-    assert traces(database, *identifiers(eraser)) >= {"audit"}
-    complete()
-    assert "audit" not in traces(database, *identifiers(eraser))
-    assert database["erasures"].count_documents({}) == 0
+def test_a_deletion_does_not_wait_for_one_before_it_that_still_cannot_be_completed(
+    mongo, client, eraser, database, delete, move_clock
+):
+    other = make_account(client, email="mary@example.com")
+    with locked(mongo, database["audit"], {"user_id": eraser.id, "event": "login"}):
+        delete()
+        move_clock(minutes=11)
+        token = log_in(client, other.email, PASSWORD).json["access_token"]
+        started = time.monotonic()
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.delete("/api/users/me", json={"password": PASSWORD}, headers=headers).status_code == 204
+        assert time.monotonic() - started < 2
+    assert traces(database, other.id) == set()
 
 
-def test_a_deletion_that_was_cut_off_before_leaves_the_user_all_there(client, eraser, database, cut_off, complete):
-    assert cut_off(UserStore, "delete", before=True) == 503
+def test_a_deletion_that_was_cut_off_before_it_began_leaves_the_user_all_there(
+    mongo, client, eraser, database, delete, complete
+):
+    with locked(mongo, database["users"], {"_id": eraser.id}):
+        assert delete().status_code == 503
+    assert database["erasures"].count_documents({}) == 1
     complete()
     assert of(database, user_id=eraser.id)
     assert database["erasures"].count_documents({}) == 0

@@ -69,8 +69,8 @@ def delete(user: Document, password: str, address: str | None) -> None:
         while not _delete(user["_id"], checked):
             checked = credentials.check_own(user, password, address)  # another hash is stored by now, as above
         audit.record("account_deleted", user["_id"])
-    with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
-        throttles.forget(credentials.canonical(user))
+        with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
+            throttles.forget(credentials.canonical(user))
 
 
 def _delete(user_id: str, password_hash: str) -> bool:

@@ -36,7 +36,7 @@ AT_ONCE = 10
 """How many older notes a deletion sees to: where no letters are sent, nothing else may be there to do it."""
 
 PATIENCE_SECONDS = 60
-"""How long the rows of one user may take, out of a request."""
+"""How long the rows of one user may take where nobody waits."""
 
 
 class ErasureStore:
@@ -63,14 +63,15 @@ class ErasureStore:
         yield
         with suppress(DatabaseUnavailable):
             self._audit.forget(user_id, pseudonym)
-            self.complete(clock.utcnow(), AT_ONCE)
+            self.complete(clock.utcnow(), AT_ONCE, at_least=0.001)
 
-    def complete(self, now: datetime, most: int = 0) -> None:
+    def complete(self, now: datetime, most: int = 0, *, at_least: float = PATIENCE_SECONDS) -> None:
         """See to the erasures whose time has come; of accounts that are still there, drop the note.
 
         Args:
             now: When.
             most: How many, the oldest first; 0 for all.
+            at_least: The seconds that the rows of one user may take, also when those of the request are spent.
 
         Raises:
             DatabaseUnavailable: those that are left come next time.
@@ -79,11 +80,11 @@ class ErasureStore:
         with self._translated_errors("erasures.complete"):
             notes = list(self._notes.find({"at": {"$lte": now - KEPT}}, sort={"at": 1}, limit=most))
         for note in notes:
-            self._complete(note)
+            self._complete(note, at_least)
             with self._translated_errors("erasures.complete"):
                 self._notes.delete_one({"_id": note["_id"]})
 
-    def _complete(self, note: Document) -> None:
+    def _complete(self, note: Document, at_least: float) -> None:
         try:
             user_id = _cipher().decrypt(note["user"]).decode()
         except InvalidToken:
@@ -94,7 +95,7 @@ class ErasureStore:
             )
             return
         if self._users.find_credentials(user_id) is None:
-            self._audit.forget(user_id, note["pseudonym"], PATIENCE_SECONDS)
+            self._audit.forget(user_id, note["pseudonym"], at_least)
 
 
 def _cipher() -> Fernet:

@@ -145,7 +145,10 @@ def test_a_client_that_sends_its_headers_slowly_is_cut_off_and_holds_up_nobody(n
 
 @pytest.mark.parametrize(
     "header",
-    ["X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Port"],
+    [
+        *("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "X-Forwarded-Prefix", "X-Forwarded-Port"),
+        *("traceparent", "tracestate", "baggage"),
+    ],
 )
 def test_a_spoofed_forwarding_header_never_reaches_the_application(nginx, header, tmp_path):
     """A listener in the application's place sees what nginx sends on."""

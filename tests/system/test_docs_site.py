@@ -1,9 +1,11 @@
 """The commands of docs/ do what the pages say, on a real service."""
 
+import doctest
 import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import urllib.request
@@ -15,8 +17,8 @@ from pixora.embedded import free_port
 from tests import smtp_server
 from tests.authority import Authority
 from tests.conftest import make_account
-from tests.documents import PAGES, ROOT, blocks, commands
-from tests.factories import PASSWORD
+from tests.documents import ROOT, blocks, commands
+from tests.factories import PASSWORD, fastapi_user
 from tests.system.conftest import running_nginx
 
 NOT_RUN = {
@@ -25,6 +27,7 @@ NOT_RUN = {
     ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from such a lock",
     ("deployment.md", "systemctl"): "no systemd runs here; test_the_units_are_well_formed looks them over",
     ("runbook.md", "systemctl"): "no systemd runs here",
+    ("migration.md", "systemctl"): "no systemd runs here",
     ("letters.md", "--watch"): "runs until it is stopped; tests/system/test_mail.py does both",
     ("letters.md", "check-enumeration"): "tests/system/test_enumeration.py runs it",
 }
@@ -36,9 +39,6 @@ DIFFERING = {
     r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "TIME",
 }
 """What differs from run to run, and what stands for it when a page and a run are compared."""
-
-BARE = ("deployment.md",)
-"""Pages that set an environment up; the others' commands are run in one that is there already."""
 
 
 def not_run(block):
@@ -86,6 +86,8 @@ def places(service, tmp_path):
         "/var/log/nginx": tmp_path / "log",
         "/run/nginx.pid": tmp_path / "nginx.pid",
         "/tmp/nginx": tmp_path / "nginx/tmp",
+        "127.0.0.1:8001": f"127.0.0.1:{free_port()}",
+        "/run/pixora-trial.pid": tmp_path / "trial.pid",
     }
 
 
@@ -93,24 +95,47 @@ def here(text, places):
     return re.sub("|".join(map(re.escape, places)), lambda found: str(places[found[0]]), text)
 
 
-@pytest.mark.parametrize("page", [page.name for page in PAGES])
-def test_the_commands_of_a_page_do_what_it_says(page, places, environment, service, client, tmp_path):
+@pytest.fixture
+def variables_of(environment, service, client, mongo, mongo_uri):
+    """The environment of a page's commands: what stands before them in words."""
+
+    def make(page, smtp_url):
+        if page == "deployment.md":  # is about making one
+            return {}
+        if page == "migration.md":
+            uri = mongo_uri.replace("?", "_migration?")
+            mongo.drop_database(f"{mongo.get_default_database().name}_migration")
+            old = mongo.get_database(f"{mongo.get_default_database().name}_migration")["users"]
+            old.insert_many([fastapi_user(), fastapi_user(email="Ada@Example.com")])
+            few = {"BCRYPT_ROUNDS": "4", "WEB_CONCURRENCY": "1", "GUNICORN_THREADS": "8"}
+            return environment | few | {"MONGO_URI": uri, "EMAIL": "ada@example.com", "PASSWORD": PASSWORD}
+        account = make_account(client)
+        known = {"TOKEN": account.token, "USER_ID": account.id}
+        letters = {"SMTP_URL": smtp_url, "MAIL_FROM": "pixora@example.com"}
+        return environment | known | letters | {"PUBLIC_URL": service}
+
+    return make
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in blocks("sh", "console") if not not_run(block)}))
+def test_the_commands_of_a_page_do_what_it_says(page, places, variables_of, tmp_path):
     found = [block for block in blocks("sh", "console") if block.page == page and not not_run(block)]
-    if not found:
-        return
-    (tmp_path / "etc").mkdir(exist_ok=True)
-    account = make_account(client)
     wanted = [command for block in found for command in commands(block)]
     script = "\n".join(f"printf '\\036'\n{here(command.text, places)}" for command in wanted)
-    paths = f"{ROOT}/.venv/bin:{tmp_path}/bin:{os.environ['PATH']}:/usr/sbin"
-    with smtp_server.running(free_port()) as smtp:
-        variables = {"TOKEN": account.token, "USER_ID": account.id, "SMTP_URL": smtp.url}
-        variables |= {} if page in BARE else environment | {"MAIL_FROM": "pixora@example.com"}
-        run = bash(script, env={"PATH": paths, "PUBLIC_URL": service} | variables, cwd=places["/opt/pixora"])
+    path = f"{ROOT}/.venv/bin:{tmp_path}/bin:{os.environ['PATH']}:/usr/sbin"
+    (tmp_path / "etc").mkdir()
+    try:
+        with smtp_server.running(free_port()) as smtp:
+            variables = variables_of(page, smtp.url) | {"PATH": path}
+            run = bash(script, env=variables, cwd=places["/opt/pixora"])
+    finally:
+        if (left := tmp_path / "trial.pid").exists():
+            os.kill(int(left.read_text()), signal.SIGTERM)
     assert run.returncode == 0, run.stdout + run.stderr
     for command, printed in zip(wanted, run.stdout.split("\036")[1:], strict=True):
         if command.printed:
-            assert comparable(printed) == comparable(here(command.printed, places)), command.text
+            told = comparable(here(command.printed, places))
+            assert doctest.OutputChecker().check_output(told, comparable(printed), doctest.ELLIPSIS), printed
 
 
 def comparable(text):

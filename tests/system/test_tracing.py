@@ -1,0 +1,182 @@
+"""Traces, sent to a collector: an OTLP receiver that keeps what comes."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from pixora.embedded import free_port
+from tests.factories import PASSWORD, signup_body
+from tests.system.conftest import ROOT
+
+SERVER, CLIENT = 2, 3
+"""Kinds of spans, in the protocol."""
+
+
+class Collector(ThreadingHTTPServer):
+    """Listens on a free port; `received` are the bodies."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Receiver)
+        self.received = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def spans(self):
+        for body in self.received:
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+                for scope in resource.scope_spans:
+                    yield from scope.spans
+
+    def wait_for(self, is_it):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if found := [span for span in self.spans() if is_it(span)]:
+                return found
+            time.sleep(0.05)
+        raise AssertionError([span.name for span in self.spans()])
+
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        assert self.path == "/v1/traces"
+        self.server.received.append(body)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def collector():
+    with Collector() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def service(gunicorn, collector):
+    with gunicorn(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100") as url:
+        yield url
+
+
+def call(url, path, body=None, media_type="application/json", **headers):
+    """Return status and JSON of an answer."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data, headers), timeout=30) as response:
+            read = response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            read = error.read()
+    return json.loads(read) if read[:1] == b"{" else read
+
+
+def log_in(url, email):
+    form = urllib.parse.urlencode({"username": email, "password": PASSWORD}).encode()
+    return call(url, "/api/auth/login", form, "application/x-www-form-urlencoded")["access_token"]
+
+
+def attributes(span):
+    return {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+
+
+def test_a_request_is_a_span_with_its_commands_to_mongodb_and_its_log_line_names_the_trace(service, collector):
+    call(service, "/api/auth/signup", signup_body(email="traced@example.com"))
+    token = log_in(service, "traced@example.com")
+    call(service, "/api/users/me", Authorization=f"Bearer {token}", X_Request_ID="follow-me")
+    [span] = collector.wait_for(lambda span: attributes(span).get("request_id") == "follow-me")
+    assert (span.name, span.kind) == ("GET /api/users/me", SERVER)
+    assert attributes(span)["http.status_code"] == 200
+    [find] = collector.wait_for(lambda other: other.parent_span_id == span.span_id)
+    assert (find.kind, find.trace_id) == (CLIENT, span.trace_id)
+    assert find.name.endswith(".find")
+    assert attributes(find)["db.mongodb.collection"] == "users"
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    [line] = [line for line in lines if line.get("request_id") == "follow-me"]
+    assert line["trace_id"] == span.trace_id.hex()
+
+
+def test_the_service_has_a_name(service, collector):
+    call(service, "/")
+    collector.wait_for(lambda span: span.name == "GET /")
+    resource = ExportTraceServiceRequest.FromString(collector.received[-1]).resource_spans[0].resource
+    assert {one.key: one.value.string_value for one in resource.attributes}["service.name"] == "pixora"
+
+
+def test_nothing_secret_or_personal_leaves_the_house(service, collector):
+    body = signup_body(email="private@example.com")
+    for _ in range(2):
+        call(service, "/api/auth/signup", body)  # the second meets the unique index, whose message has the address
+    token = log_in(service, "private@example.com")
+    for path in ("/verify-email?token=s3cr3t", "/nowhere/s3cr3t?token=s3cr3t", "/api/users/s3cr3t"):
+        call(service, path, Authorization=f"Bearer {token}", User_Agent="agent-s3cr3t", Cookie="s3cr3t")
+    call(service, "/api/users/me", X_Request_ID="the-last")
+    collector.wait_for(lambda span: attributes(span).get("request_id") == "the-last")
+    told = b"".join(collector.received)
+    for secret in ("private@example.com", "s3cr3t", PASSWORD, token, body["last_name"], "127.0.0.1:"):
+        assert secret.encode() not in told, secret
+    assert "GET /verify-email" in {span.name for span in collector.spans()}
+    assert "GET" in {span.name for span in collector.spans()}
+    assert not [span.name for span in collector.spans() if span.events or span.status.message]
+
+
+def test_probes_and_what_happens_outside_of_a_request_are_not_traced(service, collector):
+    for path in ("/health", "/health/live", "/metrics"):
+        call(service, path)
+    call(service, "/", X_Request_ID="after-the-probes")
+    collector.wait_for(lambda span: attributes(span).get("request_id") == "after-the-probes")
+    spans = list(collector.spans())
+    assert not [span.name for span in spans if "health" in span.name or "metrics" in span.name]
+    assert not [span.name for span in spans if span.kind != SERVER and not span.parent_span_id]
+
+
+def test_spans_of_the_last_requests_are_sent_when_the_service_stops(gunicorn, collector):
+    with gunicorn(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="60000") as url:
+        call(url, "/", X_Request_ID="the-very-last")
+        assert not [span for span in collector.spans() if attributes(span).get("request_id") == "the-very-last"]
+    collector.wait_for(lambda span: attributes(span).get("request_id") == "the-very-last")
+
+
+def test_without_a_collector_requests_are_answered_as_ever_and_stopping_takes_no_longer(gunicorn):
+    with gunicorn(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}", OTEL_BSP_SCHEDULE_DELAY="100") as url:
+        began = time.monotonic()
+        for _ in range(100):
+            assert call(url, "/")["name"] == "Pixora"
+        assert time.monotonic() - began < 5
+        began = time.monotonic()
+        os.kill(url.pid, 15)
+        with suppress(ChildProcessError):
+            os.waitpid(url.pid, 0)
+        assert time.monotonic() - began < 6
+
+
+def test_unless_it_is_asked_for_nothing_of_it_is_loaded(settings):
+    program = "import sys, wsgi; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": settings["MONGO_URI"],
+        "SECRET_KEY": "x" * 40,
+        "JWT_SECRET_KEY": "y" * 40,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+        "OTEL_SDK_DISABLED": "true",
+    }
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.stdout == "[]\n", run.stderr
