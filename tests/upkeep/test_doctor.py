@@ -71,7 +71,7 @@ def test_where_all_is_well_it_says_so(users, doctor):
     ]
     states = {name: state for name, [(state, _, _)] in found.items()}
     assert {name for name, state in states.items() if state != "ok"} == {
-        *("environment", "secrets", "topology", "smtp"),  # warnings: these are tests, with one member and no letters
+        *("environment", "topology", "smtp"),  # warnings: these are tests, with one member and no letters
         "client",
     }
 
@@ -186,6 +186,18 @@ def test_what_a_weak_write_concern_is(options, state):
     assert finding.state is state
 
 
+@pytest.mark.parametrize(
+    ("url", "states"),
+    [
+        ("http://auth.example.com", [State.OK, State.WARNING]),
+        *(("https://auth.example.com", [State.OK]), ("http://localhost:8000", [State.OK]), (None, [State.OK])),
+    ],
+)
+def test_a_public_url_without_tls_is_told_of(url, states):
+    findings = looks.environment({"PIXORA_ENV": "production", "PUBLIC_URL": url})
+    assert [finding.state for finding in findings] == states
+
+
 def test_retryable_writes_that_are_off_are_told_of():
     [_, finding] = looks.write_concern({"MONGO_URI": "mongodb://localhost/pixora?retryWrites=false"})
     assert (finding.state, "retryWrites=false" in finding.told) == (State.WARNING, True)
@@ -292,7 +304,7 @@ def test_letters_that_nobody_sends_are_found(users, doctor, fault_of):
 def test_erasures_that_were_left_half_way_are_found(mongo, fault_of):
     notes = mongo.get_default_database()["erasures"]
     notes.insert_one({"at": clock.utcnow() - timedelta(days=1)})
-    assert "1 erasures were not completed" in fault_of("erasures")
+    assert "Erasures that were not completed: 1." in fault_of("erasures")
     notes.delete_many({})
 
 
@@ -368,7 +380,15 @@ def test_in_production_it_is_well_with_strong_secrets(users, indexed, shell):
     assert "ok       secrets: The secrets are long and hard to guess." in result.stdout
 
 
-def test_a_secret_that_is_too_short_is_found(shell):
+@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
+def test_a_secret_that_is_too_short_is_found(fault_of, name):
+    told = fault_of("secrets", **{name: "hunter2" * 4})
+    assert f"{name} has less than 32 bytes" in told
+    assert "→ Make one with: python3 -c" in told
+    assert "hunter2" not in told
+
+
+def test_in_production_too_where_nothing_starts_with_it(shell):
     result = shell("--json", SECRET_KEY="hunter2", JWT_SECRET_KEY="hunter2hunter2")
     assert result.returncode == 1
     *findings, rest = json.loads(result.stdout)["checks"]

@@ -1,0 +1,291 @@
+import fcntl
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from pixora.users.store import UserStore
+from tests.conftest import make_account
+from tests.factories import HASH_2B, PASSWORD, fastapi_user
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILE = {
+    "--email": "Ada@Example.com",
+    "--first-name": " Ada ",
+    "--last-name": "Lovelace",
+    "--contact": "+44 20 7946 0958",
+    "--birthday": "1990-12-10",
+}
+
+
+def options(**changes):
+    values = PROFILE | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
+    return [part for name, value in values.items() if value is not None for part in (name, value)]
+
+
+@pytest.fixture
+def run(app, audit_rows):
+    """Run a `users` command in this process."""
+
+    def run(*arguments, stdin=""):
+        return app.test_cli_runner().invoke(args=["users", *arguments], input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def audit_rows(mongo):
+    """Return the audit trail, emptied before, without what changes from one run to the next."""
+    collection = mongo.get_default_database()["audit"]
+    collection.delete_many({})
+
+    def read():
+        kept = ("event", "user_id", "by", "network", "request_id", "details")
+        return [{name: row.get(name) for name in kept} for row in collection.find()]
+
+    return read
+
+
+def row(event, user_id, **details):
+    about = {"event": event, "user_id": user_id, "by": "command"}
+    return about | {"network": None, "request_id": None, "details": details}
+
+
+def log_in(app, email="ada@example.com", password=PASSWORD):
+    return app.test_client().post("/api/auth/login", data={"username": email, "password": password}).status_code
+
+
+def test_create_makes_a_user_who_logs_in_with_the_password_from_stdin(app, run, users, audit_rows):
+    result = run("create", *options(), stdin=PASSWORD + "\n")
+    assert result.exit_code == 0, result.output
+    [user] = users.find()
+    assert result.stdout == f"ada@example.com is there now, with the id {user['_id']}.\n"
+    assert user["password"].startswith("$2b$04$")
+    del user["password"], user["created_at"], user["updated_at"]
+    assert user == {
+        "_id": user["_id"],
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email": "ada@example.com",
+        "contact": "+442079460958",
+        "birthday": "1990-12-10",
+        "email_verified": False,
+        "roles": ["user"],
+    }
+    assert audit_rows() == [row("user_created", user["_id"], roles=["user"])]
+    assert log_in(app) == 200
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nnot this line\n"])
+def test_the_password_is_the_first_line_of_stdin(app, run, users, ending):
+    assert run("create", *options(), stdin=PASSWORD + ending).exit_code == 0
+    assert log_in(app) == 200
+
+
+def test_create_makes_a_verified_administrator(run, users, audit_rows):
+    assert run("create", *options(role="admin"), "--verified", stdin=PASSWORD).exit_code == 0
+    [user] = users.find()
+    assert (user["roles"], user["email_verified"]) == (["user", "admin"], True)
+    assert audit_rows() == [row("user_created", user["_id"], roles=["user", "admin"])]
+
+
+def test_the_password_is_in_no_output(run, users):
+    for stdin in (PASSWORD, "a secret", "x" * 2000, PASSWORD):
+        result = run("create", *options(), stdin=stdin)
+        assert stdin[:100] not in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"email": "ada"}, "--email: An email address must have an @-sign."),
+        ({"first_name": "\x1b[2J"}, "--first-name: Must not contain control characters."),
+        ({"contact": "020 7946 0958"}, "--contact: Must be a telephone number with its country code, as in +44."),
+        ({"birthday": "10.12.1990"}, "--birthday: Must be a date that exists, as YYYY-MM-DD."),
+        ({"role": "root"}, "'root' is not one of 'user', 'admin'"),
+        ({"email": None}, "Missing option '--email'"),
+    ],
+)
+def test_a_value_that_signing_up_would_refuse_is_a_fault_of_the_command_line(run, users, changes, told):
+    result = run("create", *options(**changes), stdin=PASSWORD)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert users.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [
+        (b"", "Must have at least 12 characters."),
+        (b"lovelace ada ada", "The password is refused: "),
+        ("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎🐌🐘🦜🐳🦔🐲🦖🐧".encode(), "Must have at most 72 bytes in UTF-8"),
+        (b"difference-engine\0no-2", "Must not contain NUL or lone surrogates."),
+        (b"difference-engine-no-\xff", "it is not UTF-8"),
+        (b"x" * 10_000_000, "Must have at most 72 bytes in UTF-8"),
+    ],
+)
+def test_a_password_that_signing_up_would_refuse_is_refused(run, users, password, told):
+    result = run("create", *options(), stdin=password)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert users.count_documents({}) == 0
+
+
+def test_an_address_that_is_taken_is_refused(run, users):
+    assert run("create", *options(), stdin=PASSWORD).exit_code == 0
+    result = run("create", *options(email="ADA@example.com"), stdin=PASSWORD)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: User with this email already exists\n"
+    assert users.count_documents({}) == 1
+
+
+@pytest.fixture
+def environment(settings):
+    return os.environ | {
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": settings["MONGO_URI"],
+        "SECRET_KEY": settings["SECRET_KEY"],
+        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
+        "BCRYPT_ROUNDS": "4",
+    }
+
+
+@pytest.mark.parametrize(("again", "status"), [(PASSWORD, 0), ("difference-engine-no-3", 1)])
+def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(app, environment, users, again, status):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "create", *options()]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no thread of ours is in there
+    ) as process:
+        os.close(theirs)
+        shown = read_until(ours, b"Password: ")
+        os.write(ours, PASSWORD.encode() + b"\n")
+        shown += read_until(ours, b"The same again: ")
+        os.write(ours, again.encode() + b"\n")
+        if status:
+            shown += read_until(ours, b"Password: ")
+            os.write(ours, b"\x03")  # Control-C
+        shown += read_until(ours, None)
+    os.close(ours)
+    assert process.returncode == status, shown
+    assert (b"do not match" in shown) == bool(status)
+    assert PASSWORD.encode() not in shown
+    assert again.encode() not in shown
+    assert users.count_documents({}) == 1 - status
+
+
+def read_until(terminal, end):
+    """Read what a terminal shows, until this, or until the other end is closed."""
+    shown = b""
+    while end is None or not shown.endswith(end):
+        assert select.select([terminal], [], [], 20)[0], shown
+        try:
+            shown += os.read(terminal, 1024)
+        except OSError:  # the other end is closed
+            assert end is None, shown
+            return shown
+    return shown
+
+
+@pytest.mark.parametrize("named", ["Grace.Hopper@example.com", "Grace.Hopper@EXAMPLE.com", None])
+def test_show_finds_a_user_by_address_or_id_and_shows_no_secret(run, users, named):
+    user = fastapi_user(sessions=[{"id": "s", "salt": b"salt"}])
+    users.insert_one(user)
+    result = run("show", named or user["_id"], "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "id": user["_id"],
+        "first_name": "Grace",
+        "last_name": "Hopper",
+        "email": "Grace.Hopper@example.com",
+        "contact": "ring the Navy, ext. 7",
+        "birthday": "1906-12-09",
+        "created_at": "2023-05-17T08:30:00.123Z",
+        "updated_at": "2023-05-17T08:30:00.123Z",
+        "email_verified": False,
+        "roles": ["user"],
+        "disabled": False,
+    }
+
+
+def test_show_prints_nothing_that_moves_the_cursor(run, users):
+    user = fastapi_user(first_name="Grâce\x1b[2J\r\n", roles=["user", "admin"])
+    users.insert_one(user)
+    shown = run("show", user["_id"]).stdout
+    assert f"id: {user['_id']}\nfirst_name: Grâce\\x1b[2J\\r\\n\n" in shown
+    assert "\nroles: user, admin\ndisabled: False\n" in shown
+    assert HASH_2B not in shown
+
+
+@pytest.mark.parametrize("command", ["show", "disable", "enable", "promote"])
+@pytest.mark.parametrize("named", ["nobody@example.com", "6924a1e0c3f1a2b4d5e6f708", "", "@", "x" * 5000, '{"$ne": 1}'])
+def test_who_is_not_there_is_not_found(run, users, command, named):
+    result = run(command, named)
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: There is no such user.\n")
+
+
+def test_disable_shuts_out_and_enable_lets_in_again(app, run, users, audit_rows):
+    account = make_account(app.test_client())
+    audit_rows()
+    for command, told, status in (
+        ("disable", "disabled now", 401),
+        ("disable", "disabled already", 401),
+        ("enable", "enabled now", 200),
+        ("enable", "enabled already", 200),
+    ):
+        result = run(command, "ADA@example.com")
+        assert (result.exit_code, result.stdout) == (0, f"ADA@example.com is {told}.\n")
+        assert log_in(app) == status
+    ours = [found for found in audit_rows() if found["by"]]
+    assert ours == [row("user_disabled", account.id), row("user_enabled", account.id)]
+
+
+def test_promote_makes_an_administrator(app, run, users, audit_rows):
+    account = make_account(app.test_client())
+    for told in ("now", "already"):
+        assert run("promote", account.id).stdout == f"{account.id} is an administrator {told}.\n"
+    assert users.find_one()["roles"] == ["user", "admin"]
+    assert app.test_client().get("/api/admin/users", headers=account.bearer).status_code == 200
+    ours = [found for found in audit_rows() if found["by"]]
+    assert ours == [row("roles_changed", account.id, before=["user"], roles=["user", "admin"])]
+
+
+def test_the_last_administrator_cannot_be_disabled(run, users):
+    user = fastapi_user(roles=["admin"])
+    users.insert_one(user)
+    result = run("disable", user["_id"])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: This is the last administrator who is not disabled.")
+
+
+@pytest.mark.parametrize("arguments", [["show", "ada@example.com"], ["create", *options()]])
+def test_without_the_database_a_command_says_so(make_app, arguments):
+    app = make_app(MONGO_URI="mongodb://127.0.0.1:9/pixora", DATABASE_TIMEOUT_MS=200)
+    result = app.test_cli_runner().invoke(args=["users", *arguments], input=PASSWORD)
+    assert result.exit_code == 75
+    assert "The database is not available (unreachable)." in result.stderr
+
+
+def test_what_another_has_created_meanwhile_is_taken(run, users, monkeypatch):
+    create = UserStore.create
+
+    def create_late(self, user, now):
+        users.insert_one(fastapi_user(email=user["email"]))
+        return create(self, user, now)
+
+    monkeypatch.setattr(UserStore, "create", create_late)
+    assert run("create", *options(), stdin=PASSWORD).exit_code == 1
+    assert users.count_documents({}) == 1
