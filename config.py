@@ -129,8 +129,8 @@ def _tracing(env: FileAwareEnv) -> bool:
     if env.bool("OTEL_SDK_DISABLED", False) or env.str("OTEL_TRACES_EXPORTER", "otlp") == "none":
         return False
     collectors = (
-        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "", validate=_collector),
-        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "", validate=_collector),
+        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=_collector),
+        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=_collector),
     )
     if any(collectors):
         env.str("OTEL_TRACES_EXPORTER", "otlp", validate=validate.OneOf(["otlp"]))
