@@ -154,13 +154,14 @@ class Audit:
                 extra={"event": "audit_failed", "of": event},
             )
 
-    def record_all(self, event: str, user_ids: list[str], *, by: str, **details: Any) -> None:
+    def record_all(self, event: str, user_ids: list[str], *, by: str, at_least: float = 0.001, **details: Any) -> None:
         """Record the same of many users: a row of each, and one line in the log, with their number.
 
         Args:
             event: One of `EVENTS`.
             user_ids: To whom; some hundreds, or a thousand.
             by: Who did it to them, as in `record`.
+            at_least: As in `Database.translated_errors`.
             details: As the event has them.
 
         Raises:
@@ -169,7 +170,7 @@ class Audit:
 
         """
         rows = [_row(event, user_id, by, details) for user_id in user_ids]
-        with self._database.translated_errors("audit.record_all"):
+        with self._database.translated_errors("audit.record_all", at_least=at_least):
             self._collection.insert_many(rows, ordered=False)
         metrics.events(event).inc(len(rows))
         log.log(
