@@ -45,6 +45,10 @@ class PasswordHash(Text):
 class PastTime(fields.AwareDateTime):
     """A time since 1970, with its offset, as RFC 3339 has it; in UTC, to the millisecond."""
 
+    default_error_messages = dict.fromkeys(
+        ("invalid", "invalid_awareness"), "Must be a time with its offset, as in 2023-05-17T08:30:00Z."
+    )
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", **kwargs)
 
