@@ -27,6 +27,9 @@ What changes the password or the address, or deletes the account, takes the pass
 tokens, which the `confirm` routes take; one that is malformed, expired or used is refused with 400
 `invalid_one_time_token`, and an attempt that fails for another reason does not use it up.
 
+Routes under `/api/admin` are for users with the role `admin`. Whoever is demoted or disabled is stopped at the next
+request; to log in to a disabled account is answered as a wrong password is.
+
 Bodies are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
 are refused.
 """

@@ -1,6 +1,8 @@
 """Disabling a user shuts every door at once, and none of them says so."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event
 
 import pytest
 
@@ -239,6 +241,36 @@ def test_a_refresh_that_is_under_way_is_refused(client, account, users, disable,
     once(SessionStore, "advance", disable)
     assert refresh(client, account.refresh_token).json["code"] == "invalid_grant"
     assert users.find_one({"_id": account.id})["sessions"] == []
+
+
+def test_of_logins_and_refreshes_at_the_same_moment_none_leaves_a_session(app, other_app, ask, users, account):
+    ready, stop = Barrier(9), Event()
+
+    def come_in(number):
+        client = (app, other_app)[number % 2].test_client()
+        ready.wait()
+        grants = []
+        while not stop.is_set():
+            last = grants[-1] if grants and number % 4 else None
+            response = refresh(client, last["refresh_token"]) if last else log_in(client, account.email)
+            if response.status_code != 200:
+                return grants
+            grants.append(response.json)
+        return grants
+
+    with ThreadPoolExecutor(8) as pool:
+        coming_in = [pool.submit(come_in, number) for number in range(8)]
+        ready.wait()
+        time.sleep(0.2)
+        assert ask("POST", f"/{account.id}/disable").status_code == 204
+        assert users.find_one({"_id": account.id})["sessions"] == []
+        stop.set()
+        grants = [grant for one in coming_in for grant in one.result()]
+    assert len(grants) >= 8
+    assert users.find_one({"_id": account.id})["sessions"] == []
+    for grant in grants:
+        bearer = {"Authorization": f"Bearer {grant['access_token']}"}
+        assert app.test_client().get(ME, headers=bearer).status_code == 401
 
 
 @pytest.mark.parametrize("change", [("change", "password"), ("delete", ""), ("change_profile", "")])
