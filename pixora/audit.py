@@ -6,7 +6,7 @@ A row of the collection `audit` is `_id`, `user_id` (whom it is about; None wher
 nothing personal in it but the network. MongoDB forgets rows after `AUDIT_DAYS`.
 
 A row is written after what it tells of, and is not waited for longer than the request has time for the database: where
-it cannot be written, there is the line of the log. So too when a worker is killed in between.
+it cannot be written, there is the line of the log. A worker that is killed in between leaves neither.
 
 What keeps others from filling the collection:
 
