@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from pixora import clock
-from pixora.database import Database
+from pixora.database import Database, Document
 from pixora.errors import DatabaseUnavailable
-from pixora.upkeep.findings import Finding, fault, ok, warning
+from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 
 OLDEST = 6
 MOST_SECONDS_APART = 5
@@ -31,32 +31,38 @@ def reachable(database: Database) -> Iterator[Finding]:
 
 def version(database: Database) -> Iterator[Finding]:
     """Look at the version of the server."""
-    told = str(database.ask("buildInfo")["version"])
+    yield judge_version(str(database.ask("buildInfo")["version"]))
+
+
+def judge_version(told: str) -> Finding:
+    """Say whether Pixora can do with this version."""
     if int(told.partition(".")[0]) < OLDEST:
-        yield fault(f"MongoDB is {told}.", f"Pixora needs {OLDEST}.0 or later.")
-    else:
-        yield ok(f"MongoDB is {told}.")
+        return fault(f"MongoDB is {told}.", f"Pixora needs {OLDEST}.0 or later.")
+    return ok(f"MongoDB is {told}.")
 
 
 def topology(database: Database) -> Iterator[Finding]:
     """Look at whether there is another member to go on with when the primary dies."""
-    hello = database.ask("hello")
+    yield judge_topology(database.ask("hello"))
+
+
+def judge_topology(hello: Document) -> Finding:
+    """Say whether what answers so goes on when one of it dies."""
     members = len(hello.get("hosts", ())) + len(hello.get("passives", ()))
     if hello.get("msg") == "isdbgrid":
-        yield ok("The database is a sharded cluster.")
-    elif "setName" not in hello:
-        yield warning(
+        return ok("The database is a sharded cluster.")
+    if "setName" not in hello:
+        return warning(
             "MongoDB runs alone, and not as a replica set: while it is down, so is Pixora.",
             "Make it a replica set of three; one of one member at least has retryable writes.",
         )
-    elif members < 3:
-        yield warning(
-            f"The replica set has {members} {'member' if members == 1 else 'members'} with data: nobody takes over "
-            "from a primary that dies, or what is lost with it is lost.",
+    if members < 3:
+        return warning(
+            f"The replica set has {members} {'member' if members == 1 else 'members'} with data: when one dies, Pixora "
+            "cannot write, or what this one alone had is lost.",
             "Have three.",
         )
-    else:
-        yield ok(f"The replica set has {members} members.")
+    return ok(f"The replica set has {members} members.")
 
 
 def clocks(database: Database) -> Iterator[Finding]:
@@ -76,14 +82,16 @@ def clocks(database: Database) -> Iterator[Finding]:
 
 def disk(database: Database) -> Iterator[Finding]:
     """Look at how full the server's disk is, where it tells."""
-    told = database.ask("dbStats")
-    used, total = told.get("fsUsedSize"), told.get("fsTotalSize")
+    yield judge_disk(database.ask("dbStats"))
+
+
+def judge_disk(stats: Document) -> Finding:
+    """Say whether there is room for more."""
+    used, total = stats.get("fsUsedSize"), stats.get("fsTotalSize")
     if not used or not total:
-        yield ok("The server does not tell how full its disk is.")
-    elif used / total > FULL:
-        yield warning(f"The disk of MongoDB is {used / total:.0%} full.", "Make room before writes fail.")
-    else:
-        yield ok(f"The disk of MongoDB is {used / total:.0%} full.")
+        return unknown("The server does not tell how full its disk is.")
+    told = f"The disk of MongoDB is {used / total:.0%} full."
+    return warning(told, "Make room before writes fail.") if used / total > FULL else ok(told)
 
 
 def indexes(database: Database) -> Iterator[Finding]:

@@ -186,6 +186,18 @@ def test_what_a_weak_write_concern_is(options, state):
     assert finding.state is state
 
 
+@pytest.mark.parametrize(
+    ("url", "states"),
+    [
+        ("http://auth.example.com", [State.OK, State.WARNING]),
+        *(("https://auth.example.com", [State.OK]), ("http://localhost:8000", [State.OK]), (None, [State.OK])),
+    ],
+)
+def test_a_public_url_without_tls_is_told_of(url, states):
+    findings = looks.environment({"PIXORA_ENV": "production", "PUBLIC_URL": url})
+    assert [finding.state for finding in findings] == states
+
+
 def test_retryable_writes_that_are_off_are_told_of():
     [_, finding] = looks.write_concern({"MONGO_URI": "mongodb://localhost/pixora?retryWrites=false"})
     assert (finding.state, "retryWrites=false" in finding.told) == (State.WARNING, True)

@@ -1,8 +1,13 @@
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 
 from pixora.embedded import free_port
 from pixora.upkeep.findings import State
 from pixora.upkeep.proxies import Seen, _read, client, judge
+from tests.authority import Authority
 
 MADE_UP, US, PEER, INNER, SERVER = "192.0.2.7", "198.51.100.9", "127.0.0.1", "10.0.0.5", "93.184.216.34"
 PUBLIC = "8.8.8.8"
@@ -46,6 +51,52 @@ def test_an_inner_address_is_right_on_the_way_to_one():
 )
 def test_an_answer_that_tells_nothing_is_told(body, state):
     assert _read(404, body, MADE_UP, SERVER).state is state
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends all who come to another server, and notes what they brought."""
+
+    def do_GET(self):  # as http.server calls it
+        self.server.came.append((self.path, self.headers["X-Forwarded-For"]))
+        self.send_response(307)
+        self.send_header("Location", f"https://127.0.0.1:{self.server.server_port}/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def elsewhere(tmp_path):
+    """A server with TLS that redirects: its URL, its authority, and what has come there."""
+    authority = Authority(tmp_path)
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        server.came = []
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(authority.issue())
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}", authority, server.came
+        server.shutdown()
+        thread.join()
+
+
+def test_the_pass_goes_to_no_other_server(elsewhere, monkeypatch):
+    url, authority, came = elsewhere
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    [finding] = client(url, "secret")
+    assert (finding.state, "answers 307" in finding.told) == (State.UNKNOWN, True)
+    [(path, address)] = came
+    assert path == "/health/client"
+    assert address.startswith("192.0.2.")
+
+
+def test_a_server_that_cannot_be_trusted_gets_no_pass(elsewhere):
+    url, _, came = elsewhere
+    [finding] = client(url, "secret")
+    assert (finding.state, "its certificate is not trusted" in finding.told) == (State.UNKNOWN, True)
+    assert came == []
 
 
 def test_without_a_service_there_is_nothing_to_tell():

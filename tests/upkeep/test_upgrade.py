@@ -308,6 +308,18 @@ def test_it_says_in_words_what_it_has_done(old_users, run):
     assert "Hopper" not in result.output
 
 
+def test_it_lists_whom_a_person_has_to_look_at(old_users, run):
+    old_users.create_index("email")
+    old_users.insert_many([odd := fastapi_user(email=None), stuck := fastapi_user(updated_at="yesterday")])
+    result = run("db", "upgrade")
+    assert result.exit_code == 1
+    assert "Indexes changed: users.email_1." in result.stdout
+    assert "! 1 user has no e-mail address." in result.stdout
+    assert f"  {odd['_id']} (no address)" in result.stdout
+    assert "! 1 address was refused by MongoDB, 0 because another user has come to have it" in result.stdout
+    assert f"  {stuck['_id']} (G…@example.com)" in result.stdout
+
+
 def test_without_the_database_it_says_so_with_status_75(run):
     uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
     result = run("db", "upgrade", "--json", MONGO_URI=uri, DATABASE_TIMEOUT_MS=200)
