@@ -2,6 +2,7 @@
 
 import pytest
 
+from pixora.admin import service
 from pixora.users.standing import is_admin
 from tests.factories import fastapi_user
 
@@ -105,6 +106,15 @@ def test_a_user_of_the_fastapi_service_gets_roles(ask, users):
     assert users.find_one({"_id": user["_id"]})["roles"] == BOTH
 
 
+def test_a_role_that_there_is_not_is_in_nobodys_way(app, ask, users):
+    user = fastapi_user(roles=["owner"])
+    users.insert_one(user)
+    assert ask("PUT", f"/{user['_id']}/roles", json={"roles": BOTH}).json["roles"] == BOTH
+    users.update_one({"_id": user["_id"]}, {"$set": {"roles": ["owner", "admin"]}})
+    with app.app_context():
+        assert service.set_roles(user["_id"], ["user"], by="command")["roles"] == ["user"]
+
+
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
@@ -113,6 +123,7 @@ def test_a_user_of_the_fastapi_service_gets_roles(ask, users):
         ({"roles": []}, False),
         ({"roles": ["administrator"]}, False),
         ({"roles": "administrator"}, False),
+        ({"roles": ["owner"]}, False),
         ({"roles": ["user", "admin"]}, True),
         ({"roles": ["admin"]}, True),
     ],
