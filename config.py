@@ -126,11 +126,16 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
 
 def _tracing(env: FileAwareEnv) -> bool:
     """Tell whether to trace, by the standard variables of OpenTelemetry, whose SDK reads the others itself."""
-    if env.bool("OTEL_SDK_DISABLED", False) or not env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None):
+    if env.bool("OTEL_SDK_DISABLED", False) or env.str("OTEL_TRACES_EXPORTER", "otlp") == "none":
         return False
-    env.str("OTEL_EXPORTER_OTLP_ENDPOINT", validate=_collector)
-    env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", validate=validate.OneOf(["http/protobuf"]))
-    return True
+    collectors = (
+        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=_collector),
+        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=_collector),
+    )
+    if any(collectors):
+        env.str("OTEL_TRACES_EXPORTER", "otlp", validate=validate.OneOf(["otlp"]))
+        env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", validate=validate.OneOf(["http/protobuf"]))
+    return any(collectors)
 
 
 def load_or_exit() -> dict[str, Any]:
@@ -143,6 +148,8 @@ def load_or_exit() -> dict[str, Any]:
 
 
 def _collector(value: str) -> None:
+    if not value:
+        return
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValidationError("Must be as in http://collector.example.com:4318.")

@@ -212,6 +212,11 @@ def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
         worker.log.error("This worker counts for itself, so that /metrics is wrong: %s", error)
 
 
+def post_worker_init(worker: ThreadWorker) -> None:
+    """Write gunicorn's lines as `pixora.logs` does, now that it is there: without a wait where nobody reads them."""
+    worker.log.error_log.handlers = logging.getLogger().handlers
+
+
 def child_exit(server: Arbiter, worker: ThreadWorker) -> None:
     """Forget what was waiting in a worker that is dead; what it has counted stays."""
     server.counters.tidy()

@@ -59,7 +59,7 @@ def _gunicorn(application: str) -> Callable[[int, int], list[str]]:
 
 
 def _uvicorn(application: str) -> Callable[[int, int], list[str]]:
-    # Without its access log: Pixora writes none either, nginx does.
+    # Without its access log, as they are mostly run behind nginx. Pixora's line for each request is on all the same.
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"]
 
     def command(port: int, workers: int) -> list[str]:

@@ -82,7 +82,7 @@ class Outbox(Collector):
             )
             number = GaugeMetricFamily(
                 "pixora_outbox_letters",
-                "Letters that are to be sent: not tried yet, or to be tried again after a failure.",
+                "Letters that are to be sent, 20,000 at most: not tried yet, or to be tried again after a failure.",
                 labels=["state"],
             )
             number.add_metric(["new"], backlog.new)

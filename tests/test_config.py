@@ -258,7 +258,9 @@ def test_traces_are_wanted_where_there_is_a_collector(load):
     assert load(**GOOD)["TRACING"] is False
     assert load(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT="")["TRACING"] is False
     assert load(**GOOD, **COLLECTOR)["TRACING"] is True
+    assert load(**GOOD, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="https://c.example.com/v1/traces")["TRACING"] is True
     assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true")["TRACING"] is False
+    assert load(**GOOD, **COLLECTOR, OTEL_TRACES_EXPORTER="none")["TRACING"] is False
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.instrumentation.flask"])
@@ -271,6 +273,7 @@ def test_traces_without_the_packages_are_refused_with_what_to_install(faults, lo
 
 
 def test_traces_go_over_http(faults):
-    assert set(faults(**GOOD, **COLLECTOR, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")) == {"OTEL_EXPORTER_OTLP_PROTOCOL"}
+    for name, value in (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "zipkin")):
+        assert set(faults(**GOOD, **COLLECTOR, **{name: value})) == {name}
     for endpoint in ("collector.example.com:4317", "grpc://collector.example.com", "http://"):
         assert set(faults(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)) == {"OTEL_EXPORTER_OTLP_ENDPOINT"}

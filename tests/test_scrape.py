@@ -1,9 +1,11 @@
 import re
 import time
+from datetime import timedelta
 
 import pytest
 
 from pixora import clock, metrics
+from pixora.users import letters
 from pixora.users.letters import LEASE, Backlog, letter
 from tests.factories import PASSWORD, signup_body
 
@@ -205,6 +207,21 @@ def test_a_letter_that_waits_to_be_tried_again_is_not_late(make_app, users, samp
     assert found["pixora_outbox_oldest_seconds"] == 0
     assert found['pixora_outbox_letters{state="new"}'] == 0
     assert found['pixora_outbox_letters{state="failed"}'] == 1
+
+
+def test_of_very_many_letters_the_number_is_a_lower_bound_and_the_age_is_right(make_app, users, samples, monkeypatch):
+    monkeypatch.setattr(letters, "MOST_COUNTED", 3)
+    app = make_app()
+    app.test_client().get("/health")  # makes the index
+    now = clock.utcnow()
+    with app.app_context():
+        for minutes in (1, 5, 20, 3, 2, 4):
+            due = {"due_at": now - timedelta(minutes=minutes)}
+            waiting = [letters.letter("verify_email", "ada@example.com", now) | due]
+            users.insert_one({"_id": str(minutes), "email": f"{minutes}@example.com", "letters": waiting})
+    found = samples(app.test_client())
+    assert found["pixora_outbox_oldest_seconds"] == pytest.approx(1200, abs=10)
+    assert found['pixora_outbox_letters{state="new"}'] == 3
 
 
 def test_several_scrapes_look_at_the_outbox_once(make_app, watch_commands):

@@ -13,9 +13,10 @@ from flask.cli import with_appcontext
 from pixora import logs
 from pixora.cli import Group
 from pixora.database import database
-from pixora.upkeep.addresses import Progress
+from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.doctor import checks, examine, unconfigured
 from pixora.upkeep.findings import Finding, State
+from pixora.upkeep.rewriting import Refusal
 from pixora.upkeep.upgrade import Upgrade, upgrade
 from pixora.users.erasures import erasures
 
@@ -25,25 +26,28 @@ db = Group("db", help="The database: its indexes, and what older versions have l
 
 
 @db.command("upgrade")
+@click.option("--indexes-only", is_flag=True, help="Make the indexes, and only look at the addresses.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def upgrade_command(as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def upgrade_command(indexes_only: bool, as_json: bool) -> None:  # noqa: FBT001  # click's flags
     """Make a database of the FastAPI version, or of an older Pixora, fit for this one.
 
     Makes the indexes that are missing, and gives every e-mail address its canonical form: lower case and Unicode NFC.
-    Both can go on beside the FastAPI version or Pixora at work: nobody is locked out, and what somebody changes
-    meanwhile stays. It can be interrupted, killed and repeated at any time, and then does what is left. A million users
-    take a minute.
+    Both can go on beside the FastAPI version or Pixora at work: nobody has to wait, and what somebody changes meanwhile
+    stays. It can be interrupted, killed and repeated at any time, and then does what is left. A million users take a
+    minute.
 
     Where two users have one address in two cases, neither is changed: a person must decide.
 
-    As long as the FastAPI version is in use, it takes in new addresses in any case: run this before the switch to have
-    most of it done, and once more after.
+    As long as the FastAPI version is in use, it takes in new addresses in any case: run this once more after the
+    switch. And it finds a user by the address as it is stored: whoever types capitals there is unknown to it once the
+    address is in lower case. Where that matters, run this with --indexes-only before the switch, and without it after.
+    Pixora finds them either way.
 
     The exit status is 0 when all is well, 1 when something needs a person (it is told what), and 75 when the database
     is away: what was done by then stays done.
     """
     logs.to_stderr()
-    done = upgrade(database, erasures, _bar)
+    done = upgrade(database, erasures, _bar, addresses_too=not indexes_only)
     if as_json:
         click.echo(json.dumps(done.as_json()))
     else:
@@ -67,21 +71,29 @@ def _tell(done: Upgrade) -> None:
             click.echo(f"Indexes {verb}: {', '.join(names)}.")
     if not (work.made or work.changed or work.advice):
         click.echo("Indexes: all there.")
-    changed = rewriting.changed if rewriting else 0
-    click.echo(f"Addresses: {survey.users:,} users, {changed:,} changed to their canonical form.")
+    if rewriting:
+        click.echo(f"Addresses: {survey.users:,} users, {rewriting.changed:,} changed to their canonical form.")
+    else:
+        click.echo(f"Addresses: {survey.users:,} users, {survey.not_canonical:,} not in canonical form, none changed.")
     if rewriting and rewriting.meanwhile:
         click.echo(f"{rewriting.meanwhile:,} were changed by somebody else meanwhile.")
     for sentence in done.advice:
         click.secho(f"! {sentence}", fg="yellow")
-    for clash in survey.clashes:
-        click.echo("  " + ", ".join(f"{member.user_id} ({member.address})" for member in clash.members))
-    for refusal in rewriting.refused if rewriting else []:
-        click.echo(f"  {refusal.user_id} ({refusal.address})")
-    if len(survey.clashing) > len(survey.clashes):
-        click.echo(f"  and {len(survey.clashing) - len(survey.clashes):,} more")
-    for user_id in survey.without:
-        click.echo(f"  {user_id} (no address)")
+    for line in _concerned(survey, rewriting.refused if rewriting else []):
+        click.echo(f"  {line}")
     click.echo("If the FastAPI version is still in use, run this again after the switch.")
+
+
+def _concerned(survey: Survey, refused: list[Refusal]) -> Iterator[str]:
+    """Yield the users whom somebody has to look at, those with one address on one line."""
+    for clash in survey.clashes:
+        yield ", ".join(f"{member.user_id} ({member.address})" for member in clash.members)
+    if len(survey.clashing) > len(survey.clashes):
+        yield f"and {len(survey.clashing) - len(survey.clashes):,} more"
+    for refusal in refused:
+        yield f"{refusal.user_id} ({refusal.address})"
+    for user_id in survey.without:
+        yield f"{user_id} (no address)"
 
 
 def _url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -29,7 +29,7 @@ class IndexWork(NamedTuple):
 
 
 class Upgrade(NamedTuple):
-    """What was done. `rewriting`: None when the addresses had to be left alone, for want of the unique index."""
+    """What was done. `rewriting`: None when the addresses were left alone, as asked or for want of the unique index."""
 
     index_work: IndexWork
     survey: Survey
@@ -39,7 +39,7 @@ class Upgrade(NamedTuple):
     def advice(self) -> list[str]:
         """What a person has to do now, in sentences; nothing when all is well."""
         told = [f"{name}: {what}" for name, what in self.index_work.advice.items()]
-        if self.rewriting is None and self.survey.not_canonical:
+        if UNIQUE in self.index_work.advice and self.survey.not_canonical:
             told.append("No address was changed: first the unique index must be there. Then run this again.")
         if number := len(self.survey.clashing):
             told.append(
@@ -64,6 +64,7 @@ class Upgrade(NamedTuple):
             "indexes": self.index_work._asdict(),
             "users": self.survey.users,
             "addresses": {
+                "not_canonical": self.survey.not_canonical,
                 "changed": rewriting.changed,
                 "changed_meanwhile": rewriting.meanwhile,
                 "refused": [refusal._asdict() for refusal in rewriting.refused],
@@ -79,10 +80,16 @@ class Upgrade(NamedTuple):
         }
 
 
-def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar) -> Upgrade:
+def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar, *, addresses_too: bool = True) -> Upgrade:
     """Make or mend the indexes, give every address its canonical form, and end erasures that were left half-way.
 
     Safe to repeat, and to begin again when it was killed.
+
+    Args:
+        database: Ours.
+        erasures: Ours.
+        bar: Shows how far it has come.
+        addresses_too: False to only look at the addresses, and to change none.
 
     Raises:
         DatabaseUnavailable: what was done by then stays done.
@@ -92,7 +99,7 @@ def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar) -> Upg
     number = addresses.count(database)
     with bar("Looking at the addresses", number) as progress:
         survey = addresses.survey(database, progress)
-    if UNIQUE in index_work.advice:
+    if UNIQUE in index_work.advice or not addresses_too:
         return Upgrade(index_work, survey, None)
     rewriting = Rewriting(0, 0, [])
     if survey.not_canonical:

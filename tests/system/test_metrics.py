@@ -51,6 +51,12 @@ def send(url, number):
         assert ask(url)[0] == 200
 
 
+def garbage(port):
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
+        connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+        return connection.recv(65536)
+
+
 def children(pid):
     return {int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()}
 
@@ -168,9 +174,7 @@ def test_what_cannot_be_read_as_http_is_counted_and_has_its_line(service):
         return float(found[1]) if found else 0
 
     before = count()
-    with socket.create_connection(("127.0.0.1", port_of(service)), SECONDS) as connection:
-        connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
-        assert b" 400 " in connection.recv(65536)
+    assert b" 400 " in garbage(port_of(service))
     assert count() - before == 1
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
     [line] = [line for line in lines if line.get("event") == "request" and line["route"] == "none"]
@@ -288,6 +292,8 @@ def test_without_anyone_to_read_the_logs_the_service_goes_on(mongo_uri, tmp_path
                     break
             time.sleep(0.1)
         send(url, 400)  # 100 KB of lines: a pipe holds 64
+        for _ in range(8):  # twice the threads
+            assert b" 400 " in garbage(port)
         text = ask(url, "/metrics")[1]
         assert float(re.search(r"^pixora_log_lines_lost_total (\S+)$", text, re.MULTILINE)[1]) > 10
     finally:

@@ -54,7 +54,7 @@ def test_every_address_gets_its_canonical_form(old_users, upgrade):
     assert status == 0
     assert emails(old_users) == set(forms.values())
     assert told["addresses"]["changed"] == len(forms) - 1
-    assert upgrade()[1]["addresses"] == told["addresses"] | {"changed": 0}
+    assert upgrade()[1]["addresses"] == told["addresses"] | {"changed": 0, "not_canonical": 0}
 
 
 ASCII = st.text(st.characters(max_codepoint=127), max_size=20)
@@ -98,6 +98,22 @@ def test_the_indexes_are_made(old_users, upgrade):
     assert old_users.index_information()["email_1"]["unique"]
     assert "users.email_1" in told["indexes"]["made"]
     assert upgrade()[1]["indexes"] == {"made": [], "changed": [], "advice": {}}
+
+
+def test_the_addresses_can_be_left_for_later(old_users, run):
+    old_users.insert_many(
+        [fastapi_user(), fastapi_user(email="Ada@example.com"), fastapi_user(email="ada@example.com")]
+    )
+    result = run("db", "upgrade", "--indexes-only", "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert "users.email_1" in told["indexes"]["made"]
+    assert (told["addresses"]["not_canonical"], told["addresses"]["clashes"]) == (2, 1)
+    assert emails(old_users) == {"Grace.Hopper@example.com", "Ada@example.com", "ada@example.com"}
+    old_users.delete_one({"email": "Ada@example.com"})
+    result = run("db", "upgrade", "--indexes-only")
+    assert result.exit_code == 0
+    assert "Addresses: 2 users, 1 not in canonical form, none changed." in result.stdout
 
 
 def test_an_index_that_is_not_unique_becomes_so_in_its_place(old_users, upgrade):
