@@ -6,7 +6,7 @@ A row of the collection `audit` is `_id`, `user_id` (whom it is about; None wher
 nothing personal in it but the network. MongoDB forgets rows after `AUDIT_DAYS`.
 
 A row is written after what it tells of, and is not waited for longer than the request has time for the database: where
-it cannot be written, there is the line of the log. So too when a worker is killed in between.
+it cannot be written, there is the line of the log. A worker that is killed in between leaves neither.
 
 What keeps others from filling the collection:
 
@@ -156,13 +156,14 @@ class Audit:
                 extra={"event": "audit_failed", "of": event},
             )
 
-    def record_all(self, event: str, user_ids: list[str], *, by: str, **details: Any) -> None:
+    def record_all(self, event: str, user_ids: list[str], *, by: str, at_least: float = 0.001, **details: Any) -> None:
         """Record the same of many users: a row of each, and one line in the log, with their number.
 
         Args:
             event: One of `EVENTS`.
             user_ids: To whom; some hundreds, or a thousand.
             by: Who did it to them, as in `record`.
+            at_least: As in `Database.translated_errors`.
             details: As the event has them.
 
         Raises:
@@ -171,7 +172,7 @@ class Audit:
 
         """
         rows = [_row(event, user_id, by, details) for user_id in user_ids]
-        with self._database.translated_errors("audit.record_all"):
+        with self._database.translated_errors("audit.record_all", at_least=at_least):
             self._collection.insert_many(rows, ordered=False)
         metrics.events(event).inc(len(rows))
         log.log(
