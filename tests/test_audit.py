@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from pixora import audit as module
 from pixora.audit import COMMAND, EVENTS, audit
 from pixora.embedded import free_port
 from pixora.errors import DatabaseUnavailable
+from pixora.users.erasures import KEPT
 
 ADA = "6924a1e0c3f1a2b4d5e6f708"
 ADMIN = "6924a1e0c3f1a2b4d5e6f709"
+PAGE = Path(__file__).parent.parent / "docs" / "audit.md"
 
 
 @pytest.fixture
@@ -74,6 +77,19 @@ def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, trail, monke
         for _ in range(30):
             audit.record("login_failed", None, reason="wrong_password")
     assert trail.count_documents({}) == 3
+
+
+def test_many_who_take_one_place_at_once_lose_no_row_to_an_error(app, trail, monkeypatch, capture_logs):
+    monkeypatch.setattr(module, "PLACES", 1)
+
+    def record(_):
+        with app.test_request_context():
+            audit.record("login_failed", None)
+
+    with capture_logs() as lines, ThreadPoolExecutor(8) as pool:
+        list(pool.map(record, range(64)))
+    assert {line["event"] for line in lines} == {"login_failed"}
+    assert trail.count_documents({}) == 1
 
 
 def test_rows_of_keys_are_not_in_these_places(app, trail, monkeypatch):
@@ -165,6 +181,13 @@ def test_no_event_has_a_detail_that_a_line_of_the_log_has_already():
 
 
 def test_every_event_is_in_the_documentation_and_no_other():
-    page = (Path(__file__).parent.parent / "docs" / "audit.md").read_text()
+    page = PAGE.read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     assert [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)] == list(EVENTS)
+
+
+def test_the_documentation_says_how_many_rows_and_how_late():
+    page = PAGE.read_text()
+    assert f"{module.PLACES:,} at most" in page
+    assert timedelta(minutes=10) == KEPT
+    assert "ten minutes later" in page
