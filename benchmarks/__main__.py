@@ -16,12 +16,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, database, equal_time, footprint, login, me, observing, report, scale, storm, takeover
+from benchmarks import (
+    crowd,
+    database,
+    equal_time,
+    footprint,
+    importing,
+    login,
+    me,
+    observing,
+    report,
+    scale,
+    storm,
+    takeover,
+)
 from benchmarks.servers import bench
 
 PARTS: dict[str, Any] = {
     part.__name__.split(".")[1]: part
-    for part in (me, observing, login, storm, crowd, scale, database, footprint, equal_time, takeover)
+    for part in (me, observing, login, storm, crowd, scale, database, footprint, equal_time, takeover, importing)
 }
 
 

@@ -1,11 +1,12 @@
 """Equal time: what a refused login costs and says must not tell why it was refused.
 
 At cost 10, the least in production, a hash is cheap enough for 200 samples of each, in random order, and short enough
-for what else differs to show. Two services are asked:
+for what else differs to show. Four services are asked:
 
 - most hashes have today's cost. A user whose hash is a step cheaper, from before `BCRYPT_ROUNDS` was raised and not
   logged in since, is one of a few, and must not stand out against an unknown one;
-- the cost has just been raised: most hashes have the old one, and so must an unknown user.
+- the cost has just been raised: most hashes have the old one, and so must an unknown user;
+- some users were imported with hashes of other systems, which cost less; or more, and then an unknown user must, too.
 
 The password is wrong, but for one of a disabled user: there it makes no difference either.
 """
@@ -32,6 +33,8 @@ NEVER_THE_SAME = {"date", "x-request-id"}
 CORRUPT = "$2b$10$corrupt"
 RIGHT = "disabled, right password"
 TODAY, RAISED = "most hashes of today's cost", "most hashes of the old cost"
+CHEAPER, DEARER = "some imported, cheaper", "some imported, dearer"
+REST = "$MDEyMzQ1Njc4OWFiY2RlZg$aCw2rZ5f/gXUQuC7x34uq3vIiWuYuhqosovXdutRmW0"
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -46,7 +49,23 @@ def run(bench: Bench) -> dict[str, Any]:
         "old-cost hash": fastapi_user(email="old@example.com", password=old),
     }
     raised = {name: cases[name] for name in ("unknown", "old-cost hash")}
-    return {TODAY: _measure(bench, "equal_today", cases), RAISED: _measure(bench, "equal_raised", raised)}
+    kept = {name: cases[name] for name in ("unknown", "wrong password")}
+    cheaper = kept | _imported(f"$argon2id$v=19$m=19456,t=2,p=1{REST}", f"$scrypt$ln=14,r=8,p=1{REST}")
+    dearer = kept | _imported(f"$argon2id$v=19$m=65536,t=3,p=4{REST}")
+    return {
+        TODAY: _measure(bench, "equal_today", cases),
+        RAISED: _measure(bench, "equal_raised", raised),
+        CHEAPER: _measure(bench, "equal_cheaper", cheaper | _imported(f"$pbkdf2-sha256$i=300000,l=32{REST}")),
+        DEARER: _measure(bench, "equal_dearer", dearer),
+    }
+
+
+def _imported(*hashes: str) -> dict[str, dict[str, Any] | None]:
+    schemes = [stored.split("$")[1] for stored in hashes]
+    return {
+        scheme: fastapi_user(email=f"{scheme}@example.com", password=stored)
+        for scheme, stored in zip(schemes, hashes, strict=True)
+    }
 
 
 def _hash(cost: int) -> str:

@@ -32,6 +32,7 @@ from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
+from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.observation import Flask
 from pixora.pages.routes import blueprint as pages
@@ -87,6 +88,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     app.cli.add_command(mail)
     app.cli.add_command(db)
     app.cli.add_command(user_commands)
+    user_commands.add_command(import_command)
     app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
     if origins := app.config["CORS_ORIGINS"]:

@@ -6,7 +6,7 @@ A row of the collection `audit` is `_id`, `user_id` (whom it is about; None wher
 nothing personal in it but the network. MongoDB forgets rows after `AUDIT_DAYS`.
 
 A row is written after what it tells of, and is not waited for longer than the request has time for the database: where
-it cannot be written, there is the line of the log. So too when a worker is killed in between.
+it cannot be written, there is the line of the log. A worker that is killed in between leaves neither.
 
 What keeps others from filling the collection:
 
@@ -73,6 +73,8 @@ class Place(NamedTuple):
 
 
 _SESSION = frozenset({"session_id"})
+_OUTCOME = frozenset({"outcome"})
+"""`unknown`, where the database went away before it had told what became of an administrator's change."""
 
 EVENTS: Mapping[str, Event] = {
     "signup": Event("Someone has signed up."),
@@ -89,16 +91,16 @@ EVENTS: Mapping[str, Event] = {
     "email_change_requested": Event("A user has asked for another address."),
     "email_changed": Event("An address was changed by a letter's link."),
     "session_ended": Event("A session was ended.", _SESSION),
-    "sessions_ended": Event("Sessions of a user were ended."),
+    "sessions_ended": Event("Sessions of a user were ended.", _OUTCOME),
     "refresh_reuse": Event(
         "A used refresh token came again; its session was ended.", frozenset({"session_id"}), logging.WARNING
     ),
     "account_deleted": Event("An account was deleted."),
     "user_created": Event("A user was created.", frozenset({"roles"})),
     "user_imported": Event("A user was imported.", frozenset({"scheme"})),
-    "user_disabled": Event("A user was disabled."),
-    "user_enabled": Event("A user was enabled."),
-    "roles_changed": Event("The roles of a user were changed.", frozenset({"before", "roles"})),
+    "user_disabled": Event("A user was disabled.", _OUTCOME),
+    "user_enabled": Event("A user was enabled.", _OUTCOME),
+    "roles_changed": Event("The roles of a user were changed.", frozenset({"before", "roles"}) | _OUTCOME),
     "key_generated": Event("A key was made, which signs from now on.", frozenset({"kid", "algorithm"})),
     "key_retired": Event("A key was retired.", frozenset({"kid"})),
 }
@@ -154,13 +156,14 @@ class Audit:
                 extra={"event": "audit_failed", "of": event},
             )
 
-    def record_all(self, event: str, user_ids: list[str], *, by: str, **details: Any) -> None:
+    def record_all(self, event: str, user_ids: list[str], *, by: str, at_least: float = 0.001, **details: Any) -> None:
         """Record the same of many users: a row of each, and one line in the log, with their number.
 
         Args:
             event: One of `EVENTS`.
             user_ids: To whom; some hundreds, or a thousand.
             by: Who did it to them, as in `record`.
+            at_least: As in `Database.translated_errors`.
             details: As the event has them.
 
         Raises:
@@ -169,7 +172,7 @@ class Audit:
 
         """
         rows = [_row(event, user_id, by, details) for user_id in user_ids]
-        with self._database.translated_errors("audit.record_all"):
+        with self._database.translated_errors("audit.record_all", at_least=at_least):
             self._collection.insert_many(rows, ordered=False)
         metrics.events(event).inc(len(rows))
         log.log(

@@ -44,7 +44,7 @@ def commands(block):
     found = []
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, *printed = part.splitlines(keepends=True)
-        while command.count("'") % 2:  # a quoted text goes over several lines
+        while command.endswith("\\\n") or command.count("'") % 2:  # it goes on, as a quoted text does
             command += printed.pop(0)
         found.append(Command(command, "".join(printed)))
     return found

@@ -46,6 +46,7 @@ def test_only_the_database_and_the_stores_know_pymongo():
         "pixora/counts.py",
         "pixora/database.py",
         "pixora/embedded.py",
+        "pixora/importing/batches.py",
         "pixora/indexes.py",
         "pixora/upkeep/addresses.py",
         "pixora/upkeep/rewriting.py",

@@ -138,3 +138,11 @@ def test_the_events_that_the_commands_look_for_in_the_log_are_there():
     assert len(names) > 5
     for name in names:
         assert f'"{name}"' in code, name
+
+
+def test_each_line_of_the_security_model_names_what_shows_it_or_says_that_it_is_not_defended():
+    page = (ROOT / "docs/security.md").read_text()
+    lines = re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
+    assert len(lines) > 20
+    for line in lines:
+        assert "`tests/" in line or "**" in line, line

@@ -1,5 +1,7 @@
 """What administrators send, and what they get to see of a user."""
 
+from typing import Any
+
 from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora.users.fields import Limit, Text
@@ -45,12 +47,19 @@ def _require_distinct(roles: list[str]) -> None:
         raise ValidationError("Must not name a role twice.")
 
 
+class Roles(fields.List[str]):
+    """The roles of a user: one at least, and none twice."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            fields.String(validate=validate.OneOf(ROLES)),
+            validate=[validate.Length(1, error="Must have at least one role."), _require_distinct],
+            metadata={"uniqueItems": True},
+            **kwargs,
+        )
+
+
 class RolesSchema(Schema):
     """The roles that a user is to have."""
 
-    roles = fields.List(
-        fields.String(validate=validate.OneOf(ROLES)),
-        required=True,
-        validate=[validate.Length(1, error="Must have at least one role."), _require_distinct],
-        metadata={"uniqueItems": True},
-    )
+    roles = Roles(required=True)

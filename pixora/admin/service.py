@@ -1,17 +1,19 @@
 """The rules by which accounts are administered: by an administrator, or by a command.
 
-`by`, everywhere, is who does it: the id of an administrator, or `command`. What changes nothing is no event.
+`by`, everywhere, is who does it: the id of an administrator, or `command`. What changes nothing is no event. Where the
+database goes away before it has told what became of a change, that is recorded as well: it may have been made, and who
+tries again would find it made already.
 """
 
 import contextlib
-from collections.abc import Collection
-from typing import TypedDict
+from collections.abc import Collection, Iterator
+from typing import Any, TypedDict
 
 from pixora import clock, cursors
 from pixora.audit import audit
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document
-from pixora.errors import UserNotFound
+from pixora.errors import DatabaseUnavailable, UserNotFound
 from pixora.users import changes
 from pixora.users.administrators import administrators
 from pixora.users.directory import directory
@@ -68,7 +70,7 @@ def disable(user_id: str, by: str) -> bool:
             changes.ending_sessions(),
             changes.ending_tokens(*Purpose),
         )
-        with administrators.without(user_id) as condition:
+        with administrators.without(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
             changed = directory.change(user_id, *stages, **ENABLED, **condition)
         if changed:
             audit.record("user_disabled", user_id, by=by)
@@ -84,7 +86,9 @@ def enable(user_id: str, by: str) -> bool:
 
     """
     stages = changes.setting({}, clock.utcnow()), changes.removing("disabled")
-    if directory.change(user_id, *stages, disabled=True) is None:
+    with _recorded_if_lost("user_enabled", user_id, by):
+        changed = directory.change(user_id, *stages, disabled=True)
+    if changed is None:
         find(user_id)
         return False
     audit.record("user_enabled", user_id, by=by)
@@ -110,6 +114,7 @@ def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
         stage = changes.setting({"roles": wanted}, clock.utcnow())
         with contextlib.ExitStack() as stack:
             condition = {} if ADMIN in wanted else stack.enter_context(administrators.without(user_id))
+            stack.enter_context(_recorded_if_lost("roles_changed", user_id, by, before=before, roles=wanted))
             changed = directory.change(user_id, stage, roles=user.get("roles"), **condition)
         if changed:
             audit.record("roles_changed", user_id, by=by, before=before, roles=wanted)
@@ -123,8 +128,19 @@ def end_sessions(user_id: str, by: str) -> bool:
         UserNotFound: there is no such user.
 
     """
-    if directory.change(user_id, changes.ending_sessions(), **{"sessions.0": {"$exists": True}}) is None:
+    with _recorded_if_lost("sessions_ended", user_id, by):
+        changed = directory.change(user_id, changes.ending_sessions(), **{"sessions.0": {"$exists": True}})
+    if changed is None:
         find(user_id)
         return False
     audit.record("sessions_ended", user_id, by=by)
     return True
+
+
+@contextlib.contextmanager
+def _recorded_if_lost(event: str, user_id: str, by: str, **details: Any) -> Iterator[None]:
+    try:
+        yield
+    except DatabaseUnavailable:
+        audit.record(event, user_id, by=by, outcome="unknown", **details)
+        raise

@@ -60,7 +60,7 @@ class Directory:
             )
 
     def _find(self, query: Document, key: str, limit: int) -> list[Document]:
-        with self._store.translated_errors("directory.find"):
+        with self._store.translated_errors("directory.page"):
             return list(self._store.collection.find(query, PROFILE, sort=[(key, 1)], limit=limit))
 
 

@@ -21,8 +21,9 @@ def is_disabled(user: Document) -> bool:
 
 
 def roles_of(user: Document) -> list[str]:
-    """Return the roles of a user."""
-    return list(user.get("roles") or [USER])
+    """Return the roles of a user, of those that there are."""
+    stored = list(user.get("roles") or [])
+    return [role for role in ROLES if role in stored] or [USER]
 
 
 def is_admin(user: Document) -> bool:

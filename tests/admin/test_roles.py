@@ -2,6 +2,9 @@
 
 import pytest
 
+from pixora.admin import service
+from pixora.errors import DatabaseUnavailable
+from pixora.users.directory import Directory
 from pixora.users.standing import is_admin
 from tests.factories import fastapi_user
 
@@ -105,6 +108,15 @@ def test_a_user_of_the_fastapi_service_gets_roles(ask, users):
     assert users.find_one({"_id": user["_id"]})["roles"] == BOTH
 
 
+def test_a_role_that_there_is_not_is_in_nobodys_way(app, ask, users):
+    user = fastapi_user(roles=["owner"])
+    users.insert_one(user)
+    assert ask("PUT", f"/{user['_id']}/roles", json={"roles": BOTH}).json["roles"] == BOTH
+    users.update_one({"_id": user["_id"]}, {"$set": {"roles": ["owner", "admin"]}})
+    with app.app_context():
+        assert service.set_roles(user["_id"], ["user"], by="command")["roles"] == ["user"]
+
+
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
@@ -113,6 +125,7 @@ def test_a_user_of_the_fastapi_service_gets_roles(ask, users):
         ({"roles": []}, False),
         ({"roles": ["administrator"]}, False),
         ({"roles": "administrator"}, False),
+        ({"roles": ["owner"]}, False),
         ({"roles": ["user", "admin"]}, True),
         ({"roles": ["admin"]}, True),
     ],
@@ -135,6 +148,33 @@ def test_every_action_is_audited_with_who_did_it(ask, admin, account, set_roles,
         {"event": "user_enabled", **by, "details": {}},
         {"event": "roles_changed", **by, "details": {"before": BOTH, "roles": ["user"]}},
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "event"),
+    [
+        ("POST", "disable", "user_disabled"),
+        ("DELETE", "sessions", "sessions_ended"),
+        ("PUT", "roles", "roles_changed"),
+    ],
+)
+def test_a_change_that_was_made_and_never_told_of_is_audited_as_one_that_may_have_been(
+    ask, admin, account, audited, monkeypatch, method, path, event
+):
+    change = Directory.change
+
+    def change_and_be_gone(self, *args, **kwargs):
+        monkeypatch.setattr(Directory, "change", change)
+        assert change(self, *args, **kwargs)
+        raise DatabaseUnavailable("timeout")
+
+    monkeypatch.setattr(Directory, "change", change_and_be_gone)
+    body = {"json": {"roles": BOTH}} if path == "roles" else {}
+    assert ask(method, f"/{account.id}/{path}", **body).status_code == 503
+    assert ask(method, f"/{account.id}/{path}", **body).status_code in (200, 204)
+    [row] = audited(account)
+    details = {"before": ["user"], "roles": BOTH} if path == "roles" else {}
+    assert row == {"event": event, "by": admin.id, "details": {"outcome": "unknown", **details}}
 
 
 def test_what_changes_nothing_or_is_refused_is_not_audited(ask, admin, account, set_roles, audited):

@@ -108,7 +108,7 @@ def variables_of(environment, service, client, mongo, mongo_uri):
             old = mongo.get_database(f"{mongo.get_default_database().name}_migration")["users"]
             old.insert_many([fastapi_user(), fastapi_user(email="Ada@Example.com")])
             few = {"BCRYPT_ROUNDS": "4", "WEB_CONCURRENCY": "1", "GUNICORN_THREADS": "8"}
-            return environment | few | {"MONGO_URI": uri, "EMAIL": "ada@example.com", "PASSWORD": PASSWORD}
+            return environment | few | {"MONGO_URI": uri, "EMAIL": "Ada@Example.com", "PASSWORD": PASSWORD}
         account = make_account(client)
         known = {"TOKEN": account.token, "USER_ID": account.id}
         letters = {"SMTP_URL": smtp_url, "MAIL_FROM": "pixora@example.com"}

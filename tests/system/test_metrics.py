@@ -126,25 +126,6 @@ def test_workers_that_come_and_go_leave_no_files(service):
     assert {path.suffix for path in directory(service).iterdir()} == {"", ".db"}
 
 
-def test_what_waited_in_a_worker_that_is_killed_waits_no_more(gunicorn):
-    def queue():
-        return float(re.search(r"^pixora_hashing_queue (\S+)$", ask(url, "/metrics")[1], re.MULTILINE)[1])
-
-    def log_in():
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{url}/api/auth/login", b"username=x%40example.com&password=wrong", timeout=SECONDS)
-
-    with gunicorn(WEB_CONCURRENCY="1", BCRYPT_ROUNDS="15") as url:
-        thread = threading.Thread(target=log_in)
-        thread.start()
-        wait_until(lambda: queue() == 1)
-        [worker] = workers(url)
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: workers(url) - {worker})
-        assert queue() == 0
-        thread.join()
-
-
 def test_a_reload_goes_on_counting(service):
     before = counted(service)
     old = workers(service)
@@ -248,17 +229,42 @@ def test_what_a_master_that_was_killed_has_left_is_removed_at_the_next_start(tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_that_cannot_count_serves_all_the_same(gunicorn):
-    with gunicorn(WEB_CONCURRENCY="1") as url:
-        path = directory(url)
-        for file in path.glob("slot-*"):
-            file.unlink()
-            file.symlink_to(file.name)  # which leads nowhere
-        [worker] = workers(url)
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: "This worker counts for itself" in url.log.read_text())
-        send(url, 3)
-        assert counted(url) == 3
+@pytest.fixture(scope="module")
+def lone(gunicorn):
+    """A service with one worker, whose hashes take a second."""
+    with gunicorn(WEB_CONCURRENCY="1", BCRYPT_ROUNDS="14") as url:
+        yield url
+
+
+def test_what_waited_in_a_worker_that_is_killed_waits_no_more(lone):
+    def queue():
+        return float(re.search(r"^pixora_hashing_queue (\S+)$", ask(lone, "/metrics")[1], re.MULTILINE)[1])
+
+    def log_in():
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(
+                f"{lone}/api/auth/login", b"username=x%40example.com&password=wrong", timeout=SECONDS
+            )
+
+    thread = threading.Thread(target=log_in)
+    thread.start()
+    wait_until(lambda: queue() == 1)
+    [worker] = workers(lone)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: workers(lone) - {worker})
+    assert queue() == 0
+    thread.join()
+
+
+def test_a_worker_that_cannot_count_serves_all_the_same(lone):
+    for file in directory(lone).glob("slot-*"):
+        file.unlink()
+        file.symlink_to(file.name)  # which leads nowhere
+    [worker] = workers(lone)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: "This worker counts for itself" in lone.log.read_text())
+    send(lone, 3)
+    assert counted(lone) == 3
 
 
 def test_the_lines_of_the_last_requests_are_written_when_the_service_stops(gunicorn):

@@ -22,6 +22,7 @@ from pixora.upkeep import addresses, rewriting
 from pixora.upkeep.addresses import mask, survey
 from pixora.users.erasures import erasures
 from pixora.users.fields import canonical, spellings
+from pixora.users.store import INDEXES
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -352,7 +353,7 @@ class OldService(threading.Thread):
     """Signs users up, in mixed case, as the FastAPI version did, until it is stopped."""
 
     def __init__(self, uri):
-        super().__init__()
+        super().__init__(daemon=True)
         self.uri = uri
         self.signed_up = 0
         self.stopped = threading.Event()
@@ -370,23 +371,30 @@ class OldService(threading.Thread):
 def test_killed_half_way_beside_the_old_service_at_work_it_ends_at_the_next_run(mongo, mongo_uri):
     uri = mongo_uri.replace("?", "_killed?")
     users = mongo[f"{mongo.get_default_database().name}_killed"]["users"]
-    users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(20_000)])
+    users.drop()
+    stored = [fastapi_user(_id=f"{number:024x}", email=f"User{number}@example.com") for number in range(6_000)]
+    users.insert_many(stored)
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", "--json"]
     settings = {"PIXORA_ENV": "testing", "MONGO_URI": uri, "SECRET_KEY": "x", "JWT_SECRET_KEY": "y"}
+    lower = {"email": {"$regex": "^u"}}
     service = OldService(uri)
-    service.start()
-    try:
+    users.create_indexes(INDEXES["users"])  # which cannot be made while a transaction is open
+    with mongo.start_session() as session, session.start_transaction():
+        # Until this ends, the upgrade does not get past this user.
+        users.update_one({"_id": stored[4_500]["_id"]}, {"$set": {"last_name": "King"}}, session=session)
+        service.start()
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE)
-        while users.count_documents({"email": {"$regex": "^[a-z]"}}, limit=1) == 0:
+        while users.count_documents(lower) < 4_000:
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert 0 < users.count_documents({"email": {"$regex": "^[a-z]"}}) < 20_000
-    finally:
-        service.stopped.set()
-        service.join()
+        assert 4_000 <= users.count_documents(lower) < 6_000
+        session.abort_transaction()
+    service.stopped.set()
+    service.join()
     last = subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, timeout=60)
     assert last.returncode == 0, last.stderr
-    assert users.count_documents({}) == 20_000 + service.signed_up
+    assert users.count_documents({}) == 6_000 + service.signed_up
     assert users.count_documents({"email": {"$regex": "[A-Z]"}}) == 0
     mongo.drop_database(users.database.name)

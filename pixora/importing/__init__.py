@@ -1,0 +1,1 @@
+"""Importing users of other systems, many at once, with their password hashes."""

@@ -1,0 +1,83 @@
+"""Storing users a batch at a time: each once, however often it is tried."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from pymongo.errors import BulkWriteError
+
+from pixora.database import UNAVAILABLE_CODES, Database, Document
+from pixora.errors import DatabaseUnavailable
+from pixora.importing.records import Reader
+
+SECONDS = 60
+"""For storing one batch: an election in between, of ten seconds or so, need not end the run."""
+
+DUPLICATE_KEY = 11000
+
+
+class Outcome(StrEnum):
+    """What became of a user. All but the first two are reasons for a refusal."""
+
+    IMPORTED = "imported"
+    ALREADY_THERE = "already_there"
+    ADDRESS_TAKEN = "Another user has this e-mail address."
+    ID_TAKEN = "Another user has this id."
+    GONE = "Was in the way of one who is gone by now. Import it again."
+    REFUSED = "MongoDB refuses it."
+
+
+class Batches:
+    """The users of one application, as an import stores them."""
+
+    def __init__(self, database: Database, reader: Reader) -> None:
+        self._database = database
+        self._users = database.collection("users")
+        self._reader = reader
+
+    def store(self, users: Sequence[Document]) -> list[Outcome]:
+        """Store users who are not there yet; return what became of each.
+
+        Raises:
+            DatabaseUnavailable: some may be stored, and are found there when it is tried again.
+
+        """
+        self._database.prepare()  # without the unique index two could share an address
+        with self._database.translated_errors("importing.store", at_least=SECONDS):
+            try:
+                self._users.insert_many(users, ordered=False)
+            except BulkWriteError as error:
+                told: Mapping[str, Any] = error.details
+            else:
+                return [Outcome.IMPORTED] * len(users)
+        codes = {failure["index"]: failure["code"] for failure in told["writeErrors"]}
+        if told["writeConcernErrors"] or any(code in UNAVAILABLE_CODES for code in codes.values()):
+            raise DatabaseUnavailable("unreachable")
+        in_the_way = self._find_alike([users[index] for index, code in codes.items() if code == DUPLICATE_KEY])
+        return [
+            Outcome.IMPORTED
+            if index not in codes
+            else self._judge(user, in_the_way)
+            if codes[index] == DUPLICATE_KEY
+            else Outcome.REFUSED
+            for index, user in enumerate(users)
+        ]
+
+    def _find_alike(self, users: Sequence[Document]) -> dict[str, Document]:
+        """Return who has the id or the address of one of these, by both."""
+        alike = [{name: {"$in": [user[name] for user in users]}} for name in ("_id", "email")]
+        with self._database.translated_errors("importing.find_alike", at_least=SECONDS):
+            found = list(self._users.find({"$or": alike}, {"email": 1, "password": 1}))
+        return {user["_id"]: user for user in found} | {user["email"]: user for user in found}
+
+    def _judge(self, user: Document, in_the_way: dict[str, Document]) -> Outcome:
+        same_id, same_address = in_the_way.get(user["_id"]), in_the_way.get(user["email"])
+        is_derived = self._reader.is_derived(user)
+        # Whoever has an id that was made of this line came with it, whatever has become of address and hash since.
+        if same_id and (is_derived or same_id["email"] == user["email"] or same_id["password"] == user["password"]):
+            return Outcome.ALREADY_THERE
+        if same_address and is_derived and same_address["password"] == user["password"]:
+            return Outcome.ALREADY_THERE
+        if same_address:
+            return Outcome.ADDRESS_TAKEN
+        return Outcome.ID_TAKEN if same_id else Outcome.GONE

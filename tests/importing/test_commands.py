@@ -1,0 +1,296 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import config
+from pixora.embedded import Mongod
+from pixora.importing import batches, importer, lines
+from pixora.importing.checkpoints import fingerprint
+from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2B, PASSWORD, SCRYPT, fastapi_user
+from tests.importing.conftest import jsonl, record, summary
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def log_in(app, email):
+    return app.test_client().post("/api/auth/login", data={"username": email, "password": PASSWORD}).status_code
+
+
+def emails(users):
+    return sorted(user["email"] for user in users.find())
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    monkeypatch.setattr(importer, "BATCH", 3)
+
+
+def test_those_who_are_imported_log_in_with_the_passwords_they_have(app, run, users):
+    hashes = [HASH_2B, *FOREIGN_HASHES]
+    assert run(jsonl(*(record(number, password_hash=stored) for number, stored in enumerate(hashes)))) == (
+        0,
+        summary(imported=5),
+        [],
+    )
+    assert [log_in(app, f"USER{number}@example.com") for number in range(5)] == [200] * 5
+    assert {user["password"][:7] for user in users.find()} == {"$2b$04$"}
+
+
+def test_each_has_a_row_in_the_audit_trail_that_says_how_the_password_is_hashed(run, users, audit):
+    run(jsonl(record(0), record(1, password_hash=HASH_2B), record(2)))
+    rows = {row["user_id"]: row for row in audit.find()}
+    assert rows.keys() == {user["_id"] for user in users.find()}
+    assert {(row["event"], row["by"], row["network"]) for row in rows.values()} == {("user_imported", "command", None)}
+    assert Counter(row["details"]["scheme"] for row in rows.values()) == {"argon2id": 2, "bcrypt": 1}
+
+
+def test_refused_lines_are_told_of_and_the_others_imported(run, users):
+    data = jsonl(
+        record(1),
+        record(2, email="ada"),
+        b"\n",
+        b"{nonsense\n",
+        record(5, contact="1", birthday="x"),
+        record(6, password_hash="a secret"),
+        record(7),
+    )
+    status, told, errors = run(data)
+    assert (status, told) == (1, summary(imported=2, refused=4, lines=7))
+    assert errors == [
+        "Line 2: email: An email address must have an @-sign.",
+        "Line 4: Is not well-formed JSON in UTF-8, or has a name twice.",
+        "Line 5: contact: Must be a telephone number with its country code, as in +44.",
+        "Line 5: birthday: Must be a date that exists, as YYYY-MM-DD.",
+        "Line 6: password_hash: Cannot be checked: not a hash by bcrypt, nor by argon2id, scrypt, pbkdf2-sha256.",
+    ]
+    assert emails(users) == ["user1@example.com", "user7@example.com"]
+
+
+def test_rejects_go_to_a_file_for_programs(run, tmp_path):
+    status, _, errors = run(jsonl(record(1), record(2, email="ada"), b"x\n"), "--rejects", tmp_path / "rejects")
+    assert (status, errors) == (1, [])
+    assert [json.loads(line) for line in (tmp_path / "rejects").read_text().splitlines()] == [
+        {"line": 2, "errors": {"email": ["An email address must have an @-sign."]}},
+        {"line": 3, "errors": {"line": ["Is not well-formed JSON in UTF-8, or has a name twice."]}},
+    ]
+
+
+def test_it_is_safe_to_run_again(run, users, audit):
+    data = jsonl(*map(record, range(10)))
+    assert run(data) == (0, summary(imported=10), [])
+    before = list(users.find())
+    assert run(data) == (0, summary(already_there=10), [])
+    assert list(users.find()) == before
+    assert audit.count_documents({}) == 10
+
+
+def test_also_when_one_has_logged_in_and_another_has_changed_the_address(app, run, users):
+    data = jsonl(*map(record, range(3)))
+    run(data)
+    assert log_in(app, "user0@example.com") == 200
+    users.update_one({"email": "user1@example.com"}, {"$set": {"email": "another@example.com"}})
+    before = list(users.find())
+    assert run(data) == (0, summary(already_there=3), [])
+    assert list(users.find()) == before
+
+
+def test_also_with_ids_of_their_own(app, run, users):
+    data = jsonl(*(record(number, id=f"{number:024x}") for number in range(3)))
+    assert run(data)[:2] == (0, summary(imported=3))
+    assert log_in(app, "user0@example.com") == 200
+    users.update_one({"email": "user1@example.com"}, {"$set": {"email": "another@example.com"}})
+    assert run(data)[:2] == (0, summary(already_there=3))
+
+
+def test_also_when_another_secret_key_makes_other_ids(run, users, app, monkeypatch):
+    data = jsonl(*map(record, range(3)))
+    run(data)
+    monkeypatch.setitem(app.config, "SECRET_KEY", "another secret, of more than thirty-two bytes")
+    assert run(data) == (0, summary(already_there=3), [])
+    assert users.count_documents({}) == 3
+
+
+def test_another_user_with_the_address_or_the_id_is_left_alone(run, users):
+    there = [
+        fastapi_user(email="user0@example.com"),
+        fastapi_user(email="grace@example.com", _id="0" * 24),
+        fastapi_user(email="user2@example.com", _id="2" * 24, password=ARGON2ID),
+    ]
+    users.insert_many(there)
+    data = jsonl(record(0), record(1, id="0" * 24), record(2, id="3" * 24), record(3))
+    assert run(data) == (
+        1,
+        summary(imported=1, refused=3),
+        [
+            "Line 1: email: Another user has this e-mail address.",
+            "Line 2: id: Another user has this id.",
+            "Line 3: email: Another user has this e-mail address.",
+        ],
+    )
+    assert [users.find_one({"_id": user["_id"]}) for user in there] == there
+    assert users.count_documents({}) == 4
+
+
+@pytest.mark.parametrize("between", [0, 5])
+def test_of_two_lines_with_one_address_the_first_is_imported(run, users, small_batches, between):
+    others = map(record, range(1, between + 1))
+    data = jsonl(record(0), *others, record(0, email="USER0@example.com", password_hash=SCRYPT), record(0))
+    assert run(data) == (
+        1,
+        summary(imported=1 + between, already_there=1, refused=1),
+        [f"Line {between + 2}: email: Another user has this e-mail address."],
+    )
+    assert users.find_one({"email": "user0@example.com"})["password"] == ARGON2ID
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
+def test_nothing_is_imported_from_nothing(run, users, data):
+    status, told, _ = run(data)
+    assert (status, told["imported"], users.count_documents({})) == (0, 0, 0)
+
+
+def test_a_file_of_another_kind_is_refused_line_by_line(run, users):
+    status, told, _ = run(os.urandom(300_000))
+    assert (status, told["imported"]) == (1, 0)
+
+
+def test_stdin_is_read_and_the_summary_is_for_people(app, users):
+    result = app.test_cli_runner().invoke(args=["users", "import", "-"], input=jsonl(record(0), record(1)))
+    assert result.exit_code == 0
+    assert result.stdout.startswith("2 users imported, 0 there already, 0 lines refused, in ")
+
+
+def test_without_the_database_it_says_so_at_once(make_app, tmp_path):
+    (tmp_path / "users").write_bytes(jsonl(record()))
+    app = make_app(MONGO_URI="mongodb://127.0.0.1:9/pixora", DATABASE_TIMEOUT_MS=200)
+    result = app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "users")])
+    assert result.exit_code == 75
+    assert "The database is not available (unreachable). All lines up to 0 are done. Run the same" in result.stderr
+
+
+def test_a_database_that_goes_away_ends_it_and_the_next_run_goes_on(make_app, tmp_path, small_batches, monkeypatch):
+    monkeypatch.setattr(batches, "SECONDS", 0.5)
+    monkeypatch.setattr(importer, "SECONDS", 0.5)
+    (tmp_path / "users").write_bytes(jsonl(*map(record, range(30))))
+    arguments = ["users", "import", str(tmp_path / "users"), "--json", "--checkpoint", str(tmp_path / "checkpoint")]
+    read = lines.read
+    with Mongod(tmp_path / "mongodb", binary=config.mongod()) as mongod:
+        runner = make_app(MONGO_URI=mongod.uri("pixora"), DATABASE_TIMEOUT_MS=2000).test_cli_runner()
+
+        def read_and_stop(*where):
+            for line in read(*where):
+                if line.number == 20:
+                    mongod.stop()
+                yield line
+
+        monkeypatch.setattr(lines, "read", read_and_stop)
+        result = runner.invoke(args=arguments)
+        assert result.exit_code == 75
+        done = json.loads((tmp_path / "checkpoint").read_text())["line"]
+        assert 3 <= done <= 18
+        assert f"All lines up to {done} are done. Run the same again to go on." in result.stderr
+        monkeypatch.setattr(lines, "read", read)
+        mongod.start()
+        runner = make_app(MONGO_URI=mongod.uri("pixora")).test_cli_runner()
+        result = runner.invoke(args=arguments)
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["lines"], told["imported"] + told["already_there"]) == (0, 30, 30)
+
+
+def checkpoint(tmp_path, data, done, **changes):
+    """Leave a checkpoint behind, as of a run that was killed after a line."""
+    parts = data.splitlines(keepends=True)
+    kept = {
+        "line": done,
+        "offset": sum(map(len, parts[:done])),
+        "fingerprint": fingerprint(parts[0]),
+        "counts": {"imported": done},
+    }
+    path = tmp_path / "checkpoint"
+    path.write_text(json.dumps(kept | changes))
+    return "--checkpoint", path
+
+
+def test_with_a_checkpoint_it_goes_on_from_there_and_counts_all(run, users, tmp_path):
+    data = jsonl(*map(record, range(10)), b"x\n")
+    options = checkpoint(tmp_path, data, 8)
+    assert run(data, *options) == (
+        1,
+        summary(imported=10, refused=1),
+        ["Line 11: Is not well-formed JSON in UTF-8, or has a name twice."],
+    )
+    assert emails(users) == ["user8@example.com", "user9@example.com"]
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fingerprint": "another"}, {"offset": 10_000_000}, {"offset": 3}, {"line": "x"}, {"counts": 7}]
+)
+def test_a_checkpoint_of_another_file_is_refused(run, users, tmp_path, changes):
+    data = jsonl(*map(record, range(10)))
+    status, told, errors = run(data, *checkpoint(tmp_path, data, 8, **changes))
+    assert (status, told) == (2, {})
+    assert errors[-1].endswith("Delete it to begin anew.")
+    assert users.count_documents({}) == 0
+
+
+def test_what_is_no_checkpoint_is_refused(run, users, tmp_path):
+    (tmp_path / "checkpoint").write_bytes(b"\xff")
+    assert run(jsonl(record()), "--checkpoint", tmp_path / "checkpoint")[0] == 2
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_it(run, users, tmp_path):
+    status, _, errors = run(jsonl(record()), "--checkpoint", tmp_path / "no" / "such")
+    assert status == 74
+    assert errors[0].startswith("A file cannot be read or written: No such file or directory. All lines up to 1 are")
+
+
+def test_rejects_that_cannot_be_written_end_it(run, users):
+    status, _, errors = run(jsonl(record(), b"x\n"), "--rejects", "/dev/full")
+    assert status == 74
+    assert errors[0].startswith("A file cannot be read or written: No space left on device.")
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_a_file_that_cannot_be_opened_is_a_fault_of_the_command_line(app, tmp_path, name):
+    assert app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / name)]).exit_code == 2
+
+
+@pytest.fixture
+def environment(settings):
+    return os.environ | {
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": settings["MONGO_URI"],
+        "SECRET_KEY": settings["SECRET_KEY"],
+        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
+        "BCRYPT_ROUNDS": "4",
+    }
+
+
+def test_killed_at_any_moment_and_run_again_everybody_is_there_once(app, users, audit, environment, tmp_path):
+    number = 4_000
+    (tmp_path / "users").write_bytes(jsonl(*map(record, range(number))))
+    options = ["--json", "--checkpoint", str(tmp_path / "checkpoint")]
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "import", str(tmp_path / "users"), *options]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while users.estimated_document_count() == 0 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    there = users.count_documents({})
+    assert 0 < there < number
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=120)
+    told = json.loads(again.stdout)
+    assert (again.returncode, told["lines"], told["refused"]) == (0, number, 0)
+    assert told["imported"] + told["already_there"] == number
+    assert not (tmp_path / "checkpoint").exists()
+    assert users.count_documents({}) == number
+    assert len(users.distinct("email")) == number

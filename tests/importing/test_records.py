@@ -1,0 +1,189 @@
+import datetime
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixora import clock
+from pixora.importing.lines import Line
+from pixora.importing.records import LineRefused, Reader
+from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2A, HASH_2B, HASH_2Y
+from tests.importing.conftest import jsonl, record
+
+WITH_OFFSET = "Must be a time with its offset, as in 2023-05-17T08:30:00Z."
+PAST = "Must be a time since 1970, and not in the future."
+SECRET = "a secret that is only for tests, of 40 b"
+
+
+@pytest.fixture(scope="module")
+def read(session_app):
+    """Read the bytes of a line, or what it says."""
+    with session_app.app_context():
+        reader = Reader(SECRET)
+
+        def read(said, **about):
+            data = said if isinstance(said, bytes) else jsonl(said)
+            return reader.read(Line(**{"number": 1, "data": data, "end": len(data), "is_cut_off": False} | about))
+
+        yield read
+
+
+def refusal(read, said, **about):
+    with pytest.raises(LineRefused) as caught:
+        read(said, **about)
+    return caught.value.errors
+
+
+def test_a_line_becomes_a_document_as_signing_up_makes_it(read):
+    before = clock.utcnow()
+    user = read(record(first_name=" Ada ", email="ADA@Example.com", contact="+44 20 7946 0958"))
+    assert before <= user["created_at"] <= clock.utcnow()
+    assert user == {
+        "_id": user["_id"],
+        "first_name": "Ada",
+        "last_name": "Lovelace",
+        "email": "ada@example.com",
+        "password": ARGON2ID,
+        "contact": "+442079460958",
+        "birthday": "1990-12-10",
+        "created_at": user["created_at"],
+        "updated_at": user["created_at"],
+        "email_verified": False,
+        "roles": ["user"],
+    }
+
+
+def test_a_line_may_say_more(read):
+    user = read(
+        record(
+            id="6924a1e0c3f1a2b4d5e6f708",
+            created_at="2023-05-17T10:30:00.123456+02:00",
+            updated_at="2024-01-01T00:00:00Z",
+            email_verified=True,
+            roles=["user", "admin"],
+            disabled=True,
+        )
+    )
+    assert user["_id"] == "6924a1e0c3f1a2b4d5e6f708"
+    assert user["created_at"] == datetime.datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=datetime.UTC)
+    assert user["updated_at"] == datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    assert (user["email_verified"], user["roles"], user["disabled"]) == (True, ["user", "admin"], True)
+
+
+@pytest.mark.parametrize("stored", [HASH_2A, HASH_2B, HASH_2Y, *FOREIGN_HASHES])
+def test_every_hash_that_a_login_can_check_is_taken_as_it_is(read, stored):
+    assert read(record(password_hash=stored))["password"] == stored
+
+
+def test_the_id_is_made_of_address_and_hash_under_our_secret(read):
+    ids = [read(record(**said))["_id"] for said in ({}, {}, {"password_hash": HASH_2B}, {"email": "ada@example.com"})]
+    assert [ids.index(one) for one in ids] == [0, 0, 2, 3]
+    assert Reader("another secret")._id("user0@example.com", ARGON2ID) != ids[0]
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \t\n"])
+def test_nothing_stands_in_a_blank_line(read, blank):
+    assert read(blank) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"email": None}, "email", "Missing data for required field."),
+        ({"password_hash": None}, "password_hash", "Missing data for required field."),
+        ({"first_name": ""}, "first_name", "Must have between 1 and 100 characters."),
+        ({"email": "ada@localhost"}, "email", None),
+        ({"contact": "ring the Navy"}, "contact", "Must be a telephone number with its country code, as in +44."),
+        ({"birthday": "1990-02-30"}, "birthday", "Must be a date that exists, as YYYY-MM-DD."),
+        ({"birthday": 19901210}, "birthday", "Not a valid string."),
+        ({"last_name": "Love\0lace"}, "last_name", "Must not contain NUL or lone surrogates."),
+        ({"last_name": "Love\ud800lace"}, "last_name", "Must not contain NUL or lone surrogates."),
+        ({"id": "6924A1E0C3F1A2B4D5E6F708"}, "id", "Must be 24 hexadecimal digits, in lower case."),
+        ({"id": "6924a1e0c3f1a2b4d5e6f708\n"}, "id", "Must be 24 hexadecimal digits, in lower case."),
+        ({"id": {"$oid": "6924a1e0c3f1a2b4d5e6f708"}}, "id", "Not a valid string."),
+        ({"created_at": "2023-05-17"}, "created_at", WITH_OFFSET),
+        ({"created_at": "2023-05-17T08:30:00"}, "created_at", WITH_OFFSET),
+        ({"created_at": 1684312200}, "created_at", WITH_OFFSET),
+        ({"created_at": "0001-01-01T00:00:00+14:00"}, "created_at", PAST),
+        ({"updated_at": "9999-12-31T23:59:59-14:00"}, "updated_at", PAST),
+        ({"email_verified": 1}, "email_verified", "Not a valid boolean."),
+        ({"email_verified": "true"}, "email_verified", "Not a valid boolean."),
+        ({"disabled": 0}, "disabled", "Not a valid boolean."),
+        ({"roles": []}, "roles", "Must have at least one role."),
+        ({"roles": ["user", "user"]}, "roles", "Must not name a role twice."),
+        ({"roles": ["root"]}, "roles", "Must be one of: user, admin."),
+        ({"roles": "admin"}, "roles", "Not a valid list."),
+        ({"password_hash": ["$2b$"]}, "password_hash", "Not a valid string."),
+        (
+            {"password_hash": "$argon2id$v=19$m=4194304,t=1,p=1$" + ARGON2ID.split("$", 4)[4]},
+            "password_hash",
+            "Cannot be checked: it takes too much memory to check.",
+        ),
+        ({"password_hash": HASH_2B.replace("$04$", "$31$")}, "password_hash", None),
+        ({"phone": "1"}, "line", "Has unknown fields: phone."),
+        ({"password": "a secret"}, "line", "Has unknown fields: password."),
+        ({HASH_2B: "x"}, "line", "Has unknown fields."),
+        ({"_schema": "x"}, "line", None),
+    ],
+)
+def test_what_is_not_acceptable_is_refused_with_the_reason(read, changes, field, message):
+    errors = refusal(read, record(**changes))
+    assert list(errors) == [field]
+    assert message is None or errors[field] == [message]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{",
+        b"user0@example.com\n",
+        b"\xff\xfe\n",
+        b"\0\n",
+        jsonl(record())[:-30],
+        jsonl(record(first_name="\xe9")).replace(b"\\u00e9", b"\xe9"),
+        b'{"email": "a@example.com", ' + jsonl(record())[1:],
+        jsonl(record(first_name=float("nan"))),
+        b"[" * 16_000,
+        b"1" * 16_000,
+    ],
+)
+def test_what_is_no_json_is_refused(read, data):
+    assert list(refusal(read, data)) == ["line"]
+
+
+@pytest.mark.parametrize("data", [b"[]", b"null", b"1", b'"x"', b"[{}]", b"true"])
+def test_what_is_no_object_is_refused(read, data):
+    assert refusal(read, data) == {"line": ["Must be a JSON object."]}
+
+
+def test_a_line_that_is_too_long_is_refused(read):
+    assert refusal(read, b"", data=None) == {"line": ["Has more than 16384 bytes."]}
+
+
+def test_of_a_file_that_was_cut_off_the_last_line_says_so(read):
+    [message] = refusal(read, jsonl(record())[:-30], is_cut_off=True)["line"]
+    assert message.endswith("the file may have been cut off.")
+    assert read(jsonl(record())[:-1], is_cut_off=True)["email"] == "user0@example.com"
+
+
+SECRETS = st.sampled_from([HASH_2B, ARGON2ID, "correct horse battery"])
+VALUES = st.recursive(SECRETS | st.integers() | st.booleans() | st.none(), lambda inner: st.lists(inner, max_size=3))
+RECORDS = st.dictionaries(st.sampled_from([*record(), "id", "roles", "x"]) | SECRETS, VALUES, max_size=8)
+
+
+@given(RECORDS)
+def test_no_reason_tells_a_secret_or_an_unknown_thing(read, changes):
+    try:
+        read(record() | changes)
+    except LineRefused as error:
+        told = json.dumps(error.errors)
+        assert not any(secret in told for secret in (HASH_2B, ARGON2ID, "correct horse"))
+
+
+@given(st.binary(max_size=200) | st.text().map(str.encode))
+def test_any_bytes_are_read_or_refused_and_nothing_else(read, data):
+    try:
+        assert read(data) is None
+    except LineRefused as error:
+        assert error.errors
