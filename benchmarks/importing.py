@@ -120,6 +120,6 @@ def report(result: dict[str, Any]) -> str:
     return (
         f"{table(['run', 'seconds', 'of CPU', 'MB', 'imported', 'there already', 'refused'], rows)}\n\n"
         f"{a_minute:,.0f} users a minute (asked {verdict(a_minute, least=LEAST_A_MINUTE)}), from a file of "
-        f"{result['megabytes']:.0f} MB. The counts of the run after kill -9 are of both. Everybody who should be there "
-        f"is, once: {'yes' if result['there'] == [wanted, wanted] else 'NO'}."
+        f"{result['megabytes']:.0f} MB. The counts of the run after kill -9 are of both. Everybody is there who should "
+        f"be, once: {'yes' if result['there'] == [wanted, wanted] else 'NO'}."
     )
