@@ -16,9 +16,10 @@ import secrets
 import subprocess
 import sys
 from http import HTTPStatus
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from socket import socket
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -35,10 +36,22 @@ if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
 
 # Not `import config`: gunicorn has a setting of this name and would take the module for its value.
 from config import load_or_exit  # noqa: E402  # after the path to it
-from counters import Counters  # noqa: E402
 
 _settings = load_or_exit()
-del sys.modules["config"], sys.modules["counters"]  # or else SIGHUP would go on with those of today
+del sys.modules["config"]  # or else SIGHUP would go on with the one of today
+
+
+def _module(path: Path) -> ModuleType:
+    """Return a module by itself: the package it is in would bring the whole application into the master."""
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+metric_files = _module(ROOT / "pixora" / "metric_files.py")
 
 
 class Logger(GunicornLogger):
@@ -193,21 +206,22 @@ def on_starting(server: Arbiter) -> None:
 
 def pre_fork(server: Arbiter, worker: ThreadWorker) -> None:
     """Have a place for the counters of the metrics, before the first worker needs it."""
-    if getattr(server, "counters", None) is None:
+    if getattr(server, "metric_files", None) is None:
         # SIGUSR2 hands it on: while both masters serve, either's workers answer with the counts of all.
-        inherited = os.environ.get("PIXORA_COUNTERS") if server.master_pid else None
-        server.counters = Counters(inherited, server.cfg.uid, server.cfg.gid)
+        inherited = os.environ.get("PIXORA_METRIC_FILES") if server.master_pid else None
+        server.metric_files = metric_files.MetricFiles(inherited, server.cfg.uid, server.cfg.gid)
 
 
 def pre_exec(server: Arbiter) -> None:
     """Tell the new master where the counters are."""
-    server.cfg.env_orig["PIXORA_COUNTERS"] = str(server.counters.path)
+    server.cfg.env_orig["PIXORA_METRIC_FILES"] = str(server.metric_files.path)
 
 
 def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
     """Count from here on where the others do; before the application is loaded, which makes its metrics."""
     try:
-        server.counters.join()
+        server.metric_files.join()
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metric_files.path)
     except OSError as error:
         worker.log.error("This worker counts for itself, so that /metrics is wrong: %s", error)
 
@@ -219,10 +233,10 @@ def post_worker_init(worker: ThreadWorker) -> None:
 
 def child_exit(server: Arbiter, worker: ThreadWorker) -> None:
     """Forget what was waiting in a worker that is dead; what it has counted stays."""
-    server.counters.tidy()
+    server.metric_files.tidy()
 
 
 def on_exit(server: Arbiter) -> None:
     """Remove the counters, unless another master has them by now."""
-    if getattr(server, "counters", None) is not None:
-        server.counters.leave()
+    if getattr(server, "metric_files", None) is not None:
+        server.metric_files.leave()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-import counters
+from pixora import metric_files
 from pixora.embedded import free_port
 from tests.system.conftest import ROOT, running_nginx
 
@@ -141,7 +141,7 @@ def test_a_reload_goes_on_counting(service):
 def test_the_files_are_nobody_else_s_and_in_memory(service):
     path = directory(service)
     assert stat.S_IMODE(path.stat().st_mode) == 0o700
-    assert path.parent == counters.MEMORY
+    assert path.parent == metric_files.MEMORY
 
 
 def test_what_cannot_be_read_as_http_is_counted_and_has_its_line(service):
@@ -209,10 +209,10 @@ def test_a_master_that_takes_over_goes_on_counting_and_the_last_one_tidies_up(gu
 
 
 def test_what_a_master_that_was_killed_has_left_is_removed_at_the_next_start(tmp_path, monkeypatch):
-    monkeypatch.setattr(counters, "MEMORY", tmp_path)
+    monkeypatch.setattr(metric_files, "MEMORY", tmp_path)
     program = (
-        "import counters, os, pathlib; counters.MEMORY = pathlib.Path('.').resolve(); "
-        "made = counters.Counters(None, os.getuid(), os.getgid()); "
+        "import os, pathlib; from pixora import metric_files; metric_files.MEMORY = pathlib.Path('.').resolve(); "
+        "made = metric_files.MetricFiles(None, os.getuid(), os.getgid()); "
         "print(made.path, flush=True); os.kill(os.getpid(), 9)"
     )
     run = subprocess.run(
@@ -220,9 +220,9 @@ def test_what_a_master_that_was_killed_has_left_is_removed_at_the_next_start(tmp
     )
     left = Path(run.stdout.strip())
     assert left.is_dir()
-    mine = counters.Counters(None, os.getuid(), os.getgid())
+    mine = metric_files.MetricFiles(None, os.getuid(), os.getgid())
     assert not left.exists()
-    other = counters.Counters(None, os.getuid(), os.getgid())
+    other = metric_files.MetricFiles(None, os.getuid(), os.getgid())
     assert mine.path.is_dir()
     mine.leave()
     other.leave()

@@ -7,7 +7,7 @@ them than there were workers at once, and ids that come again do no harm. A slot
 unlocks when its holder dies, however it dies. A worker that is killed while it writes loses that, and no more: a number
 is written in one go, and a new one counts only when it is all there.
 
-gunicorn's master imports this, and so it must import nothing of the application, see gunicorn.conf.py.
+gunicorn's master loads this, alone and by its path, so it must import nothing of the application, see gunicorn.conf.py.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ FILES = {"histogram": 1 << 21, "counter": 1 << 16, "gauge_livesum": 1 << 16}
 are mapped into memory, and whoever writes there when no memory is left is killed by SIGBUS."""
 
 
-class Counters:
+class MetricFiles:
     """The directory of one service. All processes of it hold a lock on it; systemd-tmpfiles respects that, too.
 
     Args:
@@ -65,7 +65,6 @@ class Counters:
         self._forget_gauges(slot)
         for name, size in FILES.items():
             _reserve(self.path / f"{name}_{slot}.db", size)
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self.path)
         from prometheus_client import values  # noqa: PLC0415  # what the master imports SIGHUP does not renew
 
         values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
