@@ -28,13 +28,13 @@ from benchmarks import (
     report,
     scale,
     storm,
-    takeover,
+    upgrading,
 )
 from benchmarks.servers import bench
 
 PARTS: dict[str, Any] = {
     part.__name__.split(".")[1]: part
-    for part in (me, observing, login, storm, crowd, scale, database, footprint, equal_time, takeover, importing)
+    for part in (me, observing, login, storm, crowd, scale, database, footprint, equal_time, upgrading, importing)
 }
 
 

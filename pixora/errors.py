@@ -143,19 +143,23 @@ class SessionNotFound(PixoraError):
     detail = "You have no such session."
 
 
-class NotYourProfile(PixoraError):
-    """Any id but one's own, whether or not it exists."""
+class Forbidden(PixoraError):
+    """Someone who is known asks for what is another's."""
 
     status = HTTPStatus.FORBIDDEN
     code = "forbidden"
+    detail = "You may not do this."
+
+
+class NotYourProfile(Forbidden):
+    """Any id but one's own, whether or not it exists."""
+
     detail = "You may only read your own profile."
 
 
-class AdminOnly(PixoraError):
+class AdminOnly(Forbidden):
     """Someone who is known, and is no administrator."""
 
-    status = HTTPStatus.FORBIDDEN
-    code = "forbidden"
     detail = "Only administrators may do this."
 
 

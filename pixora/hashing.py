@@ -7,35 +7,34 @@ queue in order of arrival; one that could not have its turn in time is told so a
 at once, a client that tries again at once would cost more than one that waits.
 
 Whether there will be a turn in time is forecast from the pace of the last hashes, when the request comes. Where the
-machine becomes slower than forecast, because readers come say, what has not begun in time is not begun at all.
+machine becomes slower than forecast, because readers come say, what has not begun in time is not begun at all; and
+while others are sent away, nobody waits for a hash under way for much longer either.
 
 Measured, and not done: refusing at once; a queue with a time-out alone, where most hashes are computed for clients who
 have left; one permit for each worker, which leaves cores idle; looking for a free permit every few milliseconds, which
-costs a hundredth of the hashes; SCHED_IDLE, from which the kernel lets a thread of an ordinary user never return.
+costs a hundredth of the hashes; hashing in a process of its own, no better for readers than in threads; SCHED_IDLE,
+from which the kernel lets a thread of an ordinary user never return.
 """
 
 import contextlib
-import fcntl
-import os
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
-from pixora import metrics
+from pixora import machine, metrics
 from pixora.errors import Overloaded, RoomFull
 
 Result = TypeVar("Result")
 
-NICENESS = 10
-"""Of the hashing threads: while others want the core, they get about a tenth of it."""
+LATE_FACTOR = 1.35
+"""Of its patience, after which who waits for a hash under way is sent away, when others have been meanwhile: in a storm
+there is an answer within three seconds where the patience is two, however much of the machine the readers take."""
 
 SMOOTHING = 0.2
 """The weight of the newest measurement in what a hash costs."""
@@ -59,6 +58,8 @@ class Job(Generic[Result]):
         self.is_wanted = is_wanted
         self.asked = time.monotonic()
         self.has_begun = False
+        self.began: float | None = None
+        self.took = 0.0
         self.done = threading.Event()
         self.result: Result | None = None
         self.error: BaseException | None = None
@@ -67,8 +68,7 @@ class Job(Generic[Result]):
 class HashingRoom:
     """Runs functions that hash, for the requests of one worker.
 
-    For each core there is a permit, a lock on a file, that all such rooms of this user on this machine share; the
-    kernel gives it back when its holder dies, however it dies.
+    For each core there is a permit, that all such rooms of this user on this machine share.
 
     Args:
         cores: How many hashes may be computed at once on this machine.
@@ -93,13 +93,15 @@ class HashingRoom:
         self._cores = cores
         self._workers = workers
         self._patience = patience
-        self._permits = permits or _directory()
+        self._permits = permits or machine.directory()
         self._seats = threading.Semaphore(seats)
         self._jobs: deque[Job[Any]] = deque()  # those that have not begun
         self._ahead = 0  # jobs queued or running
         self._changed = threading.Condition()
         self._cost = FIRST_GUESS_SECONDS * 2.0 ** (rounds - 12)  # of a job; measured, after the first
         self._ends: deque[float] = deque(maxlen=2 * cores + 1)  # when the last jobs ended, while others were waiting
+        self._last_refusal = 0.0
+        self._is_closed = False
         self._threads: list[threading.Thread] = []
 
     @contextlib.contextmanager
@@ -116,7 +118,7 @@ class HashingRoom:
             raise RoomFull
         try:
             with self._changed:
-                is_full = self._is_full(self._patience)
+                is_full = self._turns_away(self._patience)
             if is_full:
                 time.sleep(self._patience)
                 raise Overloaded
@@ -141,33 +143,58 @@ class HashingRoom:
 
         Raises:
             Overloaded: at its deadline, its turn would not come in time, or has not because the machine has become
-                slower since that was said; or nobody wants it any more. What has begun is done.
+                slower since that was said; or, later, what has begun is too slow, and others are sent away; or nobody
+                wants it any more.
 
         """
         patience = self._patience if patience is None else patience
-        deadline = time.monotonic() + patience
         job = Job(function, arguments, is_wanted)
-        # A hash that would end long after the deadline is not begun: it would be computed for who has left.
-        start_within = patience - min(self._cost, patience / 2)
-        if not self._admit(job, patience) or (not job.done.wait(start_within) and self._withdraw(job)):
-            time.sleep(max(0.0, deadline - time.monotonic()))
+        if not self._admit(job, patience):
+            time.sleep(patience)
             raise Overloaded
-        job.done.wait()
+        metrics.hashing_queue.inc()
+        try:
+            self._wait(job, patience)
+        finally:
+            metrics.hashing_queue.dec()
+        # Here and not by the thread that hashes: every request takes the lock of the metrics, and who holds it must not
+        # be of low priority.
+        if job.began is not None:
+            metrics.hashing_wait.observe(job.began - job.asked)
+            metrics.hashing_run.observe(job.took)
         if job.error is not None:
             raise job.error
         return cast(Result, job.result)
 
+    def _wait(self, job: Job[Any], patience: float) -> None:
+        """Return when a job is done; raise `Overloaded` when it will not be in time."""
+        deadline = job.asked + patience
+        # A hash that would end long after the deadline is not begun: it would be computed for who has left.
+        start_within = patience - min(self._cost, patience / 2)
+        if not job.done.wait(start_within) and self._withdraw(job):
+            time.sleep(max(0.0, deadline - time.monotonic()))
+            raise Overloaded
+        late = deadline + (LATE_FACTOR - 1) * patience
+        while not job.done.wait(max(self._cost / 4, late - time.monotonic())):
+            if self._last_refusal > job.asked:
+                raise Overloaded  # to this one; the hash goes on, and is for nobody
+
+    def close(self) -> None:
+        """End the threads, for who makes many applications in one process. What waits is still done."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
     def _admit(self, job: Job[Any], patience: float) -> bool:
         with self._changed:
-            if self._is_full(patience):
+            if self._turns_away(patience):
                 return False
             self._ahead += 1
             self._jobs.append(job)
-            metrics.hashing_queue.inc()
             # Started at need, and so never before a fork.
             while len(self._threads) < self._cores:
-                permit = self._permits / f"core-{len(self._threads)}"
-                thread = threading.Thread(target=self._work, args=[permit], name=permit.name, daemon=True)
+                number = len(self._threads)
+                thread = threading.Thread(target=self._work, args=[number], name=f"core-{number}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
             self._changed.notify_all()
@@ -182,9 +209,12 @@ class HashingRoom:
             self._leave()
             return True
 
-    def _is_full(self, patience: float) -> bool:
-        """Tell whether a job that came now would have to wait for too long."""
-        return self._ahead >= self._cores and (self._ahead + 1) * self._interval() > patience
+    def _turns_away(self, patience: float) -> bool:
+        """Tell whether a job that comes now would have to wait for too long."""
+        is_full = self._ahead >= self._cores and (self._ahead + 1) * self._interval() > patience
+        if is_full:
+            self._last_refusal = time.monotonic()
+        return is_full
 
     def _interval(self) -> float:
         """Return the time between the ends of two jobs, at the pace of the last ones, the one under way included.
@@ -196,26 +226,24 @@ class HashingRoom:
             return self._cost * self._workers / self._cores
         return (time.monotonic() - self._ends[0]) / (len(self._ends) - 1)
 
-    def _work(self, permit: Path) -> None:
+    def _work(self, number: int) -> None:
         """Compute jobs in the order of their arrival, one at a time, whenever the permit is to be had.
 
         Each thread waits for a core of its own, so that none has to look from one to the next; and takes a job only
         when it has the core, so that a job goes to whichever core is free first.
         """
-        _lower_priority()
-        with permit.open("w") as core, permit.with_suffix(".next").open("w") as turn:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._jobs)
-                # Whoever gives the core back and wants it again comes after the one who waits for it: that one has the
-                # turn. With the core's lock alone, the last holder is mostly the next.
-                with _locked(turn):
-                    fcntl.flock(core, fcntl.LOCK_EX)
-                try:
+        machine.lower_priority()
+        with contextlib.closing(machine.Permit(self._permits, number)) as permit:
+            while self._is_needed():
+                with permit.held():
                     if job := self._next():
                         self._compute(job)
-                finally:
-                    fcntl.flock(core, fcntl.LOCK_UN)
+
+    def _is_needed(self) -> bool:
+        """Return True as soon as there is a job, or False when there will be none."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._is_closed)
+            return bool(self._jobs)
 
     def _next(self) -> Job[Any] | None:
         with self._changed:
@@ -226,28 +254,25 @@ class HashingRoom:
             return job
 
     def _compute(self, job: Job[Any]) -> None:
-        began = None
         try:
             _require(job.is_wanted())
-            began = time.monotonic()
-            metrics.hashing_wait.observe(began - job.asked)
+            job.began = time.monotonic()
             job.result = job.function(*job.arguments)
         except BaseException as error:  # noqa: BLE001  # it is the caller's
             job.error = error
-        self._note_end(began)
+        self._note_end(job)
         job.done.set()
 
-    def _note_end(self, began: float | None) -> None:
+    def _note_end(self, job: Job[Any]) -> None:
         now = time.monotonic()
         with self._changed:
             self._ends.append(now)
-            if began is not None:
-                metrics.hashing_run.observe(now - began)
-                self._cost += SMOOTHING * (now - began - self._cost)
+            if job.began is not None:
+                job.took = now - job.began
+                self._cost += SMOOTHING * (job.took - self._cost)
             self._leave()
 
     def _leave(self) -> None:
-        metrics.hashing_queue.dec()
         self._ahead -= 1
         if self._ahead < self._cores:
             self._ends.clear()  # the pace of a room that is not full says nothing
@@ -259,11 +284,10 @@ room = cast(HashingRoom, LocalProxy(lambda: current_app.extensions["hashing"]))
 
 def init_app(app: Flask) -> None:
     """Give `app` its hashing room."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     seats = max(1, app.config["GUNICORN_THREADS"] - FREE_THREADS)
     app.extensions["hash_costs"] = Counter({app.config["BCRYPT_ROUNDS"]: 1})
     app.extensions["hashing"] = HashingRoom(
-        cores,
+        machine.number(),
         seats,
         app.config["HASH_QUEUE_SECONDS"],
         rounds=app.config["BCRYPT_ROUNDS"],
@@ -271,30 +295,6 @@ def init_app(app: Flask) -> None:
     )
 
 
-@contextlib.contextmanager
-def _locked(file: IO[str]) -> Iterator[None]:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-
 def _require(wanted: bool) -> None:  # noqa: FBT001
     if not wanted:
         raise Overloaded  # to nobody; but there was no verdict either
-
-
-def _directory() -> Path:
-    """Return the directory of the locks: one for each user of this machine, and writable by no other."""
-    directory = Path(tempfile.gettempdir()) / f"pixora-hashing-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    status = directory.lstat()
-    if status.st_uid != os.getuid() or directory.is_symlink() or status.st_mode & 0o077:
-        raise PermissionError(f"{directory} belongs to someone else, or is open to others. Remove it.")
-    return directory
-
-
-def _lower_priority() -> None:
-    if sys.platform == "linux":  # elsewhere the niceness is that of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

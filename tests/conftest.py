@@ -286,6 +286,7 @@ class MovableClock:
 
 def close(app: Flask) -> None:
     app.extensions["database"]._database.client.close()
+    app.extensions["hashing"].close()
 
 
 def make_account(client: FlaskClient, **changes: str) -> Account:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pixora.errors import Overloaded
-from pixora.hashing import NICENESS, HashingRoom
+from pixora.hashing import LATE_FACTOR, HashingRoom
+from pixora.machine import NICENESS
 from pixora.requests import caller
 from tests.factories import PASSWORD, signup_body
 
@@ -23,10 +24,15 @@ ROOT = Path(__file__).resolve().parent.parent
 def make_room(tmp_path):
     """Make a room; all of a test share their permits."""
 
-    def make_room(cores=2, seats=100, patience=0.3, **options):
-        return HashingRoom(cores, seats, patience, permits=tmp_path, **options)
+    rooms = []
 
-    return make_room
+    def make_room(cores=2, seats=100, patience=0.3, **options):
+        rooms.append(HashingRoom(cores, seats, patience, permits=tmp_path, **options))
+        return rooms[-1]
+
+    yield make_room
+    for room in rooms:
+        room.close()
 
 
 class Gate:
@@ -47,6 +53,22 @@ def test_a_job_s_result_and_its_error_come_back(make_room):
     assert room.run(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
         room.run(divmod, 7, 0)
+
+
+def test_a_room_that_is_closed_does_what_waits_and_leaves_no_thread(make_room):
+    room, gate = make_room(cores=1, patience=60), Gate()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(room.run, gate.pass_through, 1)
+        assert gate.begun.acquire(timeout=10)
+        second = pool.submit(room.run, gate.pass_through, 2)
+        while room._ahead < 2:
+            time.sleep(0.001)
+        room.close()
+        gate.opened.set()
+        assert [first.result(10), second.result(10)] == [1, 2]
+    for thread in room._threads:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_jobs_run_at_a_lower_priority_and_requests_do_not(make_room):
@@ -191,6 +213,20 @@ def test_what_was_admitted_is_not_begun_too_late_when_the_machine_became_slower(
 def test_what_has_begun_is_waited_for_beyond_the_deadline(make_room):
     room = make_room(patience=0.1)
     assert room.run(lambda: time.sleep(0.4) or "done") == "done"
+
+
+def test_what_has_begun_but_takes_too_long_is_given_up_when_others_are_sent_away(make_room):
+    room, gate = make_room(cores=1, patience=0.6), Gate()
+    with ThreadPoolExecutor(2) as pool:
+        began = time.monotonic()
+        slow = pool.submit(room.run, gate.pass_through)
+        assert gate.begun.acquire(timeout=10)
+        with pytest.raises(Overloaded):
+            room.run(divmod, 7, 2, patience=0.1)
+        with pytest.raises(Overloaded):
+            slow.result(10)
+        assert time.monotonic() - began >= 0.6 * LATE_FACTOR
+        gate.opened.set()
 
 
 def test_who_has_less_patience_than_the_room_is_sent_away_sooner(make_room):

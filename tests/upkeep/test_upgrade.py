@@ -137,10 +137,17 @@ def test_beside_one_of_another_name_that_is_not_unique_there_is_one_more(old_use
     assert old_users.index_information()["email_1"]["unique"]
 
 
-def test_how_long_throttles_are_kept_is_changed_in_its_place(mongo, users, upgrade):
+def test_an_index_that_is_hidden_is_shown_again(old_users, upgrade):
+    old_users.create_index("email", unique=True, hidden=True)
+    assert upgrade()[1]["indexes"]["changed"] == ["users.email_1"]
+    assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
+
+
+@pytest.mark.parametrize("options", [{"expireAfterSeconds": 7}, {}])
+def test_how_long_throttles_are_kept_is_changed_in_its_place(mongo, users, upgrade, options):
     counts = mongo.get_default_database()["throttles"]
     counts.drop()
-    counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=7)
+    counts.create_index("expireAt", name="expireAt_1", **options)
     status, told = upgrade()
     assert (status, told["indexes"]["changed"]) == (0, ["throttles.expireAt_1"])
     assert counts.index_information()["expireAt_1"]["expireAfterSeconds"] == 0
