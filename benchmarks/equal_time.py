@@ -51,7 +51,7 @@ def run(bench: Bench) -> dict[str, Any]:
     raised = {name: cases[name] for name in ("unknown", "old-cost hash")}
     kept = {name: cases[name] for name in ("unknown", "wrong password")}
     cheaper = kept | _imported(f"$argon2id$v=19$m=19456,t=2,p=1{REST}", f"$scrypt$ln=14,r=8,p=1{REST}")
-    dearer = kept | _imported(f"$argon2id$v=19$m=65536,t=3,p=4{REST}")
+    dearer = kept | _imported(f"$argon2id$v=19$m=32768,t=3,p=4{REST}")
     return {
         TODAY: _measure(bench, "equal_today", cases),
         RAISED: _measure(bench, "equal_raised", raised),

@@ -1,6 +1,7 @@
 """A walk over every command: each teaches, says how it ends, and takes no secret where others can read it."""
 
 import json
+import os
 import re
 
 import click
@@ -12,6 +13,7 @@ from pixora.embedded import free_port
 OTHERS = {"openapi"}
 """Of Flask-Smorest's."""
 
+IMPORT = ["users", "import", os.devnull, "--json"]
 READ_BY_PROGRAMS = {"list", "show", "doctor", "upgrade", "import"}
 SECRET = re.compile("passw|secret|token|credential|pin$", re.IGNORECASE)
 
@@ -43,6 +45,7 @@ def parameters(commands):
 def test_every_command_of_the_contract_is_there(commands):
     names = {" ".join(path) for path in commands}
     assert {"keys generate", "keys list", "keys retire", "mail send", "mail show", "doctor", "db upgrade"} <= names
+    assert {f"users {name}" for name in ("create", "show", "disable", "enable", "promote", "import")} <= names
 
 
 def test_every_group_says_what_it_is_about(everything):
@@ -87,7 +90,7 @@ def test_every_help_is_printed(app, everything):
         assert (result.exit_code, "Usage:" in result.output) == (0, True), path
 
 
-@pytest.mark.parametrize("arguments", [["mail", "show"], ["db", "upgrade"]])
+@pytest.mark.parametrize("arguments", [["mail", "show"], ["db", "upgrade"], ["users", "show", "ada"]])
 def test_without_the_database_a_command_ends_with_75_and_a_sentence(settings, arguments):
     uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
     app = create_app(settings | {"MONGO_URI": uri, "DATABASE_TIMEOUT_MS": 200})
@@ -98,5 +101,5 @@ def test_without_the_database_a_command_ends_with_75_and_a_sentence(settings, ar
 
 
 def test_json_is_all_that_comes_on_stdout(app):
-    for arguments in (["mail", "show", "--json"], ["db", "upgrade", "--json"], ["doctor", "--json"]):
+    for arguments in (["mail", "show", "--json"], ["db", "upgrade", "--json"], ["doctor", "--json"], IMPORT):
         json.loads(app.test_cli_runner().invoke(args=arguments).stdout)

@@ -1,5 +1,6 @@
 """The commands of docs/ do what the pages say, on a real service."""
 
+import contextlib
 import doctest
 import json
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import time
 import urllib.request
 
 import api_page
@@ -129,8 +131,11 @@ def test_the_commands_of_a_page_do_what_it_says(page, places, variables_of, tmp_
             variables = variables_of(page, smtp.url) | {"PATH": path}
             run = bash(script, env=variables, cwd=places["/opt/pixora"])
     finally:
-        if (left := tmp_path / "trial.pid").exists():
-            os.kill(int(left.read_text()), signal.SIGTERM)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the page itself has ended it, or is about to
+            pid = int((tmp_path / "trial.pid").read_text())
+            for _ in range(100):
+                os.kill(pid, signal.SIGTERM)
+                time.sleep(0.1)
     assert run.returncode == 0, run.stdout + run.stderr
     for command, printed in zip(wanted, run.stdout.split("\036")[1:], strict=True):
         if command.printed:
