@@ -6,7 +6,6 @@ proves itself with a pass: it has the same SECRET_KEY. For all others there is n
 
 import hmac
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -16,7 +15,7 @@ from marshmallow import Schema, fields
 
 from pixora import clock
 from pixora.blueprint import Blueprint, fails
-from pixora.errors import PixoraError
+from pixora.errors import NothingHere
 from pixora.guards import public
 
 SCHEME = "Pixora-Doctor"
@@ -24,14 +23,6 @@ PASS_LASTS = timedelta(minutes=2)
 """From when it is made. It goes through the operator's own proxies, and opens nothing else."""
 
 blueprint = Blueprint("inspection", __name__, url_prefix="/health", description="Is it up, is it ready")
-
-
-class NothingHere(PixoraError):
-    """No pass came, or one that is not good: answered as an address at which there is nothing."""
-
-    status = HTTPStatus.NOT_FOUND
-    code = "not_found"
-    detail = "There is nothing at this address."
 
 
 class ClientSchema(Schema):

@@ -171,14 +171,18 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(app, enviro
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no thread of ours is in there
     ) as process:
         os.close(theirs)
-        shown = read_until(ours, b"Password: ")
-        os.write(ours, PASSWORD.encode() + b"\n")
-        shown += read_until(ours, b"The same again: ")
-        os.write(ours, again.encode() + b"\n")
-        if status:
-            shown += read_until(ours, b"Password: ")
-            os.write(ours, b"\x03")  # Control-C
-        shown += read_until(ours, None)
+        try:
+            shown = read_until(ours, b"Password: ")
+            os.write(ours, PASSWORD.encode() + b"\n")
+            shown += read_until(ours, b"The same again: ")
+            os.write(ours, again.encode() + b"\n")
+            if status:
+                shown += read_until(ours, b"Password: ")
+                os.write(ours, b"\x04")  # Control-D; a signal could come just before it reads
+            shown += read_until(ours, None)
+        except BaseException:
+            process.kill()  # or else this would wait for it
+            raise
     os.close(ours)
     assert process.returncode == status, shown
     assert (b"do not match" in shown) == bool(status)
