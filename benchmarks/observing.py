@@ -16,8 +16,8 @@ from benchmarks.load import log_in, read
 from benchmarks.servers import CORES, FIRST, PIXORA, SECOND, UNOBSERVED, Bench, Server, bind, seed, started
 from tests.factories import PASSWORD
 
-ROUNDS = 15
-SECONDS = 2
+ROUNDS = 40
+SECONDS = 1
 USERS = 100
 
 

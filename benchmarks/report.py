@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -65,5 +66,5 @@ def write(parts: dict[str, Any]) -> None:
 
 
 def _versions(lock: Path, names: tuple[str, ...]) -> str:
-    pins = dict(line.split()[0].split("==") for line in lock.read_text().splitlines() if line[:1].isalpha())
+    pins = dict(re.findall(r"^([\w.-]+)(?:\[.*\])?==(\S+)", lock.read_text(), re.MULTILINE))
     return ", ".join(f"{name} {pins[name]}" for name in names)

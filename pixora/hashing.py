@@ -170,12 +170,12 @@ class HashingRoom:
         """Return when a job is done; raise `Overloaded` when it will not be in time."""
         deadline = job.asked + patience
         # A hash that would end long after the deadline is not begun: it would be computed for who has left.
-        start_within = patience - min(self._cost, patience / 2)
+        in_time = patience - min(self._cost, patience / 2), LATE_FACTOR * patience - self._cost
+        start_within = max(patience / 8, min(in_time))
         if not job.done.wait(start_within) and self._withdraw(job):
             time.sleep(max(0.0, deadline - time.monotonic()))
             raise Overloaded
-        late = deadline + (LATE_FACTOR - 1) * patience
-        while not job.done.wait(max(self._cost / 4, late - time.monotonic())):
+        while not job.done.wait(max(self._cost / 4, job.asked + LATE_FACTOR * patience - time.monotonic())):
             if self._last_refusal > job.asked:
                 raise Overloaded  # to this one; the hash goes on, and is for nobody
 
