@@ -126,11 +126,10 @@ def test_a_thousand_paths_make_no_thousand_series(client, samples):
     assert len(samples()) == before
 
 
-def test_a_fault_of_ours_is_counted(make_app, samples):
+def test_a_fault_of_ours_is_counted(make_app, growth):
     app = make_app(TESTING=False)
     app.add_url_rule("/fault", view_func=lambda: 1 / 0)
-    assert app.test_client().get("/fault").status_code == 500
-    assert samples()[requests("/fault", "GET", 500)] == 1
+    assert growth(requests("/fault", "GET", 500), lambda: app.test_client().get("/fault")) == 1
 
 
 def test_operations_of_the_database_are_timed_by_what_they_are_for(client, account, growth):
