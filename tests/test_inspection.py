@@ -31,7 +31,7 @@ def test_without_a_proxy_it_is_told_so(client, settings):
         *("", "Bearer x", SCHEME, f"{SCHEME} ", f"{SCHEME} 1.2.3", f"{SCHEME} .", f"{SCHEME} ²."),
         f"{SCHEME} {'9' * 5000}.x",
         f"{SCHEME} 99999999999.é",
-        make_pass("another secret"),
+        pytest.param(make_pass("another secret"), id="of another secret"),
     ],
 )
 def test_for_all_others_there_is_nothing_here(client, credentials):
