@@ -1,4 +1,4 @@
-"""Cursors: where a page of users has ended, opaque to clients.
+"""Pages, and cursors: where a page of users or events has ended, opaque to clients.
 
 A cursor says after which id, address or event the next page begins. It points to no row, so it stays good when that is
 gone.
@@ -6,10 +6,33 @@ gone.
 
 import base64
 import binascii
+from collections.abc import Callable
+from typing import TypedDict
 
+from pixora.database import Document
 from pixora.errors import ValidationFailed
 
 ID, EMAIL, EVENT = "i", "e", "t"
+
+
+class Page(TypedDict):
+    """Some documents, and the cursor after them; None on the last page."""
+
+    items: list[Document]
+    next: str | None
+
+
+def page(found: list[Document], limit: int, cursor_after: Callable[[Document], str]) -> Page:
+    """Return a page of what was found, which is one more than the page may have if there are more.
+
+    Args:
+        found: In the order of the pages.
+        limit: The most that are on it.
+        cursor_after: Returns the cursor after a document.
+
+    """
+    items = found[:limit]
+    return {"items": items, "next": cursor_after(items[-1]) if len(found) > limit else None}
 
 
 def make(kind: str, key: str) -> str:

@@ -14,18 +14,13 @@ from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import (
-    ConfigurationError,
-    ConnectionFailure,
-    DuplicateKeyError,
     OperationFailure,
     PyMongoError,
-    ServerSelectionTimeoutError,
-    WriteConcernError,
 )
 from werkzeug.local import LocalProxy
 
 from pixora import indexes as index
-from pixora import metrics
+from pixora import metrics, outages
 from pixora.errors import DatabaseUnavailable
 from pixora.extensions import mongo
 
@@ -45,28 +40,6 @@ RETRY_SECONDS = 5
 
 ANSWER_SECONDS = 0.5
 """How long after its deadline an attempt to prepare may take to say what kept it."""
-
-UNAVAILABLE_CODES = {
-    13: "unauthorized",  # Unauthorized
-    18: "unauthorized",  # AuthenticationFailed
-    8000: "unauthorized",  # AtlasError, on bad credentials
-    14031: "full",  # OutOfDiskSpace
-    # One member of a cluster does not get through to another. PyMongo has tried a read again and gives up.
-    6: "unreachable",  # HostUnreachable
-    7: "unreachable",  # HostNotFound
-    133: "unreachable",  # FailedToSatisfyReadPreference
-    134: "unreachable",  # ReadConcernMajorityNotAvailableYet
-    9001: "unreachable",  # SocketException
-    11601: "unreachable",  # Interrupted, by an operator or a shutdown
-    24: "timeout",  # LockTimeout
-    89: "timeout",  # NetworkTimeout
-    202: "timeout",  # NetworkInterfaceExceededTimeLimit
-    262: "timeout",  # ExceededTimeLimit
-}
-"""Server errors that no change of ours to the request would cure."""
-
-UNAVAILABLE_LABELS = ("RetryableWriteError", "RetryableError", "SystemOverloadedError")
-"""With these the server says itself that another time may do."""
 
 
 class Database:
@@ -117,13 +90,13 @@ class Database:
             with pymongo.timeout(min(at_most, max(self._deadline - spent, at_least))):  # 0 would be no deadline
                 yield
         except PyMongoError as error:
-            reason = self._reason(error)
+            reason = outages.reason(error, self._database.client)
             if reason is None:
                 raise
             log.error(
                 "MongoDB is not available: %s",
                 type(error).__name__,
-                extra={"event": "database_unavailable", "reason": reason, "cause": _cause(error)},
+                extra={"event": "database_unavailable", "reason": reason, "cause": outages.cause(error)},
             )
             raise _unavailable(reason) from error
         finally:
@@ -234,7 +207,7 @@ class Database:
                 if fault.is_of_time:
                     self._change_time(fault)
         except OperationFailure as error:
-            if self._reason(error) is not None:
+            if outages.reason(error, self._database.client) is not None:
                 raise
             self._next_try = time.monotonic() + RETRY_SECONDS
             log.error(index.advice(error), extra={"event": "indexes_failed"})
@@ -245,7 +218,7 @@ class Database:
         try:
             index.change(self._database, fault)
         except OperationFailure as error:
-            if self._reason(error) != "unauthorized":
+            if outages.reason(error, self._database.client) != "unauthorized":
                 raise
             log.error(
                 "%s: rows are kept for as long as before, for to change that takes the privilege collMod. Grant it, or "
@@ -253,23 +226,6 @@ class Database:
                 fault.name,
                 extra={"event": "indexes_unchanged"},
             )
-
-    def _reason(self, error: PyMongoError) -> str | None:
-        """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key."""
-        if isinstance(error, DuplicateKeyError):
-            return None
-        if isinstance(error, OperationFailure) and error.code in UNAVAILABLE_CODES:
-            return UNAVAILABLE_CODES[error.code]
-        if isinstance(error, ServerSelectionTimeoutError):
-            # Of a server that has refused our credentials, PyMongo only tells the first caller.
-            servers = self._database.client.topology_description.server_descriptions().values()
-            codes = [server.error.code for server in servers if isinstance(server.error, OperationFailure)]
-            return next((UNAVAILABLE_CODES[code] for code in codes if code in UNAVAILABLE_CODES), "unreachable")
-        if error.timeout:
-            return "timeout"
-        if isinstance(error, ConnectionFailure | WriteConcernError | ConfigurationError):
-            return "unreachable"  # ConfigurationError: the DNS does not tell what mongodb+srv:// stands for
-        return "unreachable" if any(map(error.has_error_label, UNAVAILABLE_LABELS)) else None
 
 
 database = cast(Database, LocalProxy(lambda: current_app.extensions["database"]))
@@ -289,8 +245,3 @@ def init_app(app: Flask, indexes: Indexes) -> None:
 def _unavailable(reason: str) -> DatabaseUnavailable:
     metrics.database_errors(reason).inc()
     return DatabaseUnavailable(reason)
-
-
-def _cause(error: PyMongoError) -> str:
-    """Return what PyMongo says, without the topology it appends and without anything of a document."""
-    return str(error).split(", full error:")[0].split(", Topology Description:")[0]

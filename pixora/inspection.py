@@ -8,15 +8,15 @@ import hmac
 from datetime import timedelta
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import current_app, request
 from marshmallow import Schema, fields
 
 from pixora import clock
 from pixora.blueprint import Blueprint, fails
+from pixora.ciphers import derived_key
 from pixora.errors import NothingHere
 from pixora.guards import public
+from pixora.requests import peer
 
 SCHEME = "Pixora-Doctor"
 PASS_LASTS = timedelta(minutes=2)
@@ -45,11 +45,10 @@ def client() -> dict[str, Any]:
     """Tell the operator's `doctor` what is seen of it; for all others there is nothing here."""
     if not _is_good(request.headers.get("Authorization", "")):
         raise NothingHere
-    before = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
     forwarded = request.headers.get("X-Forwarded-For", "")
     return {
         "client": request.remote_addr or "",
-        "peer": before.get("REMOTE_ADDR") or "",
+        "peer": peer(),
         "forwarded": [address.strip() for address in forwarded.split(",") if address.strip()],
         "proxy_count": current_app.config["PROXY_COUNT"],
     }
@@ -74,6 +73,4 @@ def _is_good(credentials: str) -> bool:
 
 
 def _mac(secret_key: str, expires: str) -> str:
-    # RFC 5869; `info` keeps this key apart from whatever else is derived from the secret.
-    key = HKDF(hashes.SHA256(), length=32, salt=None, info=b"pixora doctor 1").derive(secret_key.encode())
-    return hmac.digest(key, expires.encode(), "sha256").hex()
+    return hmac.digest(derived_key(secret_key, "pixora doctor 1"), expires.encode(), "sha256").hex()

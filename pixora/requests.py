@@ -57,6 +57,12 @@ def request_id() -> str:
     return str(g.request_id)
 
 
+def peer() -> str:
+    """Return the address that the connection comes from: of a proxy, where there is one; empty where there is none."""
+    as_it_came = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
+    return as_it_came.get("REMOTE_ADDR") or ""
+
+
 def caller() -> Callable[[], bool]:
     """Return a function, for use in any thread, that tells whether the caller still waits for the answer."""
     connection = request.environ.get("gunicorn.socket")

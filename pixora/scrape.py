@@ -17,6 +17,7 @@ from pixora import clock, metrics
 from pixora.blueprint import Blueprint, fails
 from pixora.errors import DatabaseUnavailable, NothingHere
 from pixora.guards import public
+from pixora.requests import peer
 from pixora.users.letters import Backlog, letters
 
 PRIVATE = tuple(
@@ -113,8 +114,7 @@ def _addresses() -> Iterator[str]:
     Not only the one that PROXY_COUNT points at: a proxy that was not counted stands on loopback itself, and a client
     who is counted as one can claim any address. Whoever scrapes comes by no proxy, or by such within.
     """
-    as_it_came = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
-    yield as_it_came.get("REMOTE_ADDR") or ""
+    yield peer()
     for name in FORWARDED:
         for line in request.headers.getlist(name):
             yield from line.split(",")

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from pixora.embedded import Mongod
 from pixora.logs import Formatter
 from pixora.observation import REQUEST_LOG
 from pixora.users.letters import token_of
+from pixora.users.store import INDEXES
 from tests.factories import PASSWORD, Account, signup_body
 
 UTCNOW = clock.utcnow
@@ -140,6 +142,27 @@ def users(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, An
     collection = mongo.get_default_database()["users"]
     collection.delete_many({})
     return collection
+
+
+@pytest.fixture
+def dropped(users: Collection[dict[str, Any]]) -> Iterator[Collection[dict[str, Any]]]:
+    """The collection `users` as a new database has it: not at all."""
+    users.drop()
+    yield users
+    users.drop()
+    users.create_indexes(INDEXES["users"])  # for the application that all tests share
+
+
+@pytest.fixture
+def environment(settings: dict[str, Any]) -> dict[str, str]:
+    """The environment of a command in a process of its own, with these settings."""
+    return os.environ | {
+        "PIXORA_ENV": "testing",
+        "MONGO_URI": settings["MONGO_URI"],
+        "SECRET_KEY": settings["SECRET_KEY"],
+        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
+        "BCRYPT_ROUNDS": "4",
+    }
 
 
 @pytest.fixture

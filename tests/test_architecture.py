@@ -48,6 +48,7 @@ def test_only_the_database_and_the_stores_know_pymongo():
         "pixora/embedded.py",
         "pixora/importing/batches.py",
         "pixora/indexes.py",
+        "pixora/outages.py",
         "pixora/upkeep/addresses.py",
         "pixora/upkeep/rewriting.py",
         "pixora/upkeep/upgrade.py",

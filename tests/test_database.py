@@ -20,17 +20,7 @@ from pymongo.errors import (
 
 from pixora.embedded import free_port
 from pixora.errors import DatabaseUnavailable
-from pixora.users.store import INDEXES
 from tests.factories import PASSWORD, fastapi_user, signup_body
-
-
-@pytest.fixture
-def dropped(mongo, users):
-    """The collection `users` as a new database has it: not at all."""
-    users.drop()
-    yield users
-    users.drop()
-    users.create_indexes(INDEXES["users"])  # for the application that all tests share
 
 
 def test_the_unique_index_is_there_before_the_first_request_is_served(make_app, dropped):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pixora import cursors
 from pixora.admin import schemas, service
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
@@ -19,7 +20,7 @@ blueprint = Blueprint(
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.UserPageSchema, example=schemas.PAGE_EXAMPLE)
 @blueprint.arguments(schemas.ListUsersSchema, location="query")
-def list_users(admin: Document, query: dict[str, Any]) -> service.Page:
+def list_users(admin: Document, query: dict[str, Any]) -> cursors.Page:
     """List the users, page by page.
 
     In the order of their ids, which is that of sign-ups. With `email`, those whose address begins so, in the order

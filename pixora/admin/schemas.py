@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from pixora.users.fields import Limit, Text
-from pixora.users.schemas import EXAMPLE, ProfileSchema
+from pixora.users.fields import Text
+from pixora.users.schemas import EXAMPLE, ListSchema, ProfileSchema
 from pixora.users.standing import ROLES, is_disabled
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
@@ -14,11 +14,9 @@ ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:
 PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA"}
 
 
-class ListUsersSchema(Schema):
+class ListUsersSchema(ListSchema):
     """Which users to list."""
 
-    limit = Limit(load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The most users of a page."})
-    after = Text(metadata={"description": "`next` of the page before."})
     email = Text(
         validate=validate.Length(1, 254, error="Must have between 1 and 254 characters."),
         metadata={"description": "The beginning of an e-mail address, in any case, or all of it."},

@@ -7,7 +7,7 @@ tries again would find it made already.
 
 import contextlib
 from collections.abc import Collection, Iterator
-from typing import Any, TypedDict
+from typing import Any
 
 from pixora import clock, cursors
 from pixora.audit import audit
@@ -21,14 +21,7 @@ from pixora.users.fields import spellings
 from pixora.users.standing import ADMIN, ENABLED, ROLES, is_disabled, roles_of
 
 
-class Page(TypedDict):
-    """Some profiles, and the cursor after them; None on the last page."""
-
-    items: list[Document]
-    next: str | None
-
-
-def page(limit: int, after: str | None, email: str | None) -> Page:
+def page(limit: int, after: str | None, email: str | None) -> cursors.Page:
     """Return a page of the users.
 
     Args:
@@ -42,10 +35,8 @@ def page(limit: int, after: str | None, email: str | None) -> Page:
     """
     kind, key = (cursors.ID, "_id") if email is None else (cursors.EMAIL, "email")
     last = None if after is None else cursors.read(kind, after)
-    # One more than asked for tells whether there are more.
     found = directory.page(limit + 1, last) if email is None else directory.search(spellings(email), limit + 1, last)
-    items = found[:limit]
-    return {"items": items, "next": cursors.make(kind, items[-1][key]) if len(found) > limit else None}
+    return cursors.page(found, limit, lambda user: cursors.make(kind, user[key]))
 
 
 def find(user_id: str) -> Document:

@@ -11,8 +11,7 @@ import hmac
 import re
 from typing import NamedTuple, Self
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pixora.ciphers import derived_key
 
 SALT_BYTES = 16
 
@@ -63,6 +62,4 @@ def _message(user_id: str, session_id: str, generation: int) -> bytes:
 
 
 def _mac(secret: str, salt: bytes, message: bytes) -> bytes:
-    # RFC 5869; `info` keeps this key apart from whatever else is derived from the secret.
-    key = HKDF(hashes.SHA256(), length=32, salt=salt, info=b"pixora refresh token 1").derive(secret.encode())
-    return hmac.digest(key, message, "sha256")
+    return hmac.digest(derived_key(secret, "pixora refresh token 1", salt), message, "sha256")

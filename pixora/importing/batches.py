@@ -1,19 +1,16 @@
 """Storing users a batch at a time: each once, however often it is tried."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 from pymongo.errors import BulkWriteError
 
-from pixora.database import UNAVAILABLE_CODES, Database, Document
-from pixora.errors import DatabaseUnavailable
+from pixora.database import Database, Document
 from pixora.importing.records import Reader
+from pixora.outages import DUPLICATE_KEY
 
 SECONDS = 60
 """For storing one batch: an election in between, of ten seconds or so, need not end the run."""
-
-DUPLICATE_KEY = 11000
 
 
 class Outcome(StrEnum):
@@ -43,16 +40,12 @@ class Batches:
 
         """
         self._database.prepare()  # without the unique index two could share an address
-        with self._database.translated_errors("importing.store", at_least=SECONDS):
-            try:
+        try:
+            with self._database.translated_errors("importing.store", at_least=SECONDS):
                 self._users.insert_many(users, ordered=False)
-            except BulkWriteError as error:
-                told: Mapping[str, Any] = error.details
-            else:
-                return [Outcome.IMPORTED] * len(users)
-        codes = {failure["index"]: failure["code"] for failure in told["writeErrors"]}
-        if told["writeConcernErrors"] or any(code in UNAVAILABLE_CODES for code in codes.values()):
-            raise DatabaseUnavailable("unreachable")
+            return [Outcome.IMPORTED] * len(users)
+        except BulkWriteError as error:
+            codes = {failure["index"]: failure["code"] for failure in error.details["writeErrors"]}
         in_the_way = self._find_alike([users[index] for index, code in codes.items() if code == DUPLICATE_KEY])
         return [
             Outcome.IMPORTED

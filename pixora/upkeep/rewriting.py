@@ -10,12 +10,10 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, WriteError
 
 from pixora import clock
-from pixora.database import UNAVAILABLE_CODES, Database, Document
-from pixora.errors import DatabaseUnavailable
+from pixora.database import Database, Document
 from pixora.upkeep.addresses import BATCH_SECONDS, Progress, Survey, batches, mask, wanted_form
 from pixora.users import changes
 
-DUPLICATE_KEY = 11000
 BY_ID = {"_id": 1}
 
 
@@ -105,12 +103,10 @@ def _change_one_by_one(database: Database, users: list[Document]) -> tuple[int, 
         )
         for user in users
     ]
-    with database.translated_errors(at_least=BATCH_SECONDS):
-        try:
+    try:
+        with database.translated_errors(at_least=BATCH_SECONDS):
             return database.collection("users").bulk_write(updates, ordered=False).modified_count, []
-        except BulkWriteError as error:
-            told = error.details
-    failures = [(users[failure["index"]], failure["code"]) for failure in told["writeErrors"]]
-    if told["writeConcernErrors"] or any(code in UNAVAILABLE_CODES for _, code in failures):
-        raise DatabaseUnavailable("unreachable")
-    return told["nModified"], [Refusal(str(user["_id"]), mask(user["email"]), code) for user, code in failures]
+    except BulkWriteError as error:
+        failures = [(users[failure["index"]], failure["code"]) for failure in error.details["writeErrors"]]
+        refused = [Refusal(str(user["_id"]), mask(user["email"]), code) for user, code in failures]
+        return error.details["nModified"], refused

@@ -9,9 +9,10 @@ from pymongo.errors import OperationFailure
 from pixora import clock, indexes
 from pixora.database import Database
 from pixora.errors import DatabaseUnavailable
+from pixora.outages import DUPLICATE_KEY
 from pixora.upkeep import addresses
 from pixora.upkeep.addresses import Progress, Survey
-from pixora.upkeep.rewriting import DUPLICATE_KEY, Rewriting, rewrite
+from pixora.upkeep.rewriting import Rewriting, rewrite
 from pixora.users.erasures import ErasureStore
 
 UNIQUE = "users.email_1"

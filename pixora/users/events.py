@@ -5,7 +5,6 @@ Of an administrator it tells that one did it, and neither who nor from where: th
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
 
 from pixora import cursors
 from pixora.audit import COMMAND, Place, audit
@@ -18,15 +17,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = re.compile("([0-9]{1,14})-([0-9a-f]{24})")
 
 
-class Page(TypedDict):
-    """Some events, the newest first, and the cursor after them; None on the last page."""
-
-    items: list[Document]
-    next: str | None
-
-
-def page(user_id: str, limit: int, after: str | None = None) -> Page:
-    """Return a page of what has happened to a user.
+def page(user_id: str, limit: int, after: str | None = None) -> cursors.Page:
+    """Return a page of what has happened to a user, the newest first.
 
     Args:
         user_id: To whom.
@@ -38,10 +30,8 @@ def page(user_id: str, limit: int, after: str | None = None) -> Page:
         DatabaseUnavailable: as ever.
 
     """
-    # One more than asked for tells whether there are more.
     found = audit.events(user_id, limit + 1, None if after is None else _place(after))
-    rows = found[:limit]
-    return {"items": [_shown(row) for row in rows], "next": _cursor(rows[-1]) if len(found) > limit else None}
+    return cursors.page([_shown(row) for row in found], limit, _cursor)
 
 
 def _shown(row: Document) -> Document:

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import g
 
-from pixora import clock
+from pixora import clock, cursors
 from pixora.audit import audit
 from pixora.blueprint import Blueprint, fails
 from pixora.database import Document
@@ -67,8 +67,8 @@ def export_me(user: Document) -> tuple[Document, dict[str, str]]:
 @require_user
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
-@blueprint.arguments(schemas.ListEventsSchema, location="query")
-def list_events(user: Document, query: dict[str, Any]) -> events.Page:
+@blueprint.arguments(schemas.ListSchema, location="query")
+def list_events(user: Document, query: dict[str, Any]) -> cursors.Page:
     """List what has happened to one's account, the newest first.
 
     Logins, right and wrong, changes, sessions that were ended, and what administrators did. Pass `next` as `after` for

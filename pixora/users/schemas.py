@@ -182,10 +182,10 @@ class EventPageSchema(Schema):
     )
 
 
-class ListEventsSchema(Schema):
-    """Which events to list."""
+class ListSchema(Schema):
+    """Which page of a list to return."""
 
-    limit = Limit(load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The most events of a page."})
+    limit = Limit(load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The most items of a page."})
     after = Text(metadata={"description": "`next` of the page before."})
 
 

@@ -145,17 +145,6 @@ def test_an_address_that_is_taken_is_refused(run, users):
     assert users.count_documents({}) == 1
 
 
-@pytest.fixture
-def environment(settings):
-    return os.environ | {
-        "PIXORA_ENV": "testing",
-        "MONGO_URI": settings["MONGO_URI"],
-        "SECRET_KEY": settings["SECRET_KEY"],
-        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
-        "BCRYPT_ROUNDS": "4",
-    }
-
-
 @pytest.mark.parametrize(("again", "status"), [(PASSWORD, 0), ("difference-engine-no-3", 1)])
 def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(app, environment, users, again, status):
     ours, theirs = pty.openpty()

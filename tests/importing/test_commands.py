@@ -263,17 +263,6 @@ def test_a_file_that_cannot_be_opened_is_a_fault_of_the_command_line(app, tmp_pa
     assert app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / name)]).exit_code == 2
 
 
-@pytest.fixture
-def environment(settings):
-    return os.environ | {
-        "PIXORA_ENV": "testing",
-        "MONGO_URI": settings["MONGO_URI"],
-        "SECRET_KEY": settings["SECRET_KEY"],
-        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
-        "BCRYPT_ROUNDS": "4",
-    }
-
-
 def test_killed_at_any_moment_and_run_again_everybody_is_there_once(app, users, audit, environment, tmp_path):
     number = 4_000
     (tmp_path / "users").write_bytes(jsonl(*map(record, range(number))))

@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from pixora.users.store import INDEXES
-
 
 @pytest.fixture
 def indexed(session_app, users):
@@ -16,12 +14,9 @@ def indexed(session_app, users):
 
 
 @pytest.fixture
-def old_users(users, indexed):
+def old_users(indexed, dropped):
     """The collection `users` as the FastAPI service had it: without our indexes."""
-    users.drop()
-    yield users
-    users.drop()
-    users.create_indexes(INDEXES["users"])  # for the application that all tests share
+    return dropped
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pixora import clock
 from pixora.embedded import free_port
+from pixora.outages import DUPLICATE_KEY
 from pixora.upkeep import addresses, rewriting
 from pixora.upkeep.addresses import mask, survey
 from pixora.users.erasures import erasures
@@ -230,7 +231,7 @@ def test_what_comes_to_clash_between_the_survey_and_the_change_is_left_to_the_in
         found = survey(database, lambda number: None)
         users.insert_many([fastapi_user(email="ada@example.com"), fastapi_user(email="josé@example.com")])
         done = rewriting.rewrite(database, found, lambda number: None)
-    assert {refusal.code for refusal in done.refused} == {rewriting.DUPLICATE_KEY}
+    assert {refusal.code for refusal in done.refused} == {DUPLICATE_KEY}
     assert (done.changed, len(done.refused)) == (1, 2)
     assert {"Ada@example.com", "JOSÉ@example.com", "grace.hopper@example.com"} < emails(users)
 
