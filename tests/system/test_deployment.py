@@ -256,6 +256,29 @@ def test_one_client_s_storm_of_logins_stops_at_nginx_and_not_the_others(nginx):
     assert log_in("127.0.0.3").status == 401
 
 
+def storm(port, method, path, address):
+    """Send 70 requests from a client of this address; return their status codes."""
+
+    def call(_):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20, source_address=(address, 0))
+        connection.request(method, path)
+        answer = Answer(connection.getresponse())
+        connection.close()
+        return answer.status
+
+    with ThreadPoolExecutor(35) as pool:
+        return list(pool.map(call, range(70)))
+
+
+def test_one_client_s_storm_of_deletions_stops_at_nginx(nginx):
+    assert set(storm(nginx, "DELETE", "/api/users/me", "127.0.0.4")) == {401, 429}
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/users/me"), ("OPTIONS", "/api/auth/login")])
+def test_nginx_counts_neither_reads_nor_preflights(nginx, method, path):
+    assert 429 not in storm(nginx, method, path, "127.0.0.5")
+
+
 def test_who_finds_the_waiting_room_full_gets_the_refusal_slowly_and_holds_up_nobody(gunicorn, tmp_path):
     with (
         gunicorn(GUNICORN_THREADS="5", BCRYPT_ROUNDS="15", PROXY_COUNT="1") as url,
