@@ -4,9 +4,14 @@
 
 # --- What the result runs on: Debian and its Python 3.13 ---------------------------------------------------------
 
-FROM docker.io/library/debian:trixie-slim AS base
+# Pinned, so that what was tested is what is built. The digests of Docker's official images are published in
+# https://github.com/docker-library/repo-info; docs/deployment.md has the command that prints the newest.
+ARG BASE=docker.io/library/debian:trixie-slim@sha256:3a39a0592364683e6bab97937b72cad5a8fa6dcbbee90edb3bb48c7f8e94f258
+FROM ${BASE} AS base
 # ca-certificates: MongoDB Atlas and SMTP servers are spoken to over TLS. Removed is what slim images leave out.
+# Upgraded first: a pinned base does not have the security updates since.
 RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get upgrade -y \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates python3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /usr/share/locale/* /usr/share/man/* /usr/share/info/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin pixora

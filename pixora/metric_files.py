@@ -45,7 +45,8 @@ class MetricFiles:
         else:
             # Under its name only when it is locked, or else a master that starts now might take it for a left one.
             unlocked = Path(tempfile.mkdtemp(prefix=".pixora-counters-", dir=parent))
-            os.chown(unlocked, uid, gid)
+            if (uid, gid) != (os.geteuid(), os.getegid()):  # else it needs no right to, see deploy/pixora.service
+                os.chown(unlocked, uid, gid)
             self._lock = _lock(unlocked, fcntl.LOCK_SH)
             self.path = unlocked.rename(parent / f"{prefix}{secrets.token_hex(8)}")
         for left in parent.glob(f"{prefix}*"):  # by masters that were killed

@@ -49,3 +49,54 @@ def codes(operation):
 def test_nginx_limits_the_pages_whose_form_takes_a_password(form):
     assert is_limited("POST", form.path) == (form.field is not None)
     assert not is_limited("GET", form.path)
+
+
+# What `systemd-analyze security` asks of a service and the network does not forbid. tests/system/test_docs_site.py has
+# the units rated by it where it is installed.
+HARDENED = {
+    "AmbientCapabilities": None,
+    "CapabilityBoundingSet": "",
+    "DynamicUser": "yes",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "NoNewPrivileges": "yes",
+    "PrivateDevices": "yes",
+    "PrivateTmp": "yes",
+    "PrivateUsers": "yes",
+    "ProcSubset": "pid",
+    "ProtectClock": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHome": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "ProtectProc": "invisible",
+    "ProtectSystem": "strict",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "SystemCallArchitectures": "native",
+    "UMask": "0077",
+}
+
+
+@pytest.mark.parametrize("unit", sorted((ROOT / "deploy").glob("*.service")), ids=lambda unit: unit.name)
+def test_the_units_take_from_the_service_what_it_does_not_need(unit):
+    lines = [line.partition("=") for line in unit.read_text().splitlines() if not line.startswith("#")]
+    settings = {name: value for name, _, value in lines}
+    assert {name: settings.get(name) for name in HARDENED} == HARDENED
+    filters = [value for name, _, value in lines if name == "SystemCallFilter"]
+    assert filters[:2] == ["@system-service", "~@privileged @resources"]
+
+
+def test_base_images_are_pinned_by_digest():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    built_from = re.findall(r"^ARG BASE=(.*)$", dockerfile, re.MULTILINE)
+    # "${BASE}" is pinned, "scratch" is empty, and the others are stages of this file.
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${BASE}", "base", "scratch"}
+    pulled = re.findall(r"^    image: (\S+)", (ROOT / "compose.yaml").read_text(), re.MULTILINE)
+    images = [*built_from, *(image for image in pulled if image != "pixora")]
+    assert len(images) == 3
+    for image in images:
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image

@@ -26,6 +26,7 @@ from tests.system.conftest import running_nginx
 NOT_RUN = {
     ("README.md", ""): "tests/system/test_server.py runs its calls and script/server; the rest is here in more words",
     ("deployment.md", "docker compose up"): "no Docker here; script/test-image builds the image and makes the calls",
+    ("deployment.md", "docker buildx"): "no registry is in reach here",
     ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from such a lock",
     ("deployment.md", "systemctl"): "no systemd runs here; test_the_units_are_well_formed looks them over",
     ("runbook.md", "systemctl"): "no systemd runs here",
@@ -238,6 +239,9 @@ def test_the_units_are_well_formed(tmp_path):
     if verifier := shutil.which("systemd-analyze"):
         run = subprocess.run([verifier, "verify", *tmp_path.iterdir()], capture_output=True, text=True)
         assert (run.returncode, run.stderr) == (0, "")
+        for unit in units:
+            rated = [verifier, "security", "--offline=true", "--threshold=25", "--no-pager", unit]
+            assert subprocess.run(rated, capture_output=True).returncode == 0
 
 
 def test_nginx_with_tls_as_its_file_says(service, tmp_path):
