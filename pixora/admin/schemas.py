@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from pixora.users.fields import Text
+from pixora.users.fields import TypedEmail
 from pixora.users.schemas import EXAMPLE, ListSchema, ProfileSchema
 from pixora.users.standing import ROLES, is_disabled
 
@@ -17,7 +17,7 @@ PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2Zj
 class ListUsersSchema(ListSchema):
     """Which users to list."""
 
-    email = Text(
+    email = TypedEmail(
         validate=validate.Length(1, 254, error="Must have between 1 and 254 characters."),
         metadata={"description": "The beginning of an e-mail address, in any case, or all of it."},
     )

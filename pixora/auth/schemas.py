@@ -6,7 +6,7 @@ from flask import current_app
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from pixora import passwords
-from pixora.users.fields import Birthday, Contact, Email, PersonName, Text
+from pixora.users.fields import Birthday, Contact, Email, PersonName, Text, TypedEmail
 
 SIGNUP_EXAMPLE = {
     "first_name": "Ada",
@@ -113,7 +113,7 @@ class ConfirmVerificationSchema(OneTimeTokenSchema):
 class RequestResetSchema(Schema):
     """Whose password is lost."""
 
-    email = Text(required=True, metadata={"description": "The e-mail address, in any case."})
+    email = TypedEmail(required=True, metadata={"description": "The e-mail address, in any case."})
 
 
 class ConfirmResetSchema(OneTimeTokenSchema):
@@ -153,7 +153,7 @@ class GrantSchema(Schema):
 class LoginSchema(GrantSchema):
     """The form of the password grant (RFC 6749, section 4.3.2)."""
 
-    username = Text(required=True, metadata={"description": "The e-mail address, in any case."})
+    username = TypedEmail(required=True, metadata={"description": "The e-mail address, in any case."})
     password = Password(required=True)
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
 

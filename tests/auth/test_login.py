@@ -49,6 +49,7 @@ def test_login_takes_the_address_in_any_case(client, account, spelling):
         ("", PASSWORD),
         ('{"$ne": null}', PASSWORD),
         ("x" * 5000 + "@example.com", PASSWORD),
+        ("a" + "\u0301\u0316" * 1000 + "@example.com", PASSWORD),
     ],
 )
 def test_login_with_wrong_credentials_is_refused_the_same_way(client, account, username, password):

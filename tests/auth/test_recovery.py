@@ -267,3 +267,9 @@ def test_a_login_that_was_under_way_opens_no_session_after_a_reset(client, log_i
     monkeypatch.setattr(passwords, "verify_password", verify_and_arm)
     assert log_in(password=PASSWORD).status_code == 401
     assert users.find_one()["sessions"] == []
+
+
+def test_an_address_that_is_too_long_for_one_is_one_that_nobody_has(client, account):
+    response = client.post(REQUEST, json={"email": "a" + "\u0301\u0316" * 1000 + "@example.com"})
+    assert response.status_code == 202
+    assert response.json == client.post(REQUEST, json={"email": account.email}).json

@@ -1,12 +1,101 @@
 import datetime
+import unicodedata
 
+import email_validator
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from pixora import clock
-from pixora.users.fields import Birthday, Contact, Email, PersonName, Timestamp, lower_case, spellings
+from pixora.auth.schemas import LoginSchema, RequestResetSchema, SignupSchema
+from pixora.users.fields import (
+    LONGEST_EMAIL,
+    Birthday,
+    Contact,
+    Email,
+    Limit,
+    PersonName,
+    Timestamp,
+    canonical,
+    lower_case,
+    spellings,
+)
+
+MARKS = "\u0301\u0316" * 4000
+"""NFC has to sort them, which takes a third of a second."""
+
+
+@pytest.fixture
+def longest_seen(monkeypatch):
+    """Note the longest text that gets to each function whose time grows faster than the text."""
+    seen = {"length": 0}
+
+    def watch(module, name, position):
+        inner = getattr(module, name)
+
+        def watched(*args, **kwargs):
+            seen["length"] = max(seen["length"], len(args[position]))
+            return inner(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(unicodedata, "normalize", 1)
+    watch(email_validator, "validate_email", 0)
+    watch(phonenumbers, "parse", 0)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "field", [PersonName(), Email(), Contact(), Birthday()], ids=lambda field: type(field).__name__
+)
+@pytest.mark.parametrize(
+    "text", [f"a{MARKS}@example.com", f"{MARKS}@example.com", f"ada@{MARKS}.com", "+44" + "2" * 8000, " " * 8000]
+)
+def test_a_text_that_is_too_long_is_refused_before_anything_is_done_with_it(app, longest_seen, field, text):
+    with app.app_context(), pytest.raises(ValidationError):
+        field.deserialize(text)
+    assert longest_seen["length"] == 0
+
+
+@pytest.mark.parametrize("email", [f"a{MARKS}@example.com", f"ada@{MARKS}.com", "É" * 400])
+def test_an_address_that_is_too_long_for_one_has_one_form_and_is_not_normalised(longest_seen, email):
+    assert spellings(email) == [email]
+    assert canonical(email) == email
+    assert longest_seen["length"] == 0
+
+
+@pytest.mark.parametrize("schema", [SignupSchema, LoginSchema, RequestResetSchema])
+def test_no_text_of_an_anonymous_request_is_worked_on_that_is_too_long(app, longest_seen, schema):
+    with app.app_context():
+        schema().validate(dict.fromkeys(schema().fields, f"{MARKS}@example.com"))
+    assert longest_seen["length"] == 0
+
+
+@given(st.text(st.sampled_from("a\u0301\u0316\u0344\u0345\u1f80\ufdfaß@. "), min_size=250, max_size=LONGEST_EMAIL + 5))
+def test_nothing_longer_than_an_address_is_read_as_one(text):
+    try:
+        kept = Email().deserialize(text)
+    except ValidationError:
+        return
+    assert len(kept) <= 254
+
+
+@pytest.mark.parametrize("zeros", [10, 5000])
+def test_a_limit_is_no_endless_number(zeros):
+    with pytest.raises(ValidationError):
+        Limit().deserialize("0" * zeros + "7")
+
+
+@pytest.mark.parametrize("region", [None, "GB"])
+@pytest.mark.parametrize(
+    "number", ["+44;phone-context=" + "int.4" * 6, "tel:79460958;phone-context=+4420", "+442079460958;ext=5", ";"]
+)
+def test_a_telephone_number_with_parameters_is_not_parsed(make_app, longest_seen, number, region):
+    with make_app(PHONE_DEFAULT_REGION=region).app_context(), pytest.raises(ValidationError, match="telephone number"):
+        Contact().deserialize(number)
+    assert longest_seen["length"] == 0
 
 
 @pytest.mark.parametrize(
