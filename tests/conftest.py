@@ -7,6 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -223,8 +224,11 @@ class CommandWatch(monitoring.CommandListener):
     """Notes every command that any client of this process sends, while `commands` is a list."""
 
     commands: list[monitoring.CommandStartedEvent] | None = None
+    interruption: Callable[[monitoring.CommandStartedEvent], None] | None = None
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if self.interruption is not None:
+            self.interruption(event)
         if self.commands is not None:
             self.commands.append(event)
 
@@ -252,6 +256,34 @@ def watch_commands() -> Callable[[], AbstractContextManager[list[monitoring.Comm
             WATCH.commands = None
 
     return watch
+
+
+@pytest.fixture
+def before_a_write() -> Iterator[Callable[..., None]]:
+    """Have something done, once, when a write to a collection is about to be sent and all reads before it are made.
+
+    With `reads`, when the first command of any kind is about to be sent after so many reads.
+    """
+
+    def interrupt(collection: str, action: Callable[[], Any], *, reads: int | None = None) -> None:
+        left = reads
+
+        def started(event: monitoring.CommandStartedEvent) -> None:
+            nonlocal left
+            name = event.command_name
+            if event.command.get(name) != collection:
+                return
+            if left:
+                left -= 1
+            elif reads is not None or name in ("update", "findAndModify", "delete"):
+                WATCH.interruption = None
+                with ThreadPoolExecutor(1) as other:  # this thread is inside PyMongo
+                    other.submit(action).result()
+
+        WATCH.interruption = started
+
+    yield interrupt
+    WATCH.interruption = None
 
 
 @pytest.fixture

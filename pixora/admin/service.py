@@ -3,22 +3,30 @@
 `by`, everywhere, is who does it: the id of an administrator, or `command`. What changes nothing is no event. Where the
 database goes away before it has told what became of a change, that is recorded as well: it may have been made, and who
 tries again would find it made already.
+
+An administrator's session and role are looked at again right before each change. That and the change are two
+operations, for they are in two documents: an administrator who is demoted in the milliseconds between them still makes
+this one change. What administrators change about themselves requires both in the same operation.
 """
 
 import contextlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from flask import g
+
 from pixora import clock, cursors
-from pixora.audit import audit
+from pixora.audit import COMMAND, audit
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document
-from pixora.errors import DatabaseUnavailable, UserNotFound
+from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, UserNotFound
 from pixora.users import changes
 from pixora.users.administrators import administrators
 from pixora.users.directory import directory
 from pixora.users.fields import spellings
-from pixora.users.standing import ADMIN, ENABLED, ROLES, is_disabled, roles_of
+from pixora.users.sessions import in_session
+from pixora.users.standing import ADMIN, ENABLED, ENABLED_ADMIN, ROLES, is_admin, is_disabled, roles_of
+from pixora.users.store import store
 
 
 def page(limit: int, after: str | None, email: str | None) -> cursors.Page:
@@ -62,7 +70,7 @@ def disable(user_id: str, by: str) -> bool:
             changes.ending_tokens(*Purpose),
         )
         with administrators.without(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
-            changed = directory.change(user_id, *stages, **ENABLED, **condition)
+            changed = _change(user_id, by, *stages, **ENABLED, **condition)
         if changed:
             audit.record("user_disabled", user_id, by=by)
             return True
@@ -78,7 +86,7 @@ def enable(user_id: str, by: str) -> bool:
     """
     stages = changes.setting({}, clock.utcnow()), changes.removing("disabled")
     with _recorded_if_lost("user_enabled", user_id, by):
-        changed = directory.change(user_id, *stages, disabled=True)
+        changed = _change(user_id, by, *stages, disabled=True)
     if changed is None:
         find(user_id)
         return False
@@ -106,7 +114,7 @@ def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
         with contextlib.ExitStack() as stack:
             condition = {} if ADMIN in wanted else stack.enter_context(administrators.without(user_id))
             stack.enter_context(_recorded_if_lost("roles_changed", user_id, by, before=before, roles=wanted))
-            changed = directory.change(user_id, stage, roles=user.get("roles"), **condition)
+            changed = _change(user_id, by, stage, roles=user.get("roles"), **condition)
         if changed:
             audit.record("roles_changed", user_id, by=by, before=before, roles=wanted)
             return changed
@@ -120,12 +128,31 @@ def end_sessions(user_id: str, by: str) -> bool:
 
     """
     with _recorded_if_lost("sessions_ended", user_id, by):
-        changed = directory.change(user_id, changes.ending_sessions(), **{"sessions.0": {"$exists": True}})
+        changed = _change(user_id, by, changes.ending_sessions(), **{"sessions.0": {"$exists": True}})
     if changed is None:
         find(user_id)
         return False
     audit.record("sessions_ended", user_id, by=by)
     return True
+
+
+def _change(user_id: str, by: str, *stages: Document, **condition: Any) -> Document | None:
+    """Change a user as `directory.change` does, if `by` may still do it.
+
+    Raises:
+        InvalidToken: the session of the administrator has ended.
+        AdminOnly: the administrator is none any more.
+
+    """
+    if by != COMMAND:
+        administrator = store.find(by, g.session_id)
+        if administrator is None:
+            raise InvalidToken
+        if not is_admin(administrator):
+            raise AdminOnly
+        if by == user_id:
+            condition = condition | {"$and": [ENABLED_ADMIN, in_session(g.session_id)]}
+    return directory.change(user_id, *stages, **condition)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import contextlib
 
 from pixora import clock
 from pixora.audit import audit
-from pixora.auth import credentials
+from pixora.auth import credentials, permission
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document
 from pixora.errors import DatabaseUnavailable, ValidationFailed
@@ -30,12 +30,14 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
     Raises:
         ValidationFailed: the new one may not be used, or is the current one; told under `new_password`.
         WrongPassword, RateLimited, Overloaded: of the current one.
+        InvalidToken: the session has ended.
 
     """
     if new == current:
         raise ValidationFailed({"new_password": ["Must not be the current one."]})
     credentials.require_good("new_password", new, user)
-    checked = credentials.check_own(user, current, address)
+    allowed = permission.by_password(user, current, address, session_id)
+    condition = next(allowed)
     password_hash = credentials.hash_password(new)
     now = clock.utcnow()
     stages = (
@@ -44,35 +46,37 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
         changes.ending_tokens(Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL),
         changes.posting(letter("password_changed", user["email"], now)),
     )
-    while not store.change(user["_id"], *stages, password=checked):
-        # Another hash is stored by now: of the same password, by a login at today's cost; or of another one.
-        checked = credentials.check_own(user, current, address)
+    while not store.change(user["_id"], *stages, **condition):
+        condition = next(allowed)
     audit.record("password_changed", user["_id"], session_id=session_id)
 
 
 @credentials.seated
-def delete(user: Document, password: str, address: str | None) -> None:
+def delete(user: Document, session_id: str, password: str, address: str | None) -> None:
     """Delete a user, all that is stored in the document with it, and what was counted for the account.
 
     Args:
         user: The profile.
+        session_id: Of the session that asks.
         password: Must be the user's.
         address: The client's.
 
     Raises:
         WrongPassword, RateLimited, Overloaded: of the password.
+        InvalidToken: the session has ended.
         LastAdmin: no enabled administrator would be left.
 
     """
-    checked = credentials.check_own(user, password, address)
+    allowed = permission.by_password(user, password, address, session_id)
+    condition = next(allowed)
     with erasures.erasing(user["_id"]):
-        while not _delete(user["_id"], checked):
-            checked = credentials.check_own(user, password, address)  # another hash is stored by now, as above
+        while not _delete(user["_id"], condition):
+            condition = next(allowed)
         audit.record("account_deleted", user["_id"])
         with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
             throttles.forget(credentials.canonical(user))
 
 
-def _delete(user_id: str, password_hash: str) -> bool:
+def _delete(user_id: str, allowed: Document) -> bool:
     with administrators.without(user_id) as condition:
-        return store.delete(user_id, password=password_hash, **condition)
+        return store.delete(user_id, **allowed, **condition)

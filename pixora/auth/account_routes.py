@@ -24,7 +24,7 @@ def delete_account(user: Document, body: dict[str, str]) -> None:
 
     The last administrator has to make another one first.
     """
-    account.delete(user, body["password"], request.remote_addr)
+    account.delete(user, g.session_id, body["password"], request.remote_addr)
 
 
 @blueprint.route("/password", methods=["POST"])
@@ -53,5 +53,5 @@ def change_address(user: Document, body: dict[str, str]) -> dict[str, str]:
     once, and again then. Where the service does not tell who has an account (`ENUMERATION_SAFE`), the answer is the
     same for an address that is taken, and its owner gets a letter instead.
     """
-    address.request(user, body["password"], body["email"], request.remote_addr)
+    address.request(user, g.session_id, body["password"], body["email"], request.remote_addr)
     return schemas.CHANGE_EMAIL_MESSAGE

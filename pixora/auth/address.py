@@ -4,7 +4,7 @@ from flask import current_app
 
 from pixora import clock
 from pixora.audit import audit
-from pixora.auth import credentials
+from pixora.auth import credentials, permission
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
 from pixora.database import Document
@@ -18,7 +18,7 @@ from pixora.users.store import store
 
 
 @credentials.seated
-def request(user: Document, password: str, new_email: str, address: str | None) -> None:
+def request(user: Document, session_id: str, password: str, new_email: str, address: str | None) -> None:
     """Send a letter to the new address, and tell the old one.
 
     With `ENUMERATION_SAFE` the same is done, and kept in the same document, when the new address is another user's:
@@ -26,6 +26,7 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
 
     Args:
         user: Who asks: `_id`, `email`.
+        session_id: Of the session that asks.
         password: Must be the user's.
         new_email: In canonical form.
         address: The client's.
@@ -33,6 +34,7 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
     Raises:
         ValidationFailed: the new address is the old one; told under `email`.
         WrongPassword, RateLimited, Overloaded: of the password.
+        InvalidToken: the session has ended.
         RateLimited: there have been too many letters, too.
         EmailTaken: there is a user with the new address; not with `ENUMERATION_SAFE`.
 
@@ -40,7 +42,8 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
     old = credentials.canonical(user)
     if new_email == old:
         raise ValidationFailed({"email": ["Is the address of this account already."]})
-    credentials.check_own(user, password, address)
+    allowed = permission.by_password(user, password, address, session_id)
+    condition = next(allowed)
     throttles.count_mail(old, new_email)
     owner = store.find_by_email(new_email)
     if owner and not current_app.config["ENUMERATION_SAFE"]:
@@ -52,7 +55,9 @@ def request(user: Document, password: str, new_email: str, address: str | None) 
     )
     to_old = letter("email_changing", user["email"], now, new_email=new_email)
     posted = [to_old] if owner and is_disabled(owner) else [to_new, to_old]
-    pending.issue(user, Purpose.CHANGE_EMAIL, token.record(Purpose.CHANGE_EMAIL, now, email=new_email), *posted)
+    record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
+    while not pending.issue(user, Purpose.CHANGE_EMAIL, record, *posted, **condition):
+        condition = next(allowed)
     audit.record("email_change_requested", user["_id"])
 
 

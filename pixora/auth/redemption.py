@@ -25,7 +25,7 @@ class Redemption:
 
     def __init__(self, purpose: Purpose, text: str) -> None:
         token = OneTimeToken.parse(text)
-        self._purpose = purpose
+        self._purpose, self._text = purpose, text
         self._digest = token.digest(purpose)
         user = pending.find(token.user_id, purpose)
         record: Document = (user or {}).get("tokens", {}).get(purpose, {})
@@ -43,9 +43,16 @@ class Redemption:
             EmailTaken: another user has the new address.
 
         """
-        if not pending.redeem(self.user["_id"], self._purpose, self._digest, clock.utcnow(), *stages):
-            self._require_time()
+        if not self.spend_if({}, *stages):
             raise InvalidOneTimeToken("used")
+
+    def spend_if(self, allowed: Document, *stages: Document) -> bool:
+        """Do what `spend` does under one more condition, from `permission`; return False when only that has failed."""
+        now = clock.utcnow()
+        if pending.redeem(self.user["_id"], self._purpose, self._digest, now, *stages, **allowed):
+            return True
+        Redemption(self._purpose, self._text)  # raises if the token is no longer good
+        return False
 
     def _require_time(self) -> None:
         if self.record["expires_at"] <= clock.utcnow():

@@ -101,7 +101,7 @@ def send_verification(user: Document) -> dict[str, str]:
     Its link is good for 24 hours, and the links of earlier ones are not any more. None is sent where the address is
     verified already.
     """
-    verification.send(user)
+    verification.send(user, g.session_id)
     return schemas.VERIFY_MESSAGE
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pixora import clock
 from pixora.audit import audit
-from pixora.auth import credentials
+from pixora.auth import credentials, permission
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
 from pixora.database import Document
@@ -16,6 +16,7 @@ from pixora.throttles import throttles
 from pixora.users import changes
 from pixora.users.letters import letter
 from pixora.users.pending import pending
+from pixora.users.sessions import in_session, sessions
 
 
 def post(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
@@ -24,17 +25,24 @@ def post(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
     return token.record(Purpose.VERIFY_EMAIL, now), letter("verify_email", email, now, secret=token.text)
 
 
-def send(user: Document) -> None:
+def send(user: Document, session_id: str) -> None:
     """Send a user the letter again, unless the address is verified.
 
+    Args:
+        user: Who asks.
+        session_id: Of the session that asks.
+
     Raises:
+        InvalidToken: the session has ended.
         RateLimited: there have been too many letters.
 
     """
     if user.get("email_verified"):
         return
     throttles.count_mail(credentials.canonical(user))
-    pending.issue(user, Purpose.VERIFY_EMAIL, *post(user["_id"], user["email"], clock.utcnow()))
+    posted = post(user["_id"], user["email"], clock.utcnow())
+    if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, **in_session(session_id)):
+        sessions.require(user["_id"], session_id)
 
 
 @credentials.seated
@@ -47,6 +55,7 @@ def confirm(token: str, password: str, address: str | None) -> None:
 
     """
     redemption = Redemption(Purpose.VERIFY_EMAIL, token)
-    credentials.check_own(redemption.user, password, address)
-    redemption.spend(changes.setting({"email_verified": True}, clock.utcnow()))
+    allowed = permission.by_password(redemption.user, password, address)
+    while not redemption.spend_if(next(allowed), changes.setting({"email_verified": True}, clock.utcnow())):
+        pass
     audit.record("email_verified", redemption.user["_id"])

@@ -6,7 +6,7 @@ together with the letter that brings it, and redeemed together with what it is g
 
 import secrets
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
@@ -30,7 +30,7 @@ class PendingStore:
         self._store = users
         self._decoys = database.collection("decoys")
 
-    def issue(self, user: Document, purpose: str, record: Document, *letters: Document) -> bool:
+    def issue(self, user: Document, purpose: str, record: Document, *letters: Document, **allowed: Any) -> bool:
         """Store a new token of a user's in the place of the older, and post the letters; nothing for who is disabled.
 
         Args:
@@ -39,10 +39,11 @@ class PendingStore:
             purpose: One of `auth.one_time_tokens`.
             record: `hash` and `expires_at`, and what else is to be known when the token comes back.
             letters: From `letters.letter`.
+            allowed: What must still be so, too: the password and the session that have allowed it.
 
         """
         stages = [changes.issuing(purpose, record), changes.posting(*letters)]
-        return self._store.change(user["_id"], *stages, email=user["email"])
+        return self._store.change(user["_id"], *stages, email=user["email"], **allowed)
 
     def pretend(self, purpose: str, record: Document, *letters: Document) -> None:
         """Do what `issue` does, to the document of nobody, so that time does not tell who has an account.
@@ -63,7 +64,9 @@ class PendingStore:
         with self._store.translated_errors("pending.find"):
             return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
 
-    def redeem(self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document) -> bool:
+    def redeem(
+        self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document, **allowed: Any
+    ) -> bool:
         """Use a token up and change the user, at once; return False, changing nothing, when it is no longer good.
 
         Args:
@@ -72,6 +75,7 @@ class PendingStore:
             digest: Of its secret; it must be the stored one.
             now: It must not have expired by then.
             stages: From `changes`; the other tokens that end with it among them.
+            allowed: What must still be so, too: the password that has allowed it.
 
         Raises:
             EmailTaken: the change is of the address, and another user has it by now.
@@ -79,7 +83,7 @@ class PendingStore:
         """
         name = f"tokens.{purpose}"
         good = {f"{name}.hash": digest, f"{name}.expires_at": {"$gt": now}}
-        return self._store.change(user_id, *stages, changes.ending_tokens(purpose), **good)
+        return self._store.change(user_id, *stages, changes.ending_tokens(purpose), **good, **allowed)
 
 
 pending = cast(PendingStore, LocalProxy(lambda: current_app.extensions["pending"]))

@@ -13,7 +13,7 @@ from pixora.guards import require_user
 from pixora.users import changes, etags, events, export, schemas
 from pixora.users.fields import LIMIT_MESSAGE
 from pixora.users.schemas import EXAMPLE, SESSION_EXAMPLE, EndSessionsSchema, ProfileSchema, SessionSchema
-from pixora.users.sessions import sessions
+from pixora.users.sessions import in_session, sessions
 from pixora.users.store import store
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="One's own profile and sessions")
@@ -40,9 +40,11 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
     With `If-Match`, only if the profile is still as it was read.
     """
     required = etags.required_state(user)
-    changed = store.change_profile(user["_id"], changes.setting(fields, clock.utcnow()), **required)
+    stage = changes.setting(fields, clock.utcnow())
+    changed = store.change_profile(user["_id"], stage, **required, **in_session(g.session_id))
     if changed is None:
-        raise PreconditionFailed if required else InvalidToken  # or else the user is gone
+        sessions.require(user["_id"], g.session_id)
+        raise PreconditionFailed
     return changed, {"ETag": f'"{etags.etag(changed)}"'}
 
 
@@ -56,9 +58,9 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
 )
 def export_me(user: Document) -> tuple[Document, dict[str, str]]:
     """Export all that is stored about oneself, but secrets, as a file."""
-    everything = store.find_all(user["_id"])
+    everything = store.find_all(user["_id"], g.session_id)
     if everything is None:
-        raise InvalidToken  # the user is gone
+        raise InvalidToken  # the session has ended, or the user is gone
     now = clock.utcnow()
     return export.export(everything, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
 
@@ -100,7 +102,7 @@ def list_sessions(user: Document) -> list[Document]:
     now = clock.utcnow()
     return [
         session | {"current": session["id"] == g.session_id, "expires_at": sessions.lifetimes.end_of(session)}
-        for session in sessions.list(user["_id"], now)
+        for session in sessions.list(user["_id"], now, by=g.session_id)
     ]
 
 
@@ -111,7 +113,7 @@ def list_sessions(user: Document) -> list[Document]:
 @blueprint.arguments(EndSessionsSchema, location="query")
 def end_sessions(user: Document, query: dict[str, bool]) -> None:
     """End all of one's own other sessions; with `current=true` the session of the access token as well."""
-    if sessions.end_all(user["_id"], but=None if query["current"] else g.session_id):
+    if sessions.end_all(user["_id"], by=g.session_id, but=None if query["current"] else g.session_id):
         audit.record("sessions_ended", user["_id"])
 
 
@@ -121,6 +123,7 @@ def end_sessions(user: Document, query: dict[str, bool]) -> None:
 @blueprint.response(204)
 def end_session(user: Document, session_id: str) -> None:
     """End one of one's own sessions, at once and everywhere."""
-    if not sessions.end(user["_id"], session_id):
+    if not sessions.end(user["_id"], session_id, by=g.session_id):
+        sessions.require(user["_id"], g.session_id)
         raise SessionNotFound
     audit.record("session_ended", user["_id"], session_id=session_id)

@@ -13,6 +13,7 @@ from pymongo import ReturnDocument
 from werkzeug.local import LocalProxy
 
 from pixora.database import Document
+from pixora.errors import InvalidToken
 from pixora.users.standing import ENABLED
 from pixora.users.store import UserStore
 
@@ -32,6 +33,11 @@ class Lifetimes(NamedTuple):
     def has_ended(self, session: Document, now: datetime) -> bool:
         """Tell whether a session has been idle, or has lasted, for too long."""
         return self.end_of(session) <= now
+
+
+def in_session(session_id: str) -> Document:
+    """Return the condition of a write that a session has allowed: it has not ended since it was looked at."""
+    return {"sessions.id": session_id}
 
 
 class SessionStore:
@@ -88,25 +94,64 @@ class SessionStore:
             )
         return user is not None
 
-    def end(self, user_id: str, session_id: str) -> bool:
-        """End a session; return False when there is none."""
+    def require(self, user_id: str, session_id: str) -> None:
+        """Raise `InvalidToken` when a session has ended, or its user is disabled or gone."""
+        if self.find(user_id, session_id) is None:
+            raise InvalidToken
+
+    def end(self, user_id: str, session_id: str, *, by: str | None = None) -> bool:
+        """End a session; return False when there is none.
+
+        Args:
+            user_id: Whose.
+            session_id: Of the session.
+            by: The session that asks for it, where another one does: it must exist, too.
+
+        """
+        both = {"sessions.id": {"$all": [session_id, by or session_id]}}
         with self._store.translated_errors("sessions.end"):
             result = self._store.collection.update_one(
-                {"_id": user_id, "sessions.id": session_id}, {"$pull": {"sessions": {"id": session_id}}}
+                {"_id": user_id, **both}, {"$pull": {"sessions": {"id": session_id}}}
             )
         return result.modified_count == 1
 
-    def end_all(self, user_id: str, *, but: str | None = None) -> bool:
-        """End the sessions of a user, all but one where one is named; return False when there was none to end."""
+    def end_all(self, user_id: str, *, by: str, but: str | None = None) -> bool:
+        """End the sessions of a user, all but one where one is named; return False when there was none to end.
+
+        Args:
+            user_id: Whose.
+            by: The session that asks for it.
+            but: The session that goes on.
+
+        Raises:
+            InvalidToken: the session that asks has ended.
+
+        """
         with self._store.translated_errors("sessions.end_all"):
-            result = self._store.collection.update_one({"_id": user_id}, {"$pull": {"sessions": {"id": {"$ne": but}}}})
+            result = self._store.collection.update_one(
+                {"_id": user_id, **in_session(by)}, {"$pull": {"sessions": {"id": {"$ne": but}}}}
+            )
+        if result.matched_count == 0:
+            raise InvalidToken
         return result.modified_count == 1
 
-    def list(self, user_id: str, now: datetime) -> list[Document]:
-        """Return the living sessions of a user, the one used last first, without their salts."""
+    def list(self, user_id: str, now: datetime, *, by: str) -> list[Document]:
+        """Return the living sessions of a user, the one used last first, without their salts.
+
+        Args:
+            user_id: Whose.
+            now: When.
+            by: The session that asks for it.
+
+        Raises:
+            InvalidToken: the session that asks has ended.
+
+        """
         with self._store.translated_errors("sessions.list"):
-            user = self._store.collection.find_one({"_id": user_id}, {"sessions": 1}) or {}
-        living = [session for session in user.get("sessions", []) if not self.lifetimes.has_ended(session, now)]
+            user = self._store.collection.find_one({"_id": user_id, **in_session(by)}, {"sessions": 1})
+        if user is None:
+            raise InvalidToken
+        living = [session for session in user["sessions"] if not self.lifetimes.has_ended(session, now)]
         return sorted(living, key=lambda session: session["last_used_at"], reverse=True)
 
     def _living(self, now: datetime) -> Document:

@@ -92,10 +92,10 @@ class UserStore:
         with self.translated_errors("users.find_credentials"):
             return self.collection.find_one({"_id": user_id}, CREDENTIALS)
 
-    def find_all(self, user_id: str) -> Document | None:
-        """Return all that is stored about a user, but the password hash."""
+    def find_all(self, user_id: str, session_id: str) -> Document | None:
+        """Return all that is stored about a user who has this session, but the password hash."""
         with self.translated_errors("users.find_all"):
-            return self.collection.find_one({"_id": user_id}, {"password": 0})
+            return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, {"password": 0})
 
     def change(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
         """Change a user who is not disabled, in one atomic operation; return False, and do nothing, for another.

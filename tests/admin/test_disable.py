@@ -282,13 +282,11 @@ def test_a_change_that_is_under_way_is_not_made(client, account, users, disable,
         case "change":
             body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
             response = client.post(f"{ME}/password", json=body, headers=headers)
-            assert (response.status_code, response.json["code"]) == (403, "wrong_password")
         case "delete":
             response = client.delete(ME, json={"password": PASSWORD}, headers=headers)
-            assert (response.status_code, response.json["code"]) == (403, "wrong_password")
         case _:
             response = client.patch(ME, json={"first_name": "Eve"}, headers=headers)
-            assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+    assert (response.status_code, response.json["code"]) == (401, "invalid_token")
     stored = users.find_one({"_id": account.id})
     assert (stored["first_name"], stored["sessions"], stored["disabled"]) == ("Ada", [], True)
 
@@ -296,7 +294,7 @@ def test_a_change_that_is_under_way_is_not_made(client, account, users, disable,
 def test_a_change_of_address_that_is_under_way_sends_nothing(client, account, users, letters_to, disable, once):
     once(UserStore, "change", disable)
     body = {"email": "new@example.com", "password": PASSWORD}
-    assert client.post(f"{ME}/email", json=body, headers=account.bearer).status_code == 202
+    assert client.post(f"{ME}/email", json=body, headers=account.bearer).status_code == 401
     assert letters_to("new@example.com") == []
     assert users.find_one({"_id": account.id})["tokens"] == {}
 

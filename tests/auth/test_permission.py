@@ -1,0 +1,181 @@
+"""What a password or a session has allowed is not done when it is no longer in force by the time of the write."""
+
+import pytest
+
+from tests.auth.conftest import NEW_PASSWORD, is_refused
+from tests.factories import PASSWORD
+
+ME = "/api/users/me"
+THIEF_S = "thief@example.com"
+CHANGE_OF_ADDRESS = ("POST", f"{ME}/email", {"email": THIEF_S, "password": PASSWORD})
+CHANGE_OF_PASSWORD = (
+    "POST",
+    f"{ME}/password",
+    {"current_password": PASSWORD, "new_password": "another-engine-no-3"},
+)
+DELETION = ("DELETE", ME, {"password": PASSWORD})
+CHANGE_OF_PROFILE = ("PATCH", ME, {"first_name": "Eve"})
+VERIFICATION = ("POST", "/api/auth/verify-email", None)
+END_OF_ALL_OTHERS = ("DELETE", f"{ME}/sessions", None)
+END_OF_ALL = ("DELETE", f"{ME}/sessions?current=true", None)
+BY_PASSWORD = [CHANGE_OF_ADDRESS, CHANGE_OF_PASSWORD, DELETION]
+WRITES = [*BY_PASSWORD, CHANGE_OF_PROFILE, VERIFICATION, END_OF_ALL_OTHERS, END_OF_ALL]
+
+
+@pytest.fixture
+def owner(app, account, token_sent):
+    """What the owner of the account does to be rid of somebody who has its password and a session."""
+
+    class Owner:
+        client = app.test_client()
+
+        def __init__(self):
+            form = {"username": account.email, "password": PASSWORD}
+            self.bearer = {
+                "Authorization": f"Bearer {self.client.post('/api/auth/login', data=form).json['access_token']}"
+            }
+            self.client.post("/api/auth/password-reset", json={"email": account.email})
+            self.token = token_sent(account.email, "reset_password")
+
+        def reset(self):
+            body = {"token": self.token, "new_password": NEW_PASSWORD}
+            assert self.client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
+
+        def change(self):
+            body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
+            assert self.client.post(f"{ME}/password", json=body, headers=self.bearer).status_code == 204
+
+        def end_sessions(self):
+            assert self.client.delete(f"{ME}/sessions", headers=self.bearer).status_code == 204
+
+    return Owner()
+
+
+def names(cases):
+    return [" ".join(case[:2]) for case in cases]
+
+
+@pytest.mark.parametrize("write", WRITES, ids=names(WRITES))
+@pytest.mark.parametrize("defence", ["reset", "change", "end_sessions"])
+def test_a_write_in_flight_does_nothing_when_the_owner_was_faster(
+    client, account, owner, users, before_a_write, write, defence
+):
+    method, path, body = write
+    after = []
+
+    def defend():
+        getattr(owner, defence)()
+        after.append(users.find_one())
+
+    before_a_write("users", defend)
+    response = client.open(path, method=method, json=body, headers=account.bearer)
+    assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+    assert [users.find_one()] == after
+
+
+@pytest.mark.parametrize("defence", ["reset", "change"])
+def test_no_address_is_changed_by_a_link_that_was_asked_for_in_the_meantime(
+    client, account, owner, letters_to, before_a_write, defence
+):
+    method, path, body = CHANGE_OF_ADDRESS
+    before_a_write("users", getattr(owner, defence))
+    client.open(path, method=method, json=body, headers=account.bearer)
+    assert letters_to(THIEF_S) == []
+    form = {"username": account.email, "password": NEW_PASSWORD}
+    assert client.post("/api/auth/login", data=form).status_code == 200
+
+
+def test_a_session_ends_no_other_one_when_it_has_ended_itself(client, account, owner, users, before_a_write):
+    target = client.get(f"{ME}/sessions", headers=owner.bearer).json[0]["id"]
+    before_a_write("users", owner.end_sessions)
+    response = client.delete(f"{ME}/sessions/{target}", headers=account.bearer)
+    assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+    assert [session["id"] for session in users.find_one()["sessions"]] == [target]
+
+
+@pytest.mark.parametrize("if_match", [{}, {"If-Match": "*"}])
+def test_a_profile_is_not_changed_by_a_session_that_has_ended(client, account, owner, before_a_write, if_match):
+    before_a_write("users", owner.end_sessions)
+    response = client.patch(ME, json={"first_name": "Eve"}, headers=account.bearer | if_match)
+    assert response.status_code == 401
+    assert client.get(ME, headers=owner.bearer).json["first_name"] == "Ada"
+
+
+def test_an_address_is_not_verified_by_a_password_that_was_changed_meanwhile(
+    client, account, owner, token_sent, users, before_a_write
+):
+    body = {"token": token_sent(account.email, "verify_email"), "password": PASSWORD}
+    before_a_write("users", owner.change)
+    response = client.post("/api/auth/verify-email/confirm", json=body)
+    assert (response.status_code, response.json["code"]) == (403, "wrong_password")
+    assert users.find_one()["email_verified"] is False
+    body["password"] = NEW_PASSWORD
+    assert client.post("/api/auth/verify-email/confirm", json=body).status_code == 204
+
+
+def test_a_verification_that_a_reset_has_made_pointless_is_refused(client, account, owner, token_sent, before_a_write):
+    body = {"token": token_sent(account.email, "verify_email"), "password": PASSWORD}
+    before_a_write("users", owner.reset)
+    assert is_refused(client.post("/api/auth/verify-email/confirm", json=body))
+
+
+@pytest.mark.parametrize("write", BY_PASSWORD, ids=names(BY_PASSWORD))
+def test_a_hash_that_never_stays_is_no_endless_loop(client, account, users, before_a_write, write):
+    method, path, body = write
+
+    def move():
+        """Store the hash of the same password in another spelling, as a login in between stores another hash."""
+        stored = users.find_one()["password"]
+        users.update_one({}, {"$set": {"password": ("$2a$" if stored.startswith("$2b$") else "$2b$") + stored[4:]}})
+        before_a_write("users", move)
+
+    before_a_write("users", move)
+    response = client.open(path, method=method, json=body, headers=account.bearer)
+    assert response.status_code == 401
+    assert users.count_documents({"tokens.change_email": {"$exists": True}}) == 0
+    assert users.count_documents({}) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "disable", None),
+        ("POST", "enable", None),
+        ("DELETE", "sessions", None),
+        ("PUT", "roles", {"roles": ["user", "admin"]}),
+    ],
+)
+@pytest.mark.parametrize(("standing", "status"), [({"roles": ["user"]}, 403), ({"sessions": []}, 401)])
+def test_an_administrator_who_is_none_any_more_changes_nobody(
+    client, account, other_account, users, before_a_write, method, path, body, standing, status
+):
+    """The standing is lost after the guard has looked, and before the user whom it is about is read or written."""
+    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    if path == "enable":
+        users.update_one({"_id": other_account.id}, {"$set": {"disabled": True}})
+    before = users.find_one({"_id": other_account.id})
+    url = f"/api/admin/users/{other_account.id}/{path}"
+    before_a_write("users", lambda: users.update_one({"_id": account.id}, {"$set": standing}), reads=1)
+    response = client.open(url, method=method, json=body, headers=account.bearer)
+    assert response.status_code == status
+    assert users.find_one({"_id": other_account.id}) == before
+
+
+def test_an_administrator_who_was_demoted_does_not_come_back(client, account, other_account, users, before_a_write):
+    """What is about oneself takes the role and the session in the same operation as the change."""
+    administrator = {"$set": {"roles": ["user", "admin"]}}
+    users.update_many({}, administrator)
+    demotion = {"$set": {"roles": ["user"]}}
+    before_a_write("users", lambda: users.update_one({"_id": account.id}, demotion))
+    url = f"/api/admin/users/{account.id}/roles"
+    response = client.put(url, json={"roles": ["admin"]}, headers=account.bearer)
+    assert response.status_code == 403
+    assert users.find_one({"_id": account.id})["roles"] == ["user"]
+
+
+def test_what_reads_everything_reads_it_for_a_session_that_exists(client, account, users, before_a_write):
+    for path in ("export", "sessions"):
+        before = users.find_one()
+        before_a_write("users", lambda: users.update_one({}, {"$set": {"sessions": []}}), reads=1)
+        assert client.get(f"{ME}/{path}", headers=account.bearer).status_code == 401
+        users.replace_one({}, before)
