@@ -1,22 +1,18 @@
-"""Passwords: what may be one, and how one is kept. Knows no Flask."""
+"""Passwords: how one is kept and checked; what may be one is in `pixora.policy`. Knows no Flask."""
 
 import math
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import bcrypt
-from zxcvbn_rs_py import zxcvbn
 
 from pixora import foreign_hashes
 from pixora.foreign_hashes import ForeignHash
 
 MAX_BYTES = 72
 """bcrypt reads no further. A longer password is refused, never truncated (NIST SP 800-63B-4, 3.1.1.2)."""
-
-MIN_SCORE = 3
-"""zxcvbn: "safely unguessable: moderate protection from offline slow-hash scenario" """
 
 MIN_COST = 4
 MAX_COST = 16
@@ -46,48 +42,8 @@ _prices: dict[str, Price] = {}
 _HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
 
 
-class PasswordRejected(ValueError):
-    """The password may not be used. `messages` says why, for its owner to read."""
-
-    def __init__(self, *messages: str) -> None:
-        self.messages = list(messages)
-        super().__init__(*messages)
-
-
 class CorruptHash(ValueError):
     """What is stored is not a hash that can be checked, or one of an absurd cost."""
-
-
-def check_policy(password: str, min_length: int, known_words: Iterable[str] = ()) -> None:
-    """Check a new password (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
-
-    Args:
-        password: As typed: neither trimmed nor normalised.
-        min_length: In characters.
-        known_words: The user's names and e-mail, which make a password easy to guess.
-
-    Raises:
-        PasswordRejected: It is too short, too long, or zxcvbn finds it easy to guess.
-
-    """
-    if len(password) < min_length:
-        raise PasswordRejected(f"Must have at least {min_length} characters.")
-    if not can_hash(password):
-        raise PasswordRejected(
-            f"Must have at most {MAX_BYTES} bytes in UTF-8, where letters with accents count two and emoji four."
-        )
-    words = [word for text in known_words for word in (text, *re.split(r"\W+", text)) if word]
-    result = zxcvbn(password, words)
-    if int(result.score) < MIN_SCORE:
-        feedback = result.feedback
-        warning = feedback and feedback.warning
-        suggestions = feedback.suggestions if feedback else []
-        raise PasswordRejected(str(warning or "This is easy to guess."), *map(str, suggestions))
-
-
-def known_words(first_name: str, last_name: str, email: str) -> tuple[str, ...]:
-    """Return what makes a user's password easy to guess, for `check_policy`."""
-    return first_name, last_name, first_name + last_name, email
 
 
 def hash_password(password: str, rounds: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 from flask import g
 
 import config
-from pixora import passwords, throttles
+from pixora import passwords, policy, throttles
 from pixora.counts import IN_FLIGHT, Storage
 from pixora.embedded import Mongod, free_port
 from pixora.errors import DatabaseUnavailable
@@ -310,10 +310,17 @@ def test_a_sign_up_with_faults_is_not_counted(throttled):
     assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
 
 
-def test_a_refused_sign_up_costs_no_hash(throttled, monkeypatch):
+def test_a_sign_up_with_a_password_that_is_easy_to_guess_is_counted(throttled):
+    client = throttled(THROTTLE_SIGNUP_PER_IP="2 per hour").test_client()
+    told = [client.post("/api/auth/signup", json=signup_body(password="adalovelace1990")) for _ in range(3)]
+    assert [response.status_code for response in told] == [422, 422, 429]
+
+
+def test_a_refused_sign_up_costs_no_hash_and_no_score(throttled, monkeypatch):
     client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
     client.post("/api/auth/signup", json=signup_body())
     monkeypatch.setattr(passwords, "hash_password", None)
+    monkeypatch.setattr(policy, "zxcvbn", None)
     assert client.post("/api/auth/signup", json=signup_body(email="new@example.com")).status_code == 429
 
 

@@ -8,7 +8,7 @@ import click
 from flask import current_app
 from marshmallow import ValidationError
 
-from pixora import clock, logs, passwords
+from pixora import clock, logs, passwords, policy
 from pixora.admin import service
 from pixora.admin.schemas import AdminUserSchema
 from pixora.audit import COMMAND, audit
@@ -67,8 +67,13 @@ def create(role: str, verified: bool, **profile: str) -> None:  # noqa: FBT001  
         raise click.UsageError("\n".join(told))
     try:
         fields = schema.load({**profile, "password": _password()})
+        policy.check_strength(
+            fields["password"], policy.known_words(fields["first_name"], fields["last_name"], fields["email"])
+        )
     except ValidationError as error:
         raise click.ClickException(f"The password is refused: {_sentence(error.messages_dict['password'])}") from error
+    except policy.PasswordRejected as error:
+        raise click.ClickException(f"The password is refused: {_sentence(error.messages)}") from error
     user = {
         "_id": store.new_id(),
         **fields,

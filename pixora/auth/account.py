@@ -35,10 +35,10 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
     """
     if new == current:
         raise ValidationFailed({"new_password": ["Must not be the current one."]})
-    credentials.require_good("new_password", new, user)
+    credentials.require_length("new_password", new)
     allowed = permission.by_password(user, current, address, session_id)
     condition = next(allowed)
-    password_hash = credentials.hash_password(new)
+    password_hash = credentials.hash_new("new_password", new, user)
     now = clock.utcnow()
     stages = (
         changes.setting({"password": password_hash}, now),

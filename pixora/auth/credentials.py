@@ -6,14 +6,14 @@ tells nothing (OWASP ASVS 5.0, 6.3.8). Any password of a disabled user is a wron
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app
 
-from pixora import metrics, passwords
+from pixora import metrics, passwords, policy
 from pixora.audit import audit
 from pixora.database import Document
 from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
@@ -90,19 +90,50 @@ def canonical(user: Document) -> str:
     return spellings(user["email"])[-1]
 
 
-def require_good(field: str, password: str, user: Document) -> None:
-    """Check a new password of a user's; raise `ValidationFailed`, with the advice under the name of the field."""
-    known_words = passwords.known_words(user["first_name"], user["last_name"], user["email"])
+def require_length(field: str, password: str) -> None:
+    """Check the length of a new password; raise `ValidationFailed`, told under the name of the field."""
+    with _told_under(field):
+        policy.check_length(password, current_app.config["PASSWORD_MIN_LENGTH"])
+
+
+def hash_new(field: str, password: str, user: Mapping[str, str]) -> str:
+    """Return the hash of a new password, at today's cost, after a check that it is not easy to guess.
+
+    Args:
+        field: Where it came from.
+        password: Of an acceptable length.
+        user: Whose names and address it must not be made of: `first_name`, `last_name`, `email`.
+
+    Raises:
+        ValidationFailed: it may not be used; zxcvbn's advice is told under the name of the field.
+        Overloaded: it would not be hashed in time.
+
+    """
+    known_words = policy.known_words(user["first_name"], user["last_name"], user["email"])
+    with _told_under(field):
+        return _in_queue(_check_and_hash, password, current_app.config["BCRYPT_ROUNDS"], known_words)
+
+
+def hash_again(password: str, patience: float) -> str:
+    """Return the hash of a password that is in use, at today's cost; `patience`: as in `HashingRoom.run`."""
+    return _in_queue(passwords.hash_password, password, current_app.config["BCRYPT_ROUNDS"], patience=patience)
+
+
+def _check_and_hash(password: str, rounds: int, known_words: tuple[str, ...]) -> str:
+    policy.check_strength(password, known_words)
+    return passwords.hash_password(password, rounds)
+
+
+def _in_queue(function: Callable[..., str], *arguments: Any, patience: float | None = None) -> str:
+    return room.run(function, *arguments, is_wanted=caller(), patience=patience)
+
+
+@contextmanager
+def _told_under(field: str) -> Iterator[None]:
     try:
-        passwords.check_policy(password, current_app.config["PASSWORD_MIN_LENGTH"], known_words)
-    except passwords.PasswordRejected as error:
+        yield
+    except policy.PasswordRejected as error:
         raise ValidationFailed({field: error.messages}) from error
-
-
-def hash_password(password: str, patience: float | None = None) -> str:
-    """Return the hash of a new password, at today's cost; `patience`: as in `HashingRoom.run`."""
-    rounds = current_app.config["BCRYPT_ROUNDS"]
-    return room.run(passwords.hash_password, password, rounds, is_wanted=caller(), patience=patience)
 
 
 def _guess(

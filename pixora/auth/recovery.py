@@ -48,9 +48,9 @@ def reset(token: str, new_password: str) -> None:
         Overloaded: the password would not be hashed in time; the token stays good.
 
     """
+    credentials.require_length("new_password", new_password)
     redemption = Redemption(Purpose.RESET_PASSWORD, token)
-    credentials.require_good("new_password", new_password, redemption.user)
-    password_hash = credentials.hash_password(new_password)
+    password_hash = credentials.hash_new("new_password", new_password, redemption.user)
     now = clock.utcnow()
     redemption.spend(
         changes.setting({"password": password_hash, "email_verified": True}, now),

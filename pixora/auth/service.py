@@ -48,12 +48,13 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
 
     Raises:
         EmailTaken: there is one with this e-mail address; not with `ENUMERATION_SAFE`.
-        RateLimited: the client has signed up too often; no password is hashed for it.
+        RateLimited: the client has signed up too often; no password is scored or hashed for it.
+        ValidationFailed: the password is easy to guess; told under `password`, and counted as an attempt.
         Overloaded: too many passwords are waiting to be hashed; so too in `log_in`.
 
     """
     throttles.count_sign_up(address)
-    password_hash = credentials.hash_password(password)
+    password_hash = credentials.hash_new("password", password, profile)
     now = clock.utcnow()
     user_id = store.new_id()
     token, posted = verification.post(user_id, profile["email"], now)
@@ -106,7 +107,7 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
         stored = user["password"]
         if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"] and passwords.can_hash(password):
             with contextlib.suppress(Overloaded):  # then at another login
-                rehashed = credentials.hash_password(password, REHASH_PATIENCE_SECONDS)
+                rehashed = credentials.hash_again(password, REHASH_PATIENCE_SECONDS)
                 if store.replace_password_hash(user["_id"], stored, rehashed):
                     stored = rehashed
                     audit.record("hash_upgraded", user["_id"])

@@ -1,6 +1,6 @@
 import pytest
 
-from pixora import passwords
+from pixora import passwords, policy
 from pixora.auth import recovery
 from pixora.auth.one_time_tokens import OneTimeToken
 from pixora.errors import DatabaseUnavailable, InvalidOneTimeToken, Overloaded
@@ -121,6 +121,11 @@ def test_a_weak_password_is_refused_with_advice_and_leaves_the_token_good(client
     assert response.status_code == 422
     assert list(response.json["errors"]) == ["new_password"]
     assert confirm(client, token).status_code == 204
+
+
+def test_a_new_password_is_scored_only_with_a_good_token(client, monkeypatch):
+    monkeypatch.setattr(policy, "zxcvbn", None)
+    assert is_refused(confirm(client, OneTimeToken.make("6924a1e0c3f1a2b4d5e6f708").text, "adalovelace1990"))
 
 
 def test_an_overload_leaves_the_token_good(client, app, token, monkeypatch):
