@@ -10,10 +10,13 @@ Whether there will be a turn in time is forecast from the pace of the last hashe
 machine becomes slower than forecast, because readers come say, what has not begun in time is not begun at all; and
 while others are sent away, nobody waits for a hash under way for much longer either.
 
+A frozen worker keeps its core. When a core has been awaited for `STALLED_SECONDS` and no worker took it, a stand-in,
+the same one for all workers, takes its place until it moves again: one hash too many is better than none.
+
 Measured, and not done: refusing at once; a queue with a time-out alone, where most hashes are computed for clients who
 have left; one permit for each worker, which leaves cores idle; looking for a free permit every few milliseconds, which
-costs a hundredth of the hashes; hashing in a process of its own, no better for readers than in threads; SCHED_IDLE,
-from which the kernel lets a thread of an ordinary user never return.
+costs a hundredth of the hashes; hashing in processes, no better for readers; SCHED_IDLE, from which the kernel lets a
+thread of an ordinary user never return.
 """
 
 import contextlib
@@ -21,6 +24,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -29,6 +35,7 @@ from werkzeug.local import LocalProxy
 
 from pixora import machine, metrics
 from pixora.errors import Overloaded, RoomFull
+from pixora.pace import Pace
 
 Result = TypeVar("Result")
 
@@ -36,39 +43,37 @@ LATE_FACTOR = 1.35
 """Of its patience, after which who waits for a hash under way is sent away, when others have been meanwhile: in a storm
 there is an answer within three seconds where the patience is two, however much of the machine the readers take."""
 
-SMOOTHING = 0.2
-"""The weight of the newest measurement in what a hash costs."""
+STALLED_SECONDS = 2.0
+"""After which a core that no worker takes is passed over; or `STALLED_HASHES`, when hashes take long."""
 
-FIRST_GUESS_SECONDS = 0.25
-"""What a hash of cost 12 takes, before one was measured. Each step of the cost doubles it."""
+STALLED_HASHES = 8
+
+LOOK_SECONDS = 0.5
+"""How often a waiting request looks for stalled cores."""
 
 FREE_THREADS = 4
 """Of a worker's threads, those that no request that hashes may take. One that does not hash needs a thread for a
 millisecond."""
 
 
+@dataclass(eq=False)
 class Job(Generic[Result]):
-    """A hash to compute, and who waits for it."""
+    """A hash to compute. `began`: when; `took`: how many seconds."""
 
-    def __init__(
-        self, function: Callable[..., Result], arguments: tuple[Any, ...], is_wanted: Callable[[], bool]
-    ) -> None:
-        self.function = function
-        self.arguments = arguments
-        self.is_wanted = is_wanted
-        self.asked = time.monotonic()
-        self.has_begun = False
-        self.began: float | None = None
-        self.took = 0.0
-        self.done = threading.Event()
-        self.result: Result | None = None
-        self.error: BaseException | None = None
+    function: Callable[[], Result]
+    is_wanted: Callable[[], bool]
+    future: futures.Future[Result] = field(default_factory=futures.Future)
+    asked: float = field(default_factory=time.monotonic)
+    began: float | None = None
+    took: float | None = None
+
+    def is_done_within(self, seconds: float) -> bool:
+        """Wait for the end for so long; return whether it came."""
+        return bool(futures.wait([self.future], max(0.0, seconds)).done)
 
 
 class HashingRoom:
-    """Runs functions that hash, for the requests of one worker.
-
-    For each core there is a permit, that all such rooms of this user on this machine share.
+    """Runs functions that hash, for the requests of one worker; all rooms of this user share a permit for each core.
 
     Args:
         cores: How many hashes may be computed at once on this machine.
@@ -91,18 +96,16 @@ class HashingRoom:
         permits: Path | None = None,
     ) -> None:
         self._cores = cores
-        self._workers = workers
         self._patience = patience
-        self._permits = permits or machine.directory()
+        self._directory = permits or machine.directory()
         self._seats = threading.Semaphore(seats)
         self._jobs: deque[Job[Any]] = deque()  # those that have not begun
         self._ahead = 0  # jobs queued or running
         self._changed = threading.Condition()
-        self._cost = FIRST_GUESS_SECONDS * 2.0 ** (rounds - 12)  # of a job; measured, after the first
-        self._ends: deque[float] = deque(maxlen=2 * cores + 1)  # when the last jobs ended, while others were waiting
+        self._pace = Pace(cores, workers, rounds)
         self._last_refusal = 0.0
         self._is_closed = False
-        self._threads: list[threading.Thread] = []
+        self._permits: dict[int, machine.Permit] = {}  # of each thread, by the number of its core
 
     @contextlib.contextmanager
     def seat(self) -> Iterator[None]:
@@ -148,7 +151,7 @@ class HashingRoom:
 
         """
         patience = self._patience if patience is None else patience
-        job = Job(function, arguments, is_wanted)
+        job = Job(partial(function, *arguments), is_wanted)
         if not self._admit(job, patience):
             time.sleep(patience)
             raise Overloaded
@@ -157,27 +160,35 @@ class HashingRoom:
             self._wait(job, patience)
         finally:
             metrics.hashing_queue.dec()
-        # Here and not by the thread that hashes: every request takes the lock of the metrics, and who holds it must not
-        # be of low priority.
-        if job.began is not None:
+        # Here and not by the thread that hashes, whose low priority must not hold the lock of the metrics.
+        if job.began is not None and job.took is not None:
             metrics.hashing_wait.observe(job.began - job.asked)
             metrics.hashing_run.observe(job.took)
-        if job.error is not None:
-            raise job.error
-        return cast(Result, job.result)
+        return job.future.result()
 
     def _wait(self, job: Job[Any], patience: float) -> None:
         """Return when a job is done; raise `Overloaded` when it will not be in time."""
         deadline = job.asked + patience
         # A hash that would end long after the deadline is not begun: it would be computed for who has left.
-        in_time = patience - min(self._cost, patience / 2), LATE_FACTOR * patience - self._cost
-        start_within = max(patience / 8, min(in_time))
-        if not job.done.wait(start_within) and self._withdraw(job):
+        in_time = patience - min(self._pace.cost, patience / 2), LATE_FACTOR * patience - self._pace.cost
+        if not self._is_done_within(max(patience / 8, min(in_time)), job) and self._withdraw(job):
             time.sleep(max(0.0, deadline - time.monotonic()))
             raise Overloaded
-        while not job.done.wait(max(self._cost / 4, job.asked + LATE_FACTOR * patience - time.monotonic())):
+        while not job.is_done_within(max(self._pace.cost / 4, job.asked + LATE_FACTOR * patience - time.monotonic())):
             if self._last_refusal > job.asked:
                 raise Overloaded  # to this one; the hash goes on, and is for nobody
+
+    def _is_done_within(self, seconds: float, job: Job[Any]) -> bool:
+        """Wait for a job that may be stuck behind a stalled core, and pass that over."""
+        end = time.monotonic() + seconds
+        while not job.is_done_within(min(LOOK_SECONDS, end - time.monotonic())):
+            with self._changed:
+                for number in [*self._permits]:
+                    if self._is_stalled(number):
+                        self._start(number + self._cores)
+            if time.monotonic() >= end:
+                return False
+        return True
 
     def close(self) -> None:
         """End the threads, for who makes many applications in one process. What waits is still done."""
@@ -191,19 +202,25 @@ class HashingRoom:
                 return False
             self._ahead += 1
             self._jobs.append(job)
-            # Started at need, and so never before a fork.
-            while len(self._threads) < self._cores:
-                number = len(self._threads)
-                thread = threading.Thread(target=self._work, args=[number], name=f"core-{number}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            for number in range(self._cores):  # at need, and so never before a fork
+                self._start(number)
             self._changed.notify_all()
         return True
+
+    def _start(self, number: int) -> None:
+        """Have a thread for a core, or for the stand-in of one: those have the numbers from `cores` on."""
+        if number not in self._permits:
+            permit = self._permits[number] = machine.Permit(self._directory, number)
+            threading.Thread(target=self._work, args=[number, permit], name=f"core-{number}", daemon=True).start()
+
+    def _is_stalled(self, number: int) -> bool:
+        permit = self._permits.get(number)
+        return permit is not None and permit.stalled_for() > max(STALLED_SECONDS, STALLED_HASHES * self._pace.cost)
 
     def _withdraw(self, job: Job[Any]) -> bool:
         """Take back a job that has not begun; return False when it has."""
         with self._changed:
-            if job.has_begun:
+            if not job.future.cancel():
                 return False
             self._jobs.remove(job)
             self._leave()
@@ -211,71 +228,54 @@ class HashingRoom:
 
     def _turns_away(self, patience: float) -> bool:
         """Tell whether a job that comes now would have to wait for too long."""
-        is_full = self._ahead >= self._cores and (self._ahead + 1) * self._interval() > patience
-        if is_full:
+        if is_full := self._ahead >= self._cores and (self._ahead + 1) * self._pace.interval() > patience:
             self._last_refusal = time.monotonic()
         return is_full
 
-    def _interval(self) -> float:
-        """Return the time between the ends of two jobs, at the pace of the last ones, the one under way included.
-
-        It says how much of the machine is ours at the moment: other workers, and requests that do not hash, have
-        their share. Before there is a pace, every worker is taken to be as busy as this one, as in a storm they are.
-        """
-        if len(self._ends) <= self._cores:
-            return self._cost * self._workers / self._cores
-        return (time.monotonic() - self._ends[0]) / (len(self._ends) - 1)
-
-    def _work(self, number: int) -> None:
-        """Compute jobs in the order of their arrival, one at a time, whenever the permit is to be had.
-
-        Each thread waits for a core of its own, so that none has to look from one to the next; and takes a job only
-        when it has the core, so that a job goes to whichever core is free first.
-        """
+    def _work(self, number: int, permit: machine.Permit) -> None:
+        """Compute jobs in the order of their arrival, one at a time, whenever the permit is to be had."""
         machine.lower_priority()
-        with contextlib.closing(machine.Permit(self._permits, number)) as permit:
-            while self._is_needed():
-                with permit.held():
-                    if job := self._next():
-                        self._compute(job)
+        # Each thread waits for a core of its own, so that none has to look from one to the next; and takes a job only
+        # when it has the core, so that a job goes to whichever core is free first.
+        while self._is_needed(number):
+            with permit.held():
+                if job := self._next():
+                    self._compute(job)
+        permit.close()
 
-    def _is_needed(self) -> bool:
-        """Return True as soon as there is a job, or False when there will be none."""
+    def _is_needed(self, number: int) -> bool:
+        """Return True as soon as there is a job; False when there will be none, or when the core moves again."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._is_closed)
-            return bool(self._jobs)
+            if self._jobs and (number < self._cores or self._is_stalled(number - self._cores)):
+                return True
+            del self._permits[number]
+            return False
 
     def _next(self) -> Job[Any] | None:
         with self._changed:
-            if not self._jobs:
-                return None  # another core was faster
-            job = self._jobs.popleft()
-            job.has_begun = True
+            job = self._jobs.popleft() if self._jobs else None  # where another core was faster
+            if job:
+                job.future.set_running_or_notify_cancel()
             return job
 
     def _compute(self, job: Job[Any]) -> None:
         try:
             _require(job.is_wanted())
             job.began = time.monotonic()
-            job.result = job.function(*job.arguments)
+            finish = partial(job.future.set_result, job.function())
         except BaseException as error:  # noqa: BLE001  # it is the caller's
-            job.error = error
-        self._note_end(job)
-        job.done.set()
-
-    def _note_end(self, job: Job[Any]) -> None:
-        now = time.monotonic()
+            finish = partial(job.future.set_exception, error)
+        job.took = None if job.began is None else time.monotonic() - job.began
         with self._changed:
-            self._ends.append(now)
-            if job.began is not None:
-                job.took = now - job.began
-                self._cost += SMOOTHING * (job.took - self._cost)
+            self._pace.note(job.took)
             self._leave()
+        finish()  # only now: a caller that has its result may ask again at once
 
     def _leave(self) -> None:
         self._ahead -= 1
         if self._ahead < self._cores:
-            self._ends.clear()  # the pace of a room that is not full says nothing
+            self._pace.forget()
 
 
 room = cast(HashingRoom, LocalProxy(lambda: current_app.extensions["hashing"]))

@@ -1,18 +1,20 @@
 """The cores of the machine, for threads that would keep them busy: a permit for each, and a low priority.
 
-All processes of this user share the permits. A permit is a lock on a file: the kernel gives it back when its holder
-dies, however it dies.
+All processes of this user share the permits. A permit is a lock on a file: the kernel releases it when its holder dies,
+however it dies. The kernel does not release it when its holder is frozen (SIGSTOP, a debugger, a paused container), so
+each permit also notes when it was last taken, and a waiting process can tell how long nothing has moved.
 """
 
 import contextlib
 import fcntl
 import os
+import struct
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 NICENESS = 2
 """Of the hashing threads. With 64 clients who log in and 8 who read, on two cores: with 1, readers keep 0.78 of their
@@ -20,28 +22,46 @@ rate and logins have 0.26 of what they could; with 3, 0.84 and 0.18; with 10 or 
 
 
 class Permit:
-    """One of the permits in a directory; to be closed by who has opened it."""
+    """One of the permits in a directory, for one thread; to be closed by the caller that opened it."""
 
     def __init__(self, directory: Path, number: int) -> None:
-        self._core = (directory / f"core-{number}").open("w")
-        self._turn = (directory / f"core-{number}.next").open("w")
+        self._core = os.open(directory / f"core-{number}", os.O_RDWR | os.O_CREAT, 0o600)
+        self._turn = os.open(directory / f"core-{number}.next", os.O_RDWR | os.O_CREAT, 0o600)
+        self._awaited_since: float | None = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Hold the permit, as soon as it is to be had."""
-        # Whoever gives the core back and wants it again comes after the one who waits for it: that one has the turn.
-        # With the core's lock alone, the last holder is mostly the next.
+        self._awaited_since = time.monotonic()
+        # A process that releases the core and wants it again comes after the one that waits for it: that one has the
+        # turn. With the core's lock alone, the last holder is mostly the next.
         with _locked(self._turn):
             fcntl.flock(self._core, fcntl.LOCK_EX)
+        self._awaited_since = None
         try:
+            os.pwrite(self._core, _TIME.pack(time.monotonic()), 0)
             yield
         finally:
             fcntl.flock(self._core, fcntl.LOCK_UN)
 
+    def stalled_for(self) -> float:
+        """Return for how many seconds this permit has been awaited here while no process took it; 0 when it is not."""
+        awaited_since, now = self._awaited_since, time.monotonic()
+        if awaited_since is None:
+            return 0.0
+        noted = os.pread(self._core, _TIME.size, 0)
+        [taken] = _TIME.unpack(noted) if len(noted) == _TIME.size else (0.0,)
+        # A time in the future is from before this machine was started.
+        return now - max(awaited_since, taken if taken <= now else 0.0)
+
     def close(self) -> None:
         """Close the files."""
-        self._core.close()
-        self._turn.close()
+        os.close(self._core)
+        os.close(self._turn)
+
+
+_TIME = struct.Struct("d")
+"""What is in the file of a core: when it was last taken, on the monotonic clock, which all processes share."""
 
 
 def directory() -> Path:
@@ -60,7 +80,7 @@ def directory() -> Path:
 
 
 @contextlib.contextmanager
-def _locked(file: IO[str]) -> Iterator[None]:
+def _locked(file: int) -> Iterator[None]:
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield

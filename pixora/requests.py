@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import select
 import socket
 from collections.abc import Callable
 
@@ -64,18 +65,27 @@ def peer() -> str:
 
 
 def caller() -> Callable[[], bool]:
-    """Return a function, for use in any thread, that tells whether the caller still waits for the answer."""
+    """Return a function, for use in any thread, that tells whether the caller still waits for the answer.
+
+    A client may close its sending side and still read: nothing in TCP tells it from one that has left, until something
+    is sent to it. So on a connection of its own a client has left only when the connection is reset. A proxy closes its
+    connection to us when its client has left, and never only one side of it; behind one, the end of what is sent is
+    enough.
+    """
     connection = request.environ.get("gunicorn.socket")
+    gone = select.POLLERR | select.POLLHUP
+    if current_app.config["PROXY_COUNT"] and "X-Forwarded-For" in request.headers:
+        gone |= getattr(select, "POLLRDHUP", 0)  # of Linux
 
     def is_waiting() -> bool:
         if not isinstance(connection, socket.socket):
             return True
+        poll = select.poll()
         try:
-            return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-        except (BlockingIOError, ValueError):  # ValueError: of TLS, which cannot peek
-            return True
-        except OSError:
-            return False
+            poll.register(connection, gone)
+        except ValueError:
+            return False  # closed at our end
+        return not any(state & (gone | select.POLLNVAL) for _, state in poll.poll(0))
 
     return is_waiting
 

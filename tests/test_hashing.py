@@ -1,7 +1,8 @@
+import fcntl
 import multiprocessing
 import os
 import signal
-import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pixora import machine
 from pixora.errors import Overloaded
 from pixora.hashing import LATE_FACTOR, HashingRoom
 from pixora.machine import NICENESS
-from pixora.requests import caller
 from tests.factories import PASSWORD, signup_body
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,9 +67,10 @@ def test_a_room_that_is_closed_does_what_waits_and_leaves_no_thread(make_room):
         room.close()
         gate.opened.set()
         assert [first.result(10), second.result(10)] == [1, 2]
-    for thread in room._threads:
-        thread.join(10)
-        assert not thread.is_alive()
+    deadline = time.monotonic() + 10
+    while room._permits and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not room._permits
 
 
 def test_jobs_run_at_a_lower_priority_and_requests_do_not(make_room):
@@ -261,24 +263,6 @@ def test_nothing_is_computed_for_who_has_gone(make_room):
     assert computed == [2]
 
 
-def test_a_caller_who_hangs_up_has_gone(app):
-    ours, theirs = socket.socketpair()
-    with ours, app.test_request_context(environ_overrides={"gunicorn.socket": ours}):
-        is_waiting = caller()
-        assert is_waiting()
-        theirs.send(b"the next request")
-        assert is_waiting()
-        ours.recv(100)
-        theirs.close()
-        assert not is_waiting()
-    assert not is_waiting()
-
-
-def test_without_a_connection_to_look_at_the_caller_is_taken_to_wait(app):
-    with app.test_request_context():
-        assert caller()()
-
-
 def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_logged_in(make_app, users):
     app = make_app(GUNICORN_THREADS=2, HASH_QUEUE_SECONDS=0.2)  # one seat
     client = app.test_client()
@@ -319,3 +303,62 @@ def test_an_unknown_user_costs_what_most_hashes_do(make_app, users, monkeypatch)
     for name in ("ada", "ada", "nobody"):
         client.post("/api/auth/login", data={"username": f"{name}@example.com", "password": "wrong"})
     assert checked == [b"$2b$06$"] * 3
+
+
+def frozen(directory, name):
+    """Hold a lock of the core as a frozen worker does: without ever giving it back."""
+    file = (directory / name).open("a")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+@pytest.mark.parametrize("name", ["core-0", "core-0.next"])
+def test_a_frozen_worker_does_not_stop_the_others(make_room, tmp_path, name):
+    with frozen(tmp_path, name):
+        rooms, running, most = [make_room(cores=1, patience=60, rounds=4) for _ in range(2)], [], []
+
+        def job():
+            running.append(1)
+            most.append(len(running))
+            time.sleep(0.02)
+            running.pop()
+
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(lambda number: rooms[number % 2].run(job), range(10)))
+        assert max(most) == 1, "the stand-in is shared as well"
+
+
+def test_a_stand_in_that_is_frozen_as_well_has_one_of_its_own(make_room, tmp_path):
+    with frozen(tmp_path, "core-0"), frozen(tmp_path, "core-1"):
+        assert make_room(cores=1, patience=60, rounds=4).run(divmod, 7, 2) == (3, 1)
+
+
+def test_a_stand_in_ends_when_the_core_moves_again(make_room, tmp_path):
+    room = make_room(cores=1, patience=60, rounds=4)
+    with frozen(tmp_path, "core-0"):
+        room.run(divmod, 7, 2)
+        assert sorted(room._permits) == [0, 1]
+    deadline = time.monotonic() + 20
+    while 1 in room._permits and time.monotonic() < deadline:
+        room.run(divmod, 7, 2)
+    assert sorted(room._permits) == [0]
+
+
+def test_a_core_that_another_worker_uses_all_the_time_is_not_stalled(tmp_path):
+    ours, theirs = machine.Permit(tmp_path, 0), machine.Permit(tmp_path, 0)
+    with theirs.held(), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(hold_once, ours)
+        while ours.stalled_for() < 1:
+            time.sleep(0.01)
+        os.pwrite(theirs._core, struct.pack("d", time.monotonic()), 0)  # as if it was taken again
+        assert ours.stalled_for() < 1
+        os.pwrite(theirs._core, struct.pack("d", time.monotonic() + 1e6), 0)  # written before a restart of the machine
+        assert ours.stalled_for() >= 1
+        fcntl.flock(theirs._core, fcntl.LOCK_UN)
+        waiting.result(10)
+    assert ours.stalled_for() == 0.0
+
+
+def hold_once(permit):
+    with permit.held():
+        pass

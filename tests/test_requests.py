@@ -1,7 +1,11 @@
+import socket
+import struct
+import time
+
 import pytest
 from flask import request
 
-from pixora.requests import HEADERS
+from pixora.requests import HEADERS, caller
 
 PATHS = [
     "/",
@@ -130,3 +134,66 @@ def test_the_head_of_a_profile_is_answered_without_a_body(client, account):
     response = client.head("/api/users/me", headers=account.bearer)
     assert response.status_code == 200
     assert response.data == b""
+
+
+@pytest.fixture
+def connection():
+    """Our end and the client's of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def leave(connection):
+    connection.close()
+
+
+def close_sending_side(connection):
+    connection.shutdown(socket.SHUT_WR)
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def send_another_request(connection):
+    connection.send(b"GET / HTTP/1.1")
+
+
+@pytest.mark.parametrize(
+    ("what", "proxies", "headers", "is_waiting"),
+    [
+        (send_another_request, 0, {}, True),
+        (send_another_request, 1, {"X-Forwarded-For": "203.0.113.7"}, True),
+        (close_sending_side, 0, {}, True),
+        (close_sending_side, 0, {"X-Forwarded-For": "203.0.113.7"}, True),  # a claim of the client's
+        (close_sending_side, 1, {}, True),  # past the proxy
+        (reset, 0, {}, False),
+        (reset, 1, {"X-Forwarded-For": "203.0.113.7"}, False),
+        (leave, 1, {"X-Forwarded-For": "203.0.113.7"}, False),  # as a proxy does when its client has left
+    ],
+)
+def test_a_caller_waits_until_it_can_no_longer_read_the_answer(
+    make_app, connection, what, proxies, headers, is_waiting
+):
+    ours, theirs = connection
+    environ = {"gunicorn.socket": ours}
+    with make_app(PROXY_COUNT=proxies).test_request_context(headers=headers, environ_overrides=environ):
+        ask = caller()
+    assert ask()
+    what(theirs)
+    deadline = time.monotonic() + 10
+    while ask() != is_waiting and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.05)  # what has been sent has arrived
+    assert ask() == is_waiting
+    ours.close()
+    assert not ask()
+
+
+def test_without_a_connection_to_look_at_the_caller_is_taken_to_wait(app):
+    with app.test_request_context():
+        assert caller()()
