@@ -17,6 +17,7 @@ from pixora import (
     counts,
     database,
     docs,
+    forwarding,
     hashing,
     health,
     inspection,
@@ -67,6 +68,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
         from pixora import tracing  # noqa: PLC0415  # its packages are optional, and take a while to load
 
         tracing.init_app(app)
+    forwarding.init_app(app)
     requests.init_app(app)
     tokens.init_app(app)
     database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})

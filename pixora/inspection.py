@@ -15,8 +15,8 @@ from pixora import clock
 from pixora.blueprint import Blueprint, fails
 from pixora.ciphers import derived_key
 from pixora.errors import NothingHere
+from pixora.forwarding import peer
 from pixora.guards import public
-from pixora.requests import peer
 
 SCHEME = "Pixora-Doctor"
 PASS_LASTS = timedelta(minutes=2)

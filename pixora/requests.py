@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from flask import Flask, Request, Response, current_app, g, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from pixora.errors import MalformedBody, PayloadTooLarge
 
@@ -42,10 +41,6 @@ class NoSession(SessionInterface):
 def init_app(app: Flask) -> None:
     """Apply the rules of this module to `app`."""
     app.session_interface = NoSession()
-    if proxies := app.config["PROXY_COUNT"]:
-        # X-Forwarded-Host, -Port and -Prefix are not believed: the Host header carries what we need, and
-        # a proxy that does not set these three would hand on the client's.
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[method-assign]
     app.before_request(_refuse_large_body)
     app.after_request(_set_headers)
 
@@ -56,12 +51,6 @@ def request_id() -> str:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
     return str(g.request_id)
-
-
-def peer() -> str:
-    """Return the address that the connection comes from: of a proxy, where there is one; empty where there is none."""
-    as_it_came = request.environ.get("werkzeug.proxy_fix.orig", request.environ)
-    return as_it_came.get("REMOTE_ADDR") or ""
 
 
 def caller() -> Callable[[], bool]:

@@ -16,8 +16,8 @@ from prometheus_client.registry import Collector
 from pixora import clock, metrics
 from pixora.blueprint import Blueprint, fails
 from pixora.errors import DatabaseUnavailable, NothingHere
+from pixora.forwarding import client_ip, peer
 from pixora.guards import public
-from pixora.requests import peer
 from pixora.users.letters import Backlog, letters
 
 PRIVATE = tuple(
@@ -121,9 +121,5 @@ def _addresses() -> Iterator[str]:
 
 
 def _is_private(address: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return False
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    return any(ip in network for network in PRIVATE)
+    ip = client_ip(address)
+    return ip is not None and any(ipaddress.ip_address(ip) in network for network in PRIVATE)
