@@ -4,33 +4,16 @@ Every variable may also be given as ``<NAME>_FILE``, the path of a file that hol
 Docker and Kubernetes hand over secrets.
 """
 
-import ipaddress
 import os
 import sys
-import warnings
-from email.headerregistry import HeaderRegistry
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from email_validator import validate_email
 from environs import EnvValidationError, FileAwareEnv
-from limits import parse_many
-from marshmallow import ValidationError, validate
-from phonenumbers import SUPPORTED_REGIONS
-from pymongo.errors import PyMongoError
-from pymongo.uri_parser import parse_uri
-from zxcvbn_rs_py import zxcvbn
+from marshmallow import validate
+
+import config_rules as rules
 
 ENVIRONMENTS = ("production", "development", "testing")
-SECRET_BYTES = 32
-"""RFC 7518, section 3.2: an HS256 key has at least the 256 bits of the hash."""
-
-TRACING_PACKAGES = ("", ".sdk", ".exporter", ".instrumentation", ".instrumentation.flask", ".instrumentation.pymongo")
-"""Those of OpenTelemetry; a package comes before what is in it."""
-
-YEAR_SECONDS = 366 * 24 * 3600
 
 
 class ConfigError(Exception):
@@ -78,49 +61,53 @@ def load() -> dict[str, Any]:
 def _read(env: FileAwareEnv) -> dict[str, Any]:
     environment = env.str("PIXORA_ENV", "production", validate=validate.OneOf(ENVIRONMENTS))
     relaxed = environment in ("development", "testing")
-    secret = _present if relaxed else _strong_secret
+    secret = rules.present if relaxed else rules.strong_secret
     cost = validate.Range(4 if relaxed else 10, 16)
-    at_least_one = validate.Range(min=1)
-    public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
+    days = validate.Range(1, 3650)
+    public_url = env.str("PUBLIC_URL", None, validate=rules.public_url) or None
     return {
         "PIXORA_ENV": environment,
         "TRACING": _tracing(env),
         "TESTING": environment == "testing",
-        "MONGO_URI": env.str("MONGO_URI", validate=_mongo_uri),
-        "DATABASE_TIMEOUT_MS": env.int("DATABASE_TIMEOUT_MS", 3000, validate=validate.Range(min=100)),
+        "MONGO_URI": env.str("MONGO_URI", validate=rules.mongo_uri),
+        "DATABASE_TIMEOUT_MS": env.int("DATABASE_TIMEOUT_MS", 3000, validate=validate.Range(100, 60_000)),
         "SECRET_KEY": env.str("SECRET_KEY", validate=secret),
         "JWT_SECRET_KEY": env.str("JWT_SECRET_KEY", None, validate=lambda value: value and secret(value)) or None,
-        "JWT_KEY_DIR": env.str("JWT_KEY_DIR", None, validate=_directory) or None,
-        "JWT_ACCESS_TOKEN_EXPIRES": env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=at_least_one),
+        "JWT_KEY_DIR": env.str("JWT_KEY_DIR", None, validate=rules.directory) or None,
+        "JWT_ACCESS_TOKEN_EXPIRES": env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=validate.Range(1, 2_678_400)),
         "PUBLIC_URL": public_url,
-        "SMTP_URL": env.str("SMTP_URL", None, validate=_smtp_url) or None,
-        "MAIL_FROM": env.str("MAIL_FROM", None, validate=_mail_from) or None,
-        "JWT_ISSUER": env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
-        "JWT_AUDIENCE": env.str("JWT_AUDIENCE", "pixora", validate=_present),
+        "SMTP_URL": env.str("SMTP_URL", None, validate=rules.smtp_url) or None,
+        "MAIL_FROM": env.str("MAIL_FROM", None, validate=rules.mail_from) or None,
+        "JWT_ISSUER": env.str("JWT_ISSUER", public_url or "pixora", validate=rules.present),
+        "JWT_AUDIENCE": env.str("JWT_AUDIENCE", "pixora", validate=rules.present),
         "REFRESH_GRACE_SECONDS": env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
-        "REFRESH_IDLE_DAYS": env.int("REFRESH_IDLE_DAYS", 14, validate=at_least_one),
-        "REFRESH_ABSOLUTE_DAYS": env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=at_least_one),
+        "REFRESH_IDLE_DAYS": env.int("REFRESH_IDLE_DAYS", 14, validate=days),
+        "REFRESH_ABSOLUTE_DAYS": env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=days),
         "MAX_SESSIONS_PER_USER": env.int("MAX_SESSIONS_PER_USER", 20, validate=validate.Range(1, 1000)),
         "BCRYPT_ROUNDS": env.int("BCRYPT_ROUNDS", 12, validate=cost),
         "HASH_QUEUE_SECONDS": env.float("HASH_QUEUE_SECONDS", 2.0, validate=validate.Range(0.1, 20)),
         "PASSWORD_MIN_LENGTH": env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
-        "PHONE_DEFAULT_REGION": env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
+        "PHONE_DEFAULT_REGION": env.str("PHONE_DEFAULT_REGION", None, validate=rules.region) or None,
         "PROXY_COUNT": env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),
-        "TRUSTED_HOSTS": env.list("TRUSTED_HOSTS", None, subcast=str.strip) or None,
-        "CORS_ORIGINS": env.list("CORS_ORIGINS", [], subcast=str.strip, validate=_origins),
-        "MAX_CONTENT_LENGTH": env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(min=1024)),
-        "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": env.str(
-            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute", validate=_limit
+        "TRUSTED_HOSTS": rules.each(rules.host, env.list("TRUSTED_HOSTS", None, validate=rules.all_are(rules.host)))
+        or None,
+        "CORS_ORIGINS": rules.each(rules.origin, env.list("CORS_ORIGINS", [], validate=rules.all_are(rules.origin))),
+        "CORS_ALLOW_HEADERS": env.list(
+            "CORS_ALLOW_HEADERS", [], subcast=str.strip, validate=rules.all_are(rules.header_name)
         ),
-        "THROTTLE_LOGIN_PER_ACCOUNT": env.str("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour", validate=_limit),
-        "THROTTLE_LOGIN_PER_IP": env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=_limit),
-        "THROTTLE_SIGNUP_PER_IP": env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=_limit),
-        "THROTTLE_MAIL_PER_ACCOUNT": env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=_limit),
-        "AUDIT_DAYS": env.int("AUDIT_DAYS", 365, validate=validate.Range(1, 3650)),
+        "MAX_CONTENT_LENGTH": env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(1024, 2**20)),
+        "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": env.str(
+            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute", validate=rules.limit
+        ),
+        "THROTTLE_LOGIN_PER_ACCOUNT": env.str("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour", validate=rules.limit),
+        "THROTTLE_LOGIN_PER_IP": env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=rules.limit),
+        "THROTTLE_SIGNUP_PER_IP": env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=rules.limit),
+        "THROTTLE_MAIL_PER_ACCOUNT": env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=rules.limit),
+        "AUDIT_DAYS": env.int("AUDIT_DAYS", 365, validate=days),
         "REQUIRE_VERIFIED_EMAIL": env.bool("REQUIRE_VERIFIED_EMAIL", False),
         "ENUMERATION_SAFE": env.bool("ENUMERATION_SAFE", False),
-        "WEB_CONCURRENCY": env.int("WEB_CONCURRENCY", os.cpu_count() or 1, validate=at_least_one),
-        "GUNICORN_THREADS": env.int("GUNICORN_THREADS", 64, validate=at_least_one),
+        "WEB_CONCURRENCY": env.int("WEB_CONCURRENCY", os.cpu_count() or 1, validate=validate.Range(1, 1024)),
+        "GUNICORN_THREADS": env.int("GUNICORN_THREADS", 64, validate=validate.Range(1, 4096)),
     }
 
 
@@ -129,8 +116,8 @@ def _tracing(env: FileAwareEnv) -> bool:
     if env.bool("OTEL_SDK_DISABLED", False) or env.str("OTEL_TRACES_EXPORTER", "otlp") == "none":
         return False
     collectors = (
-        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=_collector),
-        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=_collector),
+        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=rules.collector),
+        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=rules.collector),
     )
     if any(collectors):
         env.str("OTEL_TRACES_EXPORTER", "otlp", validate=validate.OneOf(["otlp"]))
@@ -145,120 +132,6 @@ def load_or_exit() -> dict[str, Any]:
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(os.EX_CONFIG)
-
-
-def _collector(value: str) -> None:
-    if not value:
-        return
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValidationError("Must be as in http://collector.example.com:4318.")
-    if not all(find_spec(f"opentelemetry{name}") for name in TRACING_PACKAGES):
-        raise ValidationError("Tracing needs more: pip install --require-hashes -r requirements-tracing.txt")
-
-
-def _present(value: str) -> None:
-    if not value:
-        raise ValidationError("Must not be empty.")
-
-
-def _mongo_uri(value: str) -> None:
-    # By hand first, for PyMongo does not ask for a database, and asks the DNS about mongodb+srv:// addresses.
-    parts = urlsplit(value)
-    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
-        raise ValidationError("Must begin with mongodb://host or mongodb+srv://host.")
-    if not parts.path.strip("/"):
-        raise ValidationError("Must name a database, as in mongodb://host/pixora.")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of options it does not know, when the client is made
-            parse_uri(value.replace("mongodb+srv://", "mongodb://", 1))
-    except OSError:
-        raise ValidationError("Names a file that cannot be read.") from None
-    except (PyMongoError, ValueError):  # whose words may quote the password
-        raise ValidationError(
-            "Cannot be read. In user and password, all but letters and digits must be percent-encoded; ports must be "
-            "numbers; and no option may contradict another."
-        ) from None
-
-
-def _strong_secret(value: str) -> None:
-    advice = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-    if len(value.encode()) < SECRET_BYTES:
-        raise ValidationError(f"Must have at least {SECRET_BYTES} bytes. {advice}")
-    if int(zxcvbn(value[:72]).score) < 4:
-        raise ValidationError(f"Is too easy to guess. {advice}")
-
-
-def _directory(value: str) -> None:
-    if value and not Path(value).is_dir():
-        raise ValidationError("Must be a directory.")
-
-
-def _public_url(value: str) -> None:
-    parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc}"):
-        raise ValidationError("Must be as in https://auth.example.com, without a path or a slash at the end.")
-
-
-def _smtp_url(value: str) -> None:
-    if not value:
-        return
-    try:
-        parts = urlsplit(value)
-        valid = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0 and not parts.path.strip("/")
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        valid = False
-    if not valid or parts.fragment:
-        raise ValidationError("Must be as in smtp://user:password@mail.example.com:587, or smtps://.")
-    if options and (options.keys() != {"starttls"} or options["starttls"] not in ("always", "never")):
-        raise ValidationError("May end with ?starttls=always or ?starttls=never, and with nothing else.")
-    if options and parts.scheme == "smtps":
-        raise ValidationError("Has TLS from the beginning with smtps://, so there is no starttls to choose.")
-    if (parts.username is None) != (parts.password is None):
-        raise ValidationError("Must have both user and password, or neither.")
-    if parts.username is not None and not unquote(f"{parts.username}{parts.password}").isascii():
-        raise ValidationError("Must have user and password in ASCII, percent-encoded.")
-    if parts.username is not None and options.get("starttls") == "never" and not _is_loopback(parts.hostname or ""):
-        raise ValidationError("Must not have ?starttls=never with a password: it would travel in clear.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _mail_from(value: str) -> None:
-    header: Any = HeaderRegistry()("From", value if value.isprintable() else "")
-    try:
-        [address] = [] if header.defects else header.addresses
-        validate_email(address.addr_spec, check_deliverability=False, globally_deliverable=False)
-    except ValueError:
-        if value:
-            raise ValidationError("Must be one address, as in Example <no-reply@example.com>.") from None
-
-
-def _region(value: str) -> None:
-    if value and value not in SUPPORTED_REGIONS:
-        raise ValidationError("Must be a two-letter country code in capitals, as in GB.")
-
-
-def _origins(values: list[str]) -> None:
-    for value in values:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc or value != f"{parts.scheme}://{parts.netloc}":
-            raise ValidationError(f"{value!r} is not an origin, as in https://app.example.com.")
-
-
-def _limit(value: str) -> None:
-    try:
-        [limit] = parse_many(value)
-    except ValueError:
-        raise ValidationError("Must be one limit, as in 10 per 15 minute.") from None
-    if not (1 <= limit.amount <= 1_000_000 and limit.get_expiry() <= YEAR_SECONDS):
-        raise ValidationError("Must be between 1 and 1000000, in a year at most.")
 
 
 def mongod() -> str | None:

@@ -38,7 +38,8 @@ if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
 from config import load_or_exit  # noqa: E402  # after the path to it
 
 _settings = load_or_exit()
-del sys.modules["config"]  # or else SIGHUP would go on with the one of today
+for _name in ("config", "config_rules"):
+    del sys.modules[_name]  # or else SIGHUP would go on with the one of today
 
 
 def _module(path: Path) -> ModuleType:

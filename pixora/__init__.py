@@ -8,18 +8,19 @@ from typing import Any
 
 import flask
 from flask.json.provider import DefaultJSONProvider
-from flask_cors import CORS
 from jinja2 import StrictUndefined
 
 from pixora import (
     audit,
     cli,
     counts,
+    cross_origin,
     database,
     docs,
     forwarding,
     hashing,
     health,
+    hosts,
     inspection,
     openapi,
     problems,
@@ -70,6 +71,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
         tracing.init_app(app)
     forwarding.init_app(app)
     requests.init_app(app)
+    hosts.init_app(app)
     tokens.init_app(app)
     database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})
     audit.init_app(app)
@@ -93,12 +95,5 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     user_commands.add_command(import_command)
     app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
-    if origins := app.config["CORS_ORIGINS"]:
-        CORS(
-            app,
-            origins=origins,
-            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"],
-            expose_headers=["ETag", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"],
-            max_age=600,
-        )
+    cross_origin.init_app(app)
     return app

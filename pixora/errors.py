@@ -24,6 +24,17 @@ class MalformedBody(PixoraError):
     detail = "The request body is not well formed."
 
 
+class UntrustedHost(PixoraError):
+    """The Host header names none of `TRUSTED_HOSTS`."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "untrusted_host"
+    detail = (
+        "The service does not answer to the host name in this request. Call it by its public name; whoever runs it can "
+        "add a name to TRUSTED_HOSTS."
+    )
+
+
 class NothingHere(PixoraError):
     """There is something, but not for this client, who is not to know."""
 

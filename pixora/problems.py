@@ -5,8 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, json
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, SecurityError
-from werkzeug.routing import RequestRedirect
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from pixora.errors import NothingHere, PayloadTooLarge, PixoraError
 from pixora.requests import request_id
@@ -48,13 +47,12 @@ def from_error(error: PixoraError) -> Response:
 
 def from_http(error: HTTPException) -> Response | HTTPException:
     """Render an error of Flask's or Werkzeug's; redirects pass."""
-    if isinstance(error, RequestRedirect) or error.code is None or error.code < 400:
+    if error.code is None or error.code < 400:
         return error
     if isinstance(error, RequestEntityTooLarge):
         return from_error(PayloadTooLarge())
     status = HTTPStatus(error.code)
-    code = "untrusted_host" if isinstance(error, SecurityError) else _snake_case(title(status))
-    body = _document(status, code, HTTP_DETAILS.get(status, title(status) + "."), request_id())
+    body = _document(status, _snake_case(title(status)), HTTP_DETAILS.get(status, title(status) + "."), request_id())
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     return _response(body, headers)
 

@@ -5,9 +5,11 @@ import secrets
 import select
 import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Request, Response, current_app, g, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
+from werkzeug.routing import RequestRedirect
 
 from pixora.errors import MalformedBody, PayloadTooLarge
 
@@ -41,6 +43,7 @@ class NoSession(SessionInterface):
 def init_app(app: Flask) -> None:
     """Apply the rules of this module to `app`."""
     app.session_interface = NoSession()
+    app.before_request(_redirect_to_a_path)
     app.before_request(_refuse_large_body)
     app.after_request(_set_headers)
 
@@ -77,6 +80,14 @@ def caller() -> Callable[[], bool]:
         return not any(state & (gone | select.POLLNVAL) for _, state in poll.poll(0))
 
     return is_waiting
+
+
+def _redirect_to_a_path() -> None:
+    # As for two slashes in a row. Werkzeug would repeat the Host header, which anyone can make up, without the port
+    # that a proxy in front may have.
+    redirect = request.routing_exception
+    if isinstance(redirect, RequestRedirect):
+        redirect.new_url = urlunsplit(("", "", *urlsplit(redirect.new_url)[2:]))
 
 
 def _refuse_large_body() -> None:

@@ -102,7 +102,7 @@ def test_only_the_configuration_reads_the_environment(path):
     assert not names(path) & {"os.environ", "os.getenv", "environ.get"}
 
 
-@pytest.mark.parametrize("path", [*MODULES, ROOT / "config.py"], ids=module)
+@pytest.mark.parametrize("path", [*MODULES, ROOT / "config.py", ROOT / "config_rules.py"], ids=module)
 def test_a_module_holds_one_idea(path):
     assert len(path.read_text().splitlines()) <= 300
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import config
+import config_rules
+from tests.factories import signup_body
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,6 +113,36 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("PHONE_DEFAULT_REGION", "gb"),
         ("PROXY_COUNT", "-1"),
         ("PROXY_COUNT", "true"),
+        ("PUBLIC_URL", "https://auth.example.com/"),
+        ("PUBLIC_URL", "https://auth.example.com:70000"),
+        ("PUBLIC_URL", "https://*.example.com"),
+        ("PUBLIC_URL", "https://user:pass@auth.example.com"),
+        *(
+            ("TRUSTED_HOSTS", value)
+            for value in (
+                *("https://auth.example.com", "*", "a; b", "auth.example.com/", "auth.example.com, *", "*.com"),
+                *("a b", "a,,b", "auth.example.com:http", "auth.example.com:70000", "[::g]", "::1", "a*.example.com"),
+                *("-a.example.com", "a..example.com", "*.0.0.1", "bücher.example", "auth.example.com?x", ","),
+            )
+        ),
+        *(
+            ("CORS_ORIGINS", value)
+            for value in (
+                *("null", "https://*", "https://*.com", "https://a.*.com", "https://a*.example.com", "//a.example.com"),
+                *(
+                    "https://.example.com",
+                    "https://user@a.example.com",
+                    "https://a.example.com:",
+                    "ftp://a.example.com",
+                ),
+                *("https://a.example.com:70000", "https://a.example.com?x", "https://[::1", "https://bücher.example"),
+                *("a.example.com", "https://a.example.com/app", "https://*.*.example.com", "https://a.example.com:0"),
+                *("https://a.example.com;https://b.example.com", "https://a.example.com https://b.example.com"),
+            )
+        ),
+        ("CORS_ALLOW_HEADERS", "*"),
+        ("CORS_ALLOW_HEADERS", "X-One X-Two"),
+        ("CORS_ALLOW_HEADERS", "X-One:"),
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "https://a.example.com, b.example.com"),
         ("CORS_ORIGINS", "https://a.example.com/"),
@@ -219,6 +251,93 @@ def test_lists_are_separated_by_commas(load):
     assert settings["CORS_ORIGINS"] == ["https://a.example.com", "http://localhost:3000"]
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("AUTH.example.com", ["auth.example.com"]),
+        ("*.example.com", ["*.example.com"]),
+        ("auth.example.com:8443, LOCALHOST", ["auth.example.com", "localhost"]),
+        ("192.0.2.1,[2001:DB8:0::1]:80", ["192.0.2.1", "[2001:db8::1]"]),
+        ("my_service,.localhost", ["my_service", ".localhost"]),
+        ("", None),
+    ],
+)
+def test_hosts_are_taken_in_the_form_in_which_they_are_compared(load, given, taken):
+    assert load(**GOOD, TRUSTED_HOSTS=given)["TRUSTED_HOSTS"] == taken
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("https://App.Example.com:443", ["https://app.example.com"]),
+        (
+            "http://app.example.com:80, http://app.example.com:443",
+            ["http://app.example.com", "http://app.example.com:443"],
+        ),
+        ("http://[::1]:3000", ["http://[::1]:3000"]),
+        ("https://*.example.com,http://*.localhost:3000", ["https://*.example.com", "http://*.localhost:3000"]),
+        ("", []),
+    ],
+)
+def test_origins_are_taken_as_browsers_send_them(load, given, taken):
+    assert load(**GOOD, CORS_ORIGINS=given)["CORS_ORIGINS"] == taken
+
+
+NUMBERS = {
+    "DATABASE_TIMEOUT_MS": 60_000,
+    "JWT_ACCESS_TOKEN_EXPIRES": 31 * 24 * 3600,
+    "REFRESH_GRACE_SECONDS": 60,
+    "REFRESH_IDLE_DAYS": 3650,
+    "REFRESH_ABSOLUTE_DAYS": 3650,
+    "MAX_SESSIONS_PER_USER": 1000,
+    "BCRYPT_ROUNDS": 16,
+    "HASH_QUEUE_SECONDS": 20,
+    "PASSWORD_MIN_LENGTH": 72,
+    "PROXY_COUNT": 10,
+    "MAX_CONTENT_LENGTH": 2**20,
+    "AUDIT_DAYS": 3650,
+    "WEB_CONCURRENCY": 1024,
+    "GUNICORN_THREADS": 4096,
+}
+"""Every setting that is a number, and the highest that is accepted."""
+
+
+def test_every_number_has_a_bound_here(load):
+    # A port or a fraction: whatever is a number and no flag.
+    numbers = {name for name, value in load(**GOOD).items() if type(value) in (int, float)}
+    assert numbers == set(NUMBERS)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", ["", "-1", "nan", "inf", "1e400", "0x10", "999999999", "9" * 25, "9" * 5000, "ten"])
+def test_a_number_that_makes_no_sense_is_refused_with_a_sentence(faults, name, value):
+    told = faults(**GOOD | {name: value})
+    assert set(told) == {name}
+    assert all(sentence.endswith(".") for sentence in told[name])
+
+
+@pytest.mark.parametrize(("name", "highest"), NUMBERS.items())
+def test_the_highest_number_is_accepted_and_no_higher_one(load, faults, name, highest):
+    assert load(**GOOD | {name: str(highest)})[name] == highest
+    assert set(faults(**GOOD | {name: str(highest + 1)})) == {name}
+
+
+def test_with_every_number_at_its_highest_people_sign_up_log_in_and_stay_signed_in(make_app):
+    # Except for the cost of a hash: at its highest, each takes seconds.
+    app = make_app(**{name: value for name, value in NUMBERS.items() if name != "BCRYPT_ROUNDS"})
+    client, password = app.test_client(), secrets.token_urlsafe(54)
+    assert len(password) == 72
+    body = signup_body(password=password)
+    assert client.post("/api/auth/signup", json=body).status_code == 201
+    tokens = client.post("/api/auth/login", data={"username": body["email"], "password": password})
+    assert tokens.status_code == 200
+    form = {"grant_type": "refresh_token", "refresh_token": tokens.json["refresh_token"]}
+    tokens = client.post("/api/auth/refresh", data=form)
+    assert tokens.status_code == 200
+    bearer = {"Authorization": f"Bearer {tokens.json['access_token']}"}
+    assert client.get("/api/users/me", headers=bearer).status_code == 200
+
+
 def test_a_secret_may_be_in_a_file(load, tmp_path):
     (tmp_path / "key").write_text(GOOD["SECRET_KEY"] + "\n")
     environment = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
@@ -265,8 +384,8 @@ def test_traces_are_wanted_where_there_is_a_collector(load):
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.instrumentation.flask"])
 def test_traces_without_the_packages_are_refused_with_what_to_install(faults, load, monkeypatch, missing):
-    find = config.find_spec
-    monkeypatch.setattr(config, "find_spec", lambda name: None if name == missing else find(name))
+    find = config_rules.find_spec
+    monkeypatch.setattr(config_rules, "find_spec", lambda name: None if name == missing else find(name))
     [sentence] = faults(**GOOD, **COLLECTOR)["OTEL_EXPORTER_OTLP_ENDPOINT"]
     assert "pip install --require-hashes -r requirements-tracing.txt" in sentence
     assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true")["TRACING"] is False
