@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime
 
-__all__ = ["UTC", "utcnow"]
+__all__ = ["LEEWAY_SECONDS", "UTC", "utcnow"]
+
+LEEWAY_SECONDS = 5
+"""How far the clocks of machines may be apart: what another has just made may seem to come from the future."""
 
 
 def utcnow() -> datetime:

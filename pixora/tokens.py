@@ -123,6 +123,8 @@ def init_app(app: Flask) -> None:
         "JWT_ENCODE_AUDIENCE": app.config["JWT_AUDIENCE"],
         "JWT_DECODE_AUDIENCE": app.config["JWT_AUDIENCE"],
         "JWT_ENCODE_NBF": False,
+        # For iat and nbf. It counts for exp as well, which `Tokens.verify` looks at exactly, at each request.
+        "JWT_DECODE_LEEWAY": clock.LEEWAY_SECONDS,
         "JWT_COOKIE_CSRF_PROTECT": False,  # no cookies here, so no claim for them
     }
     jwt.init_app(app)

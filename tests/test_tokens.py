@@ -158,9 +158,25 @@ def test_one_changed_character_in_any_part_is_refused(client, account, position)
     assert_refused(get_me(client, f"Bearer {'.'.join(parts)}"))
 
 
-def test_an_expired_token_is_refused(client, sign):
+@pytest.mark.parametrize("seconds", [1, clock.LEEWAY_SECONDS - 1, 10])
+def test_an_expired_token_is_refused(client, sign, seconds):
     now = int(time.time())
-    assert_refused(get_me(client, f"Bearer {sign(iat=now - 20, exp=now - 10)}"))
+    assert_refused(get_me(client, f"Bearer {sign(iat=now - 20, exp=now - seconds)}"))
+
+
+@pytest.mark.parametrize("claim", ["iat", "nbf"])
+def test_a_token_may_come_from_a_clock_that_is_a_little_ahead_and_no_more(client, sign, claim):
+    now = int(time.time())
+    assert get_me(client, f"Bearer {sign(**{claim: now + clock.LEEWAY_SECONDS - 1})}").status_code == 200
+    assert_refused(get_me(client, f"Bearer {sign(**{claim: now + clock.LEEWAY_SECONDS + 60})}"))
+
+
+def test_a_token_that_a_machine_with_a_faster_clock_has_just_issued_is_accepted(client, account, move_clock):
+    move_clock(seconds=clock.LEEWAY_SECONDS - 1)
+    form = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
+    token = client.post("/api/auth/refresh", data=form).json["access_token"]
+    move_clock(seconds=1 - clock.LEEWAY_SECONDS)
+    assert get_me(client, f"Bearer {token}").status_code == 200
 
 
 def test_a_token_that_was_verified_before_is_refused_once_expired(client, account, monkeypatch):

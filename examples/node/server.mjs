@@ -7,6 +7,8 @@ import { createServer } from "node:http";
 import { createRemoteJWKSet, jwtVerify } from "jose";
 
 const keys = createRemoteJWKSet(new URL("/.well-known/jwks.json", process.env.PIXORA_URL));
+// The clock of the machine that issued a token may be a little ahead of ours. jose compares iat only where maxTokenAge is
+// set: then set clockTolerance to 5 as well, and compare exp yourself, for which there is no tolerance.
 const expected = {
   issuer: process.env.PIXORA_ISSUER,
   audience: "pixora",

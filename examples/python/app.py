@@ -5,6 +5,7 @@ PIXORA_URL=https://auth.example.com PIXORA_ISSUER=https://auth.example.com flask
 """
 
 import os
+import time
 
 import jwt
 from flask import Flask, abort, request
@@ -20,11 +21,14 @@ def hello():
     try:
         key = keys.get_signing_key_from_jwt(token)
         options = {"require": required}
-        claims = jwt.decode(token, key, audience="pixora", issuer=os.environ["PIXORA_ISSUER"], options=options)
+        # The clock of the machine that issued the token may be a little ahead of ours. exp has no leeway, see below.
+        claims = jwt.decode(
+            token, key, audience="pixora", issuer=os.environ["PIXORA_ISSUER"], options=options, leeway=5
+        )
     except jwt.PyJWKClientConnectionError:
         abort(503)
     except jwt.PyJWTError:
         abort(401)
-    if scheme.lower() != "bearer" or claims.get("type") != "access":
+    if scheme.lower() != "bearer" or claims.get("type") != "access" or claims["exp"] <= time.time():
         abort(401)
     return {"user": claims["sub"]}

@@ -8,7 +8,6 @@ from pixora.errors import DatabaseUnavailable
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 
 OLDEST = 6
-MOST_SECONDS_APART = 5
 FULL = 0.9
 
 ADVICE = {
@@ -70,7 +69,7 @@ def clocks(database: Database) -> Iterator[Finding]:
     before = clock.utcnow()
     theirs = database.ask("hello")["localTime"].replace(tzinfo=clock.UTC)  # which PyMongo leaves out
     apart = (theirs - before - (clock.utcnow() - before) / 2).total_seconds()
-    if abs(apart) > MOST_SECONDS_APART:
+    if abs(apart) > clock.LEEWAY_SECONDS:
         yield fault(
             f"The clocks of this machine and of MongoDB are {abs(apart):.0f} seconds apart: throttles and tokens end "
             "at the wrong time.",
