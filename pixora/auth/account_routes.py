@@ -36,7 +36,8 @@ def change_password(user: Document, body: dict[str, str]) -> None:
     """Change one's password.
 
     Every other session ends, and links to reset the password or to change the address are good no more. A letter tells
-    the owner. The new password must not be the current one.
+    the owner. The new password must not be the current one. This session goes on with its refresh token: exchange it
+    right after, so that no copy of it is worth anything.
     """
     account.change_password(user, g.session_id, body["current_password"], body["new_password"], request.remote_addr)
 

@@ -76,8 +76,9 @@ def login(form: dict[str, str]) -> service.Grant:
 def refresh(form: dict[str, str]) -> service.Grant:
     """Exchange a refresh token for new tokens.
 
-    A refresh token is good once. Sent again within seconds, by a client that lost the answer, it gets the same
-    successor; later, it counts as stolen and the session ends.
+    A refresh token can be used once. Sent again within seconds, by a client that lost the answer, it gets the same
+    successor, a bounded number of times; later, it counts as stolen and the session ends. After a 503 send it again: as
+    long as the service could not answer, it does not count as used.
     """
     return service.refresh(form["refresh_token"])
 

@@ -26,6 +26,13 @@ from pixora.users.store import store
 
 USER_AGENT_LENGTH = 200
 
+UNANSWERED = timedelta(minutes=5)
+"""How long the predecessor of a refresh token is taken when we do not know that the successor was ready to be sent: the
+database had moved the session on and could not say so. Longer than an outage, with the pauses that clients make."""
+
+MOST_REPEATS = 100
+"""How often one refresh token is answered again: as many as tabs that come back at once."""
+
 REHASH_PATIENCE_SECONDS = 0.5
 """How long a login that has succeeded waits for its password to be hashed anew: in a storm it goes on without."""
 
@@ -130,9 +137,11 @@ def refresh(text: str) -> Grant:
     """Exchange a refresh token for its successor and a new access token (RFC 6749, section 6; RFC 9700, 4.14).
 
     The token of the session's current generation moves the session on, in one atomic operation. The one just before
-    it gets the same successor again for `REFRESH_GRACE_SECONDS`: its answer was lost, or another tab was faster. Any
-    older one that is genuine has been stolen, from or by whom cannot be told, and ends the session. What is not
-    genuine changes nothing, and costs no write.
+    it gets the same successor again, at most `MOST_REPEATS` times, for `REFRESH_GRACE_SECONDS`: its answer was lost, or
+    another tab was faster. That time begins when the database has acknowledged the operation. Until then nobody can
+    have got the successor, so whoever comes again, after an outage, has not stolen anything. Any older one that is
+    genuine has been stolen, from or by whom cannot be told, and ends the session. What is not genuine changes nothing,
+    and costs no write.
 
     Raises:
         InvalidGrant: whatever is wrong.
@@ -149,15 +158,30 @@ def refresh(text: str) -> Grant:
         current = session["generation"]
         if token.generation == current:
             if sessions.advance(token.user_id, token.session_id, current, now):
-                return _grant(token.user_id, session, current + 1)
+                return _grant_successor(token, session, current + 1)
             continue  # another request was first: look again
-        grace = timedelta(seconds=current_app.config["REFRESH_GRACE_SECONDS"])
-        if token.generation == current - 1 and now - session["last_used_at"] <= grace:
-            return _grant(token.user_id, session, current)
+        if token.generation == current - 1 and _is_in_grace(session, now):
+            if sessions.repeat(token.user_id, token.session_id, current, MOST_REPEATS):
+                return _grant_successor(token, session, current)
+            break  # too often; or the session has moved on or ended just now
         if token.generation < current and sessions.end(token.user_id, token.session_id):
             audit.record("refresh_reuse", token.user_id, session_id=token.session_id)
         break  # a generation still to come is one of before the database was restored from a backup
     raise InvalidGrant
+
+
+def _is_in_grace(session: Document, now: datetime) -> bool:
+    grace = timedelta(seconds=current_app.config["REFRESH_GRACE_SECONDS"])
+    answered = session.get("answered", {})
+    if answered.get("generation") == session["generation"]:
+        return bool(now - answered["at"] <= grace)
+    return bool(now - session["last_used_at"] <= max(grace, UNANSWERED))
+
+
+def _grant_successor(token: RefreshToken, session: Document, generation: int) -> Grant:
+    if session.get("answered", {}).get("generation") != generation:
+        sessions.note_answer(token.user_id, token.session_id, generation, clock.utcnow())
+    return _grant(token.user_id, session, generation)
 
 
 def _grant(user_id: str, session: Document, generation: int) -> Grant:

@@ -2,18 +2,21 @@
 
 There, the read that loads a user for a protected route also answers whether the session still exists: ending one
 is immediate and costs no request anything. A session is `id` (24 hexadecimal digits), `salt` (bytes), `generation`
-(how often it was refreshed), `created_at`, `last_used_at` (when it was last refreshed) and `user_agent`.
+(how often it was refreshed), `created_at`, `last_used_at` (when it was last refreshed) and `user_agent`. Once refreshed
+it also has `answered`: the `generation` whose token was last ready to be sent, and since when (`at`); and `repeats`:
+how often the token of the generation before has come again.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
 from flask import Flask, current_app
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, WriteConcern
 from werkzeug.local import LocalProxy
 
 from pixora.database import Document
-from pixora.errors import InvalidToken
+from pixora.errors import DatabaseUnavailable, InvalidToken
 from pixora.users.standing import ENABLED
 from pixora.users.store import UserStore
 
@@ -75,7 +78,7 @@ class SessionStore:
         Return False, changing nothing, when the session is no longer at `generation`, for another request was first, or
         the user was disabled.
         """
-        moved = {"$mergeObjects": ["$$session", {"generation": generation + 1, "last_used_at": now}]}
+        moved = {"$mergeObjects": ["$$session", {"generation": generation + 1, "last_used_at": now, "repeats": 0}]}
         this = {"$eq": ["$$session.id", session_id]}
         sessions = {
             "$map": {
@@ -93,6 +96,38 @@ class SessionStore:
                 return_document=ReturnDocument.AFTER,
             )
         return user is not None
+
+    def repeat(self, user_id: str, session_id: str, generation: int, most: int) -> bool:
+        """Count that the token before `generation` has come again; return False, and do nothing, if it may not.
+
+        The write is acknowledged by a majority, and with it the one that has moved the session on: a token of a
+        generation that a failover could roll back is not handed out.
+
+        Args:
+            user_id: Whose.
+            session_id: Of the session.
+            generation: Where it must be.
+            most: How often this may happen for one generation.
+
+        """
+        fewer = {"$not": {"$gte": most}}  # also where there is no count
+        wanted = {"$elemMatch": {"id": session_id, "generation": generation, "repeats": fewer}}
+        with self._store.translated_errors("sessions.repeat"):
+            result = self._store.collection.update_one(
+                {"_id": user_id, "sessions": wanted, **ENABLED}, {"$inc": {"sessions.$.repeats": 1}}
+            )
+        return result.matched_count == 1
+
+    def note_answer(self, user_id: str, session_id: str, generation: int, now: datetime) -> None:
+        """Note that the token of `generation` is ready to be sent; without waiting for that, and never failing.
+
+        Where this gets lost, the token before it is taken for somewhat longer.
+        """
+        collection = self._store.collection.with_options(write_concern=WriteConcern(w=0))
+        this = {"$elemMatch": {"id": session_id, "generation": generation}}
+        noted = {"sessions.$.answered": {"generation": generation, "at": now}}
+        with suppress(DatabaseUnavailable), self._store.translated_errors("sessions.note_answer"):
+            collection.update_one({"_id": user_id, "sessions": this}, {"$set": noted})
 
     def require(self, user_id: str, session_id: str) -> None:
         """Raise `InvalidToken` when a session has ended, or its user is disabled or gone."""

@@ -5,6 +5,7 @@ import jwt
 import pytest
 
 from pixora.auth.refresh_tokens import make
+from pixora.auth.service import MOST_REPEATS
 from tests.conftest import make_account
 from tests.factories import PASSWORD
 
@@ -73,6 +74,66 @@ def test_a_lost_answer_is_given_again_within_the_grace(client, account, move_clo
     assert again.json["refresh_token"] == first["refresh_token"]
 
 
+def test_a_lost_answer_is_given_again_only_so_often_and_the_session_goes_on(make_app, account, session):
+    client = make_app(REFRESH_GRACE_SECONDS=60).test_client()
+    successor = refresh(client, account.refresh_token).json["refresh_token"]
+    statuses = [refresh(client, account.refresh_token).status_code for _ in range(MOST_REPEATS + 2)]
+    assert statuses == [200] * MOST_REPEATS + [401] * 2
+    assert refresh(client, successor).status_code == 200
+    assert session()["repeats"] == 0
+
+
+@pytest.fixture
+def lose_the_answer(users, account):
+    """Leave a session as an outage does: the database has moved it on, and could not say so."""
+
+    def lose():
+        users.update_one({"_id": account.id}, {"$unset": {"sessions.0.answered": True}})
+
+    return lose
+
+
+def test_after_an_outage_the_token_that_got_no_answer_gets_it(client, account, move_clock, lose_the_answer, trail):
+    lost = refresh(client, account.refresh_token).json
+    lose_the_answer()
+    move_clock(seconds=45)
+    again = refresh(client, account.refresh_token)
+    assert again.status_code == 200
+    assert again.json["refresh_token"] == lost["refresh_token"]
+    assert get_me(client, again.json["access_token"]) == 200
+    assert refresh(client, again.json["refresh_token"]).status_code == 200
+    assert trail.count_documents({"event": "refresh_reuse"}) == 0
+
+
+def test_the_grace_begins_with_the_first_answer_after_an_outage(client, account, move_clock, lose_the_answer):
+    refresh(client, account.refresh_token)
+    lose_the_answer()
+    move_clock(seconds=45)
+    successor = refresh(client, account.refresh_token).json["refresh_token"]
+    move_clock(seconds=11)
+    assert_refused(refresh(client, account.refresh_token))
+    assert_refused(refresh(client, successor))
+
+
+def test_a_token_that_got_no_answer_is_no_good_for_ever(client, account, move_clock, lose_the_answer):
+    successor = refresh(client, account.refresh_token).json["refresh_token"]
+    lose_the_answer()
+    move_clock(minutes=6)
+    assert_refused(refresh(client, account.refresh_token))
+    assert_refused(refresh(client, successor))
+
+
+def test_a_refresh_by_the_version_before_is_taken_for_one_that_got_no_answer(
+    client, account, move_clock, users, session, settings
+):
+    refresh(client, account.refresh_token)
+    of_before = {"$set": {"sessions.0.generation": 4}, "$unset": {"sessions.0.repeats": True}}
+    users.update_one({"_id": account.id}, of_before)
+    move_clock(seconds=45)
+    token = make(account.id, session()["id"], 3, settings["SECRET_KEY"], session()["salt"])
+    assert refresh(client, token).status_code == 200
+
+
 def test_a_token_that_comes_again_after_the_grace_ends_the_session_at_once(
     client, account, move_clock, users, capture_logs
 ):
@@ -92,6 +153,17 @@ def test_the_token_before_the_last_one_is_stolen_even_within_the_grace(client, a
     third = refresh(client, second).json["refresh_token"]
     assert_refused(refresh(client, account.refresh_token))
     assert_refused(refresh(client, third))
+
+
+def test_a_copy_of_the_token_of_the_session_that_changed_the_password_is_noticed(client, account, move_clock, users):
+    body = {"current_password": PASSWORD, "new_password": "analytical-engine-no-1"}
+    assert client.post("/api/users/me/password", json=body, headers=account.bearer).status_code == 204
+    used = refresh(client, account.refresh_token)
+    assert used.status_code == 200
+    move_clock(seconds=11)
+    assert_refused(refresh(client, account.refresh_token))
+    assert_refused(refresh(client, used.json["refresh_token"]))
+    assert users.find_one()["sessions"] == []
 
 
 def test_theft_ends_one_session_and_not_the_others(client, account, move_clock):
@@ -143,7 +215,8 @@ def test_a_forged_token_is_refused_changes_nothing_and_costs_no_write(
 def test_a_refresh_is_one_read_and_one_atomic_write(client, account, watch_commands):
     with watch_commands() as commands:
         refresh(client, account.refresh_token)
-    assert [command.command_name for command in commands] == ["find", "findAndModify"]
+    assert [command.command_name for command in commands] == ["find", "findAndModify", "update"]
+    assert commands[-1].command["writeConcern"] == {"w": 0}  # which nobody waits for
 
 
 def test_a_dump_of_the_database_yields_no_token(client, account, session):

@@ -15,7 +15,7 @@ EXPORTED = {
     "password": None,
     **{f"sessions.{name}": f"sessions.{name}" for name in ("id", "created_at", "last_used_at", "user_agent")},
     "sessions.generation": "sessions.generation",
-    "sessions.salt": None,
+    **dict.fromkeys(("sessions.salt", "sessions.answered", "sessions.repeats")),
     **{f"tokens.{name}": f"pending.{name}" for name in ("email", "expires_at")},
     "tokens.hash": None,
     **{f"letters.{name}": f"letters.{name}" for name in ("id", "template", "to", "context")},
@@ -29,6 +29,7 @@ EXPORTED = {
 def eventful(app, client, account):
     """Ada has sessions, letters and tokens of every kind."""
     client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+    client.post("/api/auth/refresh", data={"grant_type": "refresh_token", "refresh_token": account.refresh_token})
     client.post("/api/auth/password-reset", json={"email": account.email})
     body = {"email": "new@example.com", "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=account.bearer)
