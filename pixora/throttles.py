@@ -1,50 +1,67 @@
-"""Throttles: how many guesses at passwords, and how many sign-ups, are let through.
+"""Throttles: how many attempts at passwords, sign-ups and e-mails are let through.
 
-A guess is counted before it is checked, or else many at once would all be let through. The verdict then settles it: a
-wrong guess stays counted, a right one is handed back, as is one that came to no verdict.
+An attempt to log in is counted before the password is checked, or else many at once would all be let through. The
+verdict then settles it: a wrong attempt stays counted; a right one is handed back, and so is one without a verdict.
 
-What a guess meets when a limit is reached depends on the guesses before it. Those that were wrong stay until the window
-ends: it is refused at once. Those still in flight may turn out right: it waits for their verdict. So of many wrong
-guesses at once no more than the limit are ever checked, and right ones all get in, however many come together. A
-worker that is killed leaves its guesses in flight: they count until the window ends.
+What an attempt meets when a limit is reached depends on the attempts before it. Those that were wrong stay until the
+window ends: it is refused at once. Those in flight may turn out right: it waits for their verdict. So of many wrong
+attempts at once no more than the limit are ever checked, and right ones all get in, however many come together. What is
+in flight has a lease: when its worker is killed, or its verdict cannot be written, it counts until the lease ends.
 
-Where the counts are out of reach, nothing is let through.
+Accounts and networks are counted under keyed hashes. Where the counters are out of reach, nothing is let through.
 """
 
-import hashlib
+import hmac
 import ipaddress
 import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 from flask import Flask, current_app
-from limits import parse
+from limits import RateLimitItem, parse
 from werkzeug.local import LocalProxy
 
 from pixora import metrics
-from pixora.counts import Bucket, Counts, Taken, Window
-from pixora.errors import RateLimited
+from pixora.ciphers import derived_key
+from pixora.counts import Attempt, Bucket, Counts, Window
+from pixora.database import off_the_clock
+from pixora.errors import DatabaseUnavailable, RateLimited
+from pixora.hashing import FREE_THREADS
 
 log = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 15
-"""How long a guess waits for the verdict on others: time to hash 40 passwords on two cores, twice over."""
+LEASE_MARGIN = timedelta(seconds=5)
+"""A lease is twice the time in the hashing room, and that of the database, and this."""
 
-POLL_SECONDS = 0.05, 0.25
+PATIENCE_SECONDS = 15
+"""How long an attempt waits for the verdict on others: time to hash 40 passwords on two cores, twice over."""
+
+POLL_SECONDS = 0.05, 0.5
 """Between two looks while it waits: at first, and at most."""
+
+WAITING_SHARE = 0.75
+"""Of the seats of a worker, those that may be taken by attempts that wait for others."""
+
+WIDE_PREFIX = 48
+"""What one customer of a provider may have of IPv6, and get 65,536 networks (/64) out of (RFC 6177)."""
+
+WIDE_FACTOR = 5
+"""A /48 has five times the limits of a /64: so few that it cannot use up the limit of an account. (Let's Encrypt gives
+a /48 fifty times the sign-ups of an address, and has no accounts to lock people out of.)"""
 
 
 @dataclass
 class Guess:
-    """A guess at a password. Whoever checks it says whether it was right.
+    """An attempt at a password. Whoever checks it says whether it was right.
 
     Attributes:
         right: Whether it was.
-        fills: The names of the limits that are used up if it was wrong. Guesses that were in flight before it, and turn
-            out right, may still make room; but no limit is ever used up without a wrong guess of which this tells.
+        fills: When it was wrong: the names of the limits that it has reached. Each is reached by one attempt.
 
     """
 
@@ -58,6 +75,13 @@ class Throttles:
     def __init__(self, counts: Counts, settings: Mapping[str, Any]) -> None:
         self._counts = counts
         self._limits = {name: parse(limit) for name, limit in settings.items() if name.startswith("THROTTLE_")}
+        self._key = derived_key(settings["SECRET_KEY"], "pixora throttles 1")
+        places = int(WAITING_SHARE * max(0, settings["GUNICORN_THREADS"] - FREE_THREADS))
+        self._waiting = threading.Semaphore(places)
+
+    def limit(self, name: str) -> RateLimitItem:
+        """Return what a setting says."""
+        return self._limits[name]
 
     def count_sign_up(self, address: str | None) -> None:
         """Count an attempt to sign up, whatever becomes of it.
@@ -69,7 +93,7 @@ class Throttles:
             RateLimited: there have been too many from its network.
 
         """
-        self._count(self._bucket("THROTTLE_SIGNUP_PER_IP", network(address)))
+        self.count(*self.by_network("THROTTLE_SIGNUP_PER_IP", address))
 
     def count_mail(self, *emails: str) -> None:
         """Count letters that a request asks for.
@@ -83,84 +107,143 @@ class Throttles:
 
         """
         for email in emails:
-            self._count(self._mail_bucket(email))
+            self.count(self.bucket("THROTTLE_MAIL_PER_ACCOUNT", email))
 
     def mail_may_go(self, email: str) -> bool:
         """Count a letter as `count_mail` does, and tell whether it may go, in one operation either way."""
-        with self._counts.deadline("throttles.count"):
-            may_go = self._counts.hit(self._mail_bucket(email))
+        may_go = self.may(self.bucket("THROTTLE_MAIL_PER_ACCOUNT", email))
         if not may_go:
             metrics.throttled("THROTTLE_MAIL_PER_ACCOUNT").inc()
         return may_go
 
-    def forget(self, email: str) -> None:
-        """Forget what was counted for an account, whose address in canonical form this was."""
-        names = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_MAIL_PER_ACCOUNT"
-        with self._counts.deadline("throttles.forget"):
-            self._counts.forget(*(f"{self._limits[name].namespace}/{name}/{_account(email)}/" for name in names))
+    def clear_login(self, email: str) -> None:
+        """Forget the attempts to log in to an account, whose address in canonical form this is, from all networks."""
+        names = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"
+        self._counts.forget(*(f"{self._limits[name].namespace}/{name}/{self._hash(email)}/" for name in names))
 
     @contextmanager
     def guess(self, email: str, address: str | None) -> Iterator[Guess]:
-        """Count a guess at a password, before the `with` block that checks it, and settle it after.
+        """Count an attempt at a password, before the `with` block that checks it, and settle it after.
 
-        The block sets `right`. When it raises, there was no verdict, and the guess is handed back.
+        The block sets `right`. When it raises, there was no verdict, and the attempt is handed back.
 
         Args:
             email: The address of the account, whether or not there is one, in canonical form.
             address: The client's.
 
         Raises:
-            RateLimited: there have been too many wrong guesses.
+            RateLimited: there have been too many wrong attempts.
+            DatabaseUnavailable: also when a wrong attempt could not be counted: then nobody is told that it was wrong.
 
         """
-        account, client = _account(email), network(address)
-        taken = self._take(
-            self._bucket("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", account, client),
-            self._bucket("THROTTLE_LOGIN_PER_ACCOUNT", account),
-            self._bucket("THROTTLE_LOGIN_PER_IP", client),
+        attempt = Attempt(
+            # In this order: a network that is refused makes no counters of accounts, and takes no place of the account.
+            *self.by_network("THROTTLE_LOGIN_PER_IP", address),
+            *self.by_network("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", address, email),
+            self.bucket("THROTTLE_LOGIN_PER_ACCOUNT", email),
         )
-        guess = Guess(fills=taken.fills)
-        with taken.handed_back_on_failure():
+        guess = Guess()
+        with self._handed_back_on(DatabaseUnavailable, attempt):
+            self._take(attempt)
+        with self._handed_back_on(BaseException, attempt):
             yield guess
-        with self._counts.deadline("throttles.settle"):
-            if guess.right:
-                taken.hand_back()
-            else:
-                taken.keep()
+        if guess.right:
+            with suppress(DatabaseUnavailable):
+                self._counts.hand_back(attempt)
+        else:
+            self._counts.keep(attempt)
+            guess.fills = self._counts.filled_by(attempt)
 
-    def _take(self, *buckets: Bucket) -> Taken:
-        """Count a guess; wait for that while there are guesses in flight that could make room."""
+    @contextmanager
+    def _handed_back_on(self, failure: type[BaseException], attempt: Attempt) -> Iterator[None]:
+        try:
+            yield
+        except failure:
+            with suppress(DatabaseUnavailable):  # then its lease ends by itself
+                self._counts.hand_back(attempt)
+            raise
+
+    def count(self, *buckets: Bucket) -> None:
+        """Count something in all of the buckets.
+
+        Raises:
+            RateLimited: one of them is full; nothing is counted.
+
+        """
+        if not self._counts.spend(*buckets):
+            raise self._refusal(*self._counts.look(*buckets))
+
+    def may(self, *buckets: Bucket) -> bool:
+        """Count something as `count` does, and tell whether it may be; one operation in either case, mostly."""
+        return self._counts.spend(*buckets)
+
+    @contextmanager
+    def refunded_on_failure(self, *buckets: Bucket) -> Iterator[None]:
+        """Take back what was counted when the block raises."""
+        try:
+            yield
+        except BaseException:
+            with suppress(DatabaseUnavailable):
+                self._counts.refund(*buckets)
+            raise
+
+    def bucket(self, name: str, *who: str, amount: int | None = None) -> Bucket:
+        """Return the bucket of a setting for somebody; `amount`: where it is not the limit's."""
+        limit = self._limits[name]
+        return Bucket(name, limit, limit.key_for(name, *map(self._hash, who)), amount or limit.amount)
+
+    def by_network(self, name: str, address: str | None, *who: str, amount: int | None = None) -> list[Bucket]:
+        """Return the buckets of a setting for the network of a client, and for the larger one around it, if any."""
+        amount = amount or self._limits[name].amount
+        buckets = [self.bucket(name, *who, network(address), amount=amount)]
+        if around := wide_network(address):
+            buckets.append(self.bucket(name, *who, around, amount=WIDE_FACTOR * amount))
+        return buckets
+
+    def _hash(self, text: str) -> str:
+        return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
+
+    def _take(self, attempt: Attempt) -> None:
+        """Count an attempt; wait for that while there are attempts in flight that could make room."""
+        if self._counts.take(attempt):
+            return
+        full = self._full(attempt)
+        # Most seats are kept for who does not wait.
+        if not self._waiting.acquire(blocking=False):
+            raise self._refusal(*full)
+        try:
+            self._wait(attempt, full)
+        finally:
+            self._waiting.release()
+
+    def _wait(self, attempt: Attempt, full: list[Window]) -> None:
         patience = time.monotonic() + PATIENCE_SECONDS
         pause, longest = POLL_SECONDS
-        while (taken := self._try(*buckets)) is None:
+        while full or not self._counts.take(attempt):
             if time.monotonic() >= patience:
-                raise _refusal(*map(Window, buckets))
+                raise self._refusal(*full)
             time.sleep(pause)
-            pause = min(pause * 1.5, longest)
-        return taken
+            looked = time.monotonic()
+            with off_the_clock():
+                full = self._full(attempt)
+            # A database that is slow is not asked more often than it answers.
+            pause = min(max(pause * 1.5, time.monotonic() - looked), longest)
 
-    def _try(self, *buckets: Bucket) -> Taken | None:
-        """Count a guess; return None when there is no room but there may be, raise when there is not."""
-        taken = self._counts.nothing_taken()
-        with taken.handed_back_on_failure(), self._counts.deadline("throttles.take"):
-            windows = self._counts.look(*buckets)
-            if spent := [window for window in windows if window.is_spent]:
-                raise _refusal(*spent)
-            if any(window.is_full for window in windows) or not self._counts.take(windows, taken):
-                return None
-        return taken
+    def _full(self, attempt: Attempt) -> list[Window]:
+        """Return the windows that what is in flight has filled; raise `RateLimited` when there is one that is spent."""
+        windows = self._counts.look(*attempt.buckets)
+        if spent := [window for window in windows if window.is_spent]:
+            raise self._refusal(*spent)
+        return [window for window in windows if window.is_full]
 
-    def _count(self, bucket: Bucket) -> None:
-        with self._counts.deadline("throttles.count"):
-            if not self._counts.hit(bucket):
-                raise _refusal(*self._counts.look(bucket))
-
-    def _mail_bucket(self, email: str) -> Bucket:
-        return self._bucket("THROTTLE_MAIL_PER_ACCOUNT", _account(email))
-
-    def _bucket(self, name: str, *who: str) -> Bucket:
-        limit = self._limits[name]
-        return Bucket(name, limit, limit.key_for(name, *who))
+    def _refusal(self, *windows: Window) -> RateLimited:
+        """Return the error for what these windows have no room for; those that have room now do not matter."""
+        full = [window for window in windows if window.is_full]
+        names = list(dict.fromkeys(window.bucket.name for window in full))
+        for name in names:
+            metrics.throttled(name).inc()
+        log.warning("Refused: too many attempts.", extra={"event": "rate_limited", "limits": names})
+        return RateLimited(max((window.retry_after for window in full), default=1))
 
 
 def network(address: str | None) -> str:
@@ -168,32 +251,35 @@ def network(address: str | None) -> str:
 
     Whoever has no address that can be read, as on a Unix socket, shares one network.
     """
+    ip = _address(address)
+    if ip is None:
+        return "unknown"
+    return str(ip) if ip.version == 4 else _around(ip, 64)
+
+
+def wide_network(address: str | None) -> str | None:
+    """Return the larger network that a client of IPv6 may have many out of; None for others."""
+    ip = _address(address)
+    return None if ip is None or ip.version == 4 else _around(ip, WIDE_PREFIX)
+
+
+def _address(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         ip = ipaddress.ip_address(address or "")
     except ValueError:
-        return "unknown"
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is None:
-            return str(ipaddress.IPv6Network((int(ip) >> 64 << 64, 64)))
-        ip = ip.ipv4_mapped
-    return str(ip)
+        return None
+    return (isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip
 
 
-def _account(email: str) -> str:
-    return hashlib.sha256(email.encode()).hexdigest()
-
-
-def _refusal(*windows: Window) -> RateLimited:
-    names = [window.bucket.name for window in windows]
-    for name in names:
-        metrics.throttled(name).inc()
-    log.warning("Refused: too many attempts.", extra={"event": "rate_limited", "limits": names})
-    return RateLimited(max(window.seconds_left for window in windows))
+def _around(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: int) -> str:
+    return str(ipaddress.IPv6Network((int(ip) >> 128 - prefix << 128 - prefix, prefix)))
 
 
 def init_app(app: Flask) -> None:
     """Give `app` its throttles; after `database.init_app`."""
-    app.extensions["throttles"] = Throttles(Counts(app.extensions["database"]), app.config)
+    lease = timedelta(seconds=2 * app.config["HASH_QUEUE_SECONDS"], milliseconds=app.config["DATABASE_TIMEOUT_MS"])
+    counts = Counts(app.extensions["database"], lease + LEASE_MARGIN)
+    app.extensions["throttles"] = Throttles(counts, app.config)
 
 
 throttles = cast(Throttles, LocalProxy(lambda: current_app.extensions["throttles"]))

@@ -115,4 +115,4 @@ def test_every_operation_on_the_database_has_a_name_in_the_metrics():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("translated_errors") and not node.args
     }
-    assert unnamed == {"pixora/counts.py"}  # where a guess is settled, which is a part of the operation around it
+    assert unnamed == set()

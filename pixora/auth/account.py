@@ -74,7 +74,7 @@ def delete(user: Document, session_id: str, password: str, address: str | None) 
             condition = next(allowed)
         audit.record("account_deleted", user["_id"])
         with contextlib.suppress(DatabaseUnavailable):  # the counts end by themselves, within the hour
-            throttles.forget(credentials.canonical(user))
+            throttles.clear_login(credentials.canonical(user))
 
 
 def _delete(user_id: str, allowed: Document) -> bool:
