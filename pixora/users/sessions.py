@@ -119,11 +119,11 @@ class SessionStore:
         return result.matched_count == 1
 
     def note_answer(self, user_id: str, session_id: str, generation: int, now: datetime) -> None:
-        """Note that the token of `generation` is ready to be sent; without waiting for that, and never failing.
+        """Note that the token of `generation` is ready to be sent; never failing, and not waiting for a majority.
 
         Where this gets lost, the token before it is taken for somewhat longer.
         """
-        collection = self._store.collection.with_options(write_concern=WriteConcern(w=0))
+        collection = self._store.collection.with_options(write_concern=WriteConcern(w=1))
         this = {"$elemMatch": {"id": session_id, "generation": generation}}
         noted = {"sessions.$.answered": {"generation": generation, "at": now}}
         with suppress(DatabaseUnavailable), self._store.translated_errors("sessions.note_answer"):

@@ -212,11 +212,11 @@ def test_a_forged_token_is_refused_changes_nothing_and_costs_no_write(
     assert refresh(client, account.refresh_token).status_code == 200
 
 
-def test_a_refresh_is_one_read_and_one_atomic_write(client, account, watch_commands):
+def test_a_refresh_is_one_read_one_atomic_write_and_a_note(client, account, watch_commands):
     with watch_commands() as commands:
         refresh(client, account.refresh_token)
     assert [command.command_name for command in commands] == ["find", "findAndModify", "update"]
-    assert commands[-1].command["writeConcern"] == {"w": 0}  # which nobody waits for
+    assert commands[-1].command["writeConcern"] == {"w": 1}  # no waiting for a majority once more
 
 
 def test_a_dump_of_the_database_yields_no_token(client, account, session):
