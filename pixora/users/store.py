@@ -3,9 +3,9 @@
 A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
 `first_name`, `last_name`, `email`, `password` (a hash, see `pixora.passwords`), `contact`, `birthday` (strings),
 `created_at`, `updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings) and `disabled`, see
-`pixora.users.standing`, `sessions`, see `pixora.users.sessions`, `tokens`, see `pixora.users.pending`, and `letters`,
-see `pixora.users.letters`. Old documents lack these, and may hold an e-mail address in mixed case and a contact in free
-text.
+`pixora.users.standing`, `leaving`, see `pixora.users.administrators`, `sessions`, see `pixora.users.sessions`,
+`tokens`, see `pixora.users.pending`, and `letters`, see `pixora.users.letters`. Old documents lack these, and may hold
+an e-mail address in mixed case and a contact in free text.
 """
 
 from collections.abc import Iterator, Mapping

@@ -35,7 +35,7 @@ class StandingMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        for name in ("users", "audit", "locks"):
+        for name in ("users", "audit"):
             self.database()[name].delete_many({})
         self.person = {name: Person(name, ["user", "admin"] if name == "ada" else ["user"]) for name in NAMES}
         self.database()["users"].insert_many(person.user for person in self.person.values())
