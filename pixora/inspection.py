@@ -49,7 +49,7 @@ def client() -> dict[str, Any]:
     return {
         "client": request.remote_addr or "",
         "peer": peer(),
-        "forwarded": [address.strip() for address in forwarded.split(",") if address.strip()],
+        "forwarded": [value.strip() for value in forwarded.split(",")] if forwarded.strip() else [],
         "proxy_count": current_app.config["PROXY_COUNT"],
     }
 

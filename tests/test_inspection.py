@@ -20,6 +20,12 @@ def test_the_doctor_is_told_what_is_seen_of_it(make_app, settings):
     }
 
 
+def test_a_value_without_an_address_keeps_its_place(make_app, settings):
+    client = make_app(PROXY_COUNT=1).test_client()
+    response = ask(client, make_pass(settings["SECRET_KEY"]), **{"X-Forwarded-For": "192.0.2.7, "})
+    assert (response.json["client"], response.json["forwarded"]) == ("127.0.0.1", ["192.0.2.7", ""])
+
+
 def test_without_a_proxy_it_is_told_so(client, settings):
     response = ask(client, make_pass(settings["SECRET_KEY"]))
     assert response.json == {"client": "127.0.0.1", "peer": "127.0.0.1", "forwarded": [], "proxy_count": 0}

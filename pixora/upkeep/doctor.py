@@ -54,7 +54,7 @@ def checks(app: Flask, url: str | None) -> dict[str, Check]:
         "erasures": on_database(partial(accounts.erasures, database)),
         "outbox": on_database(partial(outbox.outbox, database, config)),
         "smtp": Check(partial(outbox.smtp, config)),
-        "client": Check(partial(proxies.client, url, config["SECRET_KEY"])),
+        "client": Check(partial(proxies.client, url, config["SECRET_KEY"], config["PUBLIC_URL"])),
     }
 
 

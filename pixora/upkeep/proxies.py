@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
+from pixora.forwarding import client_ip
 from pixora.inspection import ClientSchema, make_pass
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 
@@ -37,13 +38,17 @@ REFUSALS = {
         "Pixora.",
         "Run this with the settings of the service; see --url, or PUBLIC_URL.",
     ),
-    "untrusted_host": unknown("The service does not answer by this name.", "Give one of TRUSTED_HOSTS in --url."),
+    "untrusted_host": fault(
+        "The service refuses every request for this host name (400 untrusted_host): TRUSTED_HOSTS does not list it.",
+        "Add it to TRUSTED_HOSTS and restart the service, or give a listed one in --url. A proxy must hand on the Host "
+        "header of its client.",
+    ),
 }
 """What it means that Pixora does not tell, by the code of its answer."""
 
 
-def client(url: str | None, secret_key: str) -> Iterator[Finding]:
-    """Ask the service at `url` what it sees of us."""
+def client(url: str | None, secret_key: str, public_url: str | None = None) -> Iterator[Finding]:
+    """Ask the service at `url` what it sees of us, and without a `public_url` where it believes to be."""
     if not url:
         yield unknown("How the service sees its clients was not looked at.", "Give --url, or set PUBLIC_URL.")
         return
@@ -51,11 +56,26 @@ def client(url: str | None, secret_key: str) -> Iterator[Finding]:
     headers = {"X-Forwarded-For": made_up, "Authorization": make_pass(secret_key), "Accept": "application/json"}
     try:
         status, body, server = _get(url, "/health/client", headers)
+        _, metadata, _ = _get(url, "/.well-known/oauth-authorization-server", {})
     except (OSError, http.client.HTTPException) as error:
         why = "its certificate is not trusted" if isinstance(error, ssl.SSLError) else type(error).__name__
         yield unknown(f"The service cannot be reached there ({why}).", "Is it running? See --url, or PUBLIC_URL.")
         return
     yield _read(status, body, made_up, server)
+    if not public_url:
+        yield from _judge_metadata(metadata, url)
+
+
+def _judge_metadata(body: bytes, url: str) -> Iterator[Finding]:
+    try:
+        uri = str(json.loads(body)["jwks_uri"])
+    except (ValueError, TypeError, KeyError):
+        return  # not ours, of which the other finding tells
+    if not uri.startswith(url.rstrip("/") + "/"):
+        yield warning(
+            f"The metadata sends other services to {uri}, which is not where clients find the service.",
+            "Set PUBLIC_URL, or have the proxy hand on the Host header with its port, and X-Forwarded-Proto.",
+        )
 
 
 def _read(status: int, body: bytes, made_up: str, server: str) -> Finding:
@@ -98,6 +118,12 @@ def judge(seen: Seen, made_up: str, server: str) -> Finding:
             f"PROXY_COUNT is {count}, but {number} told of us: the client is hidden, and all that come this way share "
             f"the throttles of {seen.client}.",
             f"Set PROXY_COUNT={proxies} for the service, and start it anew.",
+        )
+    if count and client_ip(seen.forwarded[-count]) is None:
+        return fault(
+            f"A proxy writes {seen.forwarded[-count][:40]!r} for us into X-Forwarded-For, which is no IP address: "
+            f"all that come this way count as {seen.client}, and share its throttles.",
+            "Have the proxy write the address of its client there, as deploy/nginx.conf does.",
         )
     if _is_inner(seen.client) and not _is_inner(server):
         return warning(

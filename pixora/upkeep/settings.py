@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from pixora.hosts import is_trusted
 from pixora.keys import KeyFault
 from pixora.mail.smtp import is_loopback
 from pixora.tokens import tokens
@@ -32,6 +33,12 @@ def environment(settings: Mapping[str, Any]) -> Iterator[Finding]:
     url = urlsplit(settings["PUBLIC_URL"] or "")
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield warning("PUBLIC_URL has no TLS: passwords and tokens travel in the clear.", "Use https://.")
+    hosts = settings["ANSWERED_HOSTS"]
+    if hosts and url.netloc and not is_trusted(url.netloc, hosts):
+        yield fault(
+            f"TRUSTED_HOSTS does not list {url.hostname}, the host of PUBLIC_URL: every client gets 400.",
+            f"Add {url.hostname} to TRUSTED_HOSTS.",
+        )
 
 
 def secrets(settings: Mapping[str, Any]) -> Iterator[Finding]:

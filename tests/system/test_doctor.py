@@ -38,6 +38,38 @@ def test_a_proxy_count_that_hides_the_client_is_found_through_nginx(gunicorn, ma
     assert (stranger["state"], "another SECRET_KEY" in stranger["told"]) == ("fault", True)
 
 
+@pytest.mark.parametrize(
+    ("told_by_the_proxy", "state", "told"),
+    [
+        ("$remote_addr:$remote_port", "ok", "takes us for 127.0.0.1"),
+        ("_hidden", "fault", "'_hidden' for us into X-Forwarded-For"),
+    ],
+)
+def test_what_the_proxy_writes_for_an_address_is_looked_at(
+    gunicorn, make_app, tmp_path, told_by_the_proxy, state, told
+):
+    def change(text, address):
+        assert "X-Forwarded-For $remote_addr;" in text
+        return text.replace("X-Forwarded-For $remote_addr;", f"X-Forwarded-For {told_by_the_proxy};")
+
+    secret_key = secrets.token_urlsafe(48)
+    with (
+        gunicorn(PROXY_COUNT="1", SECRET_KEY=secret_key) as url,
+        running_nginx(tmp_path, int(url.rsplit(":", 1)[1]), change=change) as port,
+    ):
+        _, found = examine(make_app, f"http://127.0.0.1:{port}", secret_key)
+    assert found["state"] == state
+    assert told in found["told"]
+
+
+def test_a_service_that_does_not_answer_to_the_name_is_found(gunicorn, make_app):
+    secret_key = secrets.token_urlsafe(48)
+    with gunicorn(TRUSTED_HOSTS="auth.example.com", SECRET_KEY=secret_key) as url:
+        status, found = examine(make_app, url, secret_key)
+    assert (status, found["state"]) == (1, "fault")
+    assert "TRUSTED_HOSTS does not list it" in found["told"]
+
+
 @pytest.mark.parametrize(("count", "state"), [("0", "ok"), ("1", "fault")])
 def test_without_a_proxy_no_proxy_may_be_counted(gunicorn, make_app, count, state):
     secret_key = secrets.token_urlsafe(48)

@@ -287,6 +287,17 @@ def test_credentials_that_are_refused_are_found_and_not_shown(run, settings):
     assert "operator" not in result.output
 
 
+def test_a_public_url_that_is_no_trusted_host_is_found(fault_of):
+    told = fault_of("environment", PUBLIC_URL="http://localhost:9", TRUSTED_HOSTS=["other.example.com"])
+    assert "Add localhost to TRUSTED_HOSTS" in told
+
+
+def test_clocks_may_be_as_far_apart_as_tokens_allow(doctor, move_clock):
+    move_clock(seconds=clock.LEEWAY_SECONDS - 2)
+    _, found = doctor()
+    assert [state for state, _, _ in found["clock"]] == ["ok"]
+
+
 def test_clocks_that_are_apart_are_found(fault_of, move_clock):
     move_clock(seconds=60)
     assert "60 seconds apart" in fault_of("clock")

@@ -6,7 +6,7 @@ import pytest
 
 from pixora.embedded import free_port
 from pixora.upkeep.findings import State
-from pixora.upkeep.proxies import Seen, _read, client, judge
+from pixora.upkeep.proxies import Seen, _judge_metadata, _read, client, judge
 from tests.authority import Authority
 
 MADE_UP, US, PEER, INNER, SERVER = "192.0.2.7", "198.51.100.9", "127.0.0.1", "10.0.0.5", "93.184.216.34"
@@ -28,6 +28,10 @@ PUBLIC = "8.8.8.8"
         (Seen(PEER, PEER, [PUBLIC], 2), State.FAULT, "Set PROXY_COUNT=1"),
         (Seen(PEER, PEER, [], 0), State.FAULT, "takes X-Forwarded-For away"),
         (Seen(INNER, PEER, [INNER], 1), State.WARNING, "an address of an inner network"),
+        (Seen(PUBLIC, PEER, [MADE_UP, f"{PUBLIC}:40001"], 1), State.OK, ""),
+        (Seen(PEER, PEER, [MADE_UP, "_hidden"], 1), State.FAULT, "'_hidden' for us"),
+        (Seen(PEER, PEER, [MADE_UP, ""], 1), State.FAULT, "is no IP address"),
+        (Seen(INNER, PEER, [MADE_UP, "_hidden", INNER], 2), State.FAULT, "'_hidden' for us"),
     ],
 )
 def test_what_the_proxies_have_made_of_us_is_judged(seen, state, told):
@@ -43,7 +47,7 @@ def test_an_inner_address_is_right_on_the_way_to_one():
 @pytest.mark.parametrize(
     ("body", "state"),
     [
-        *((b'{"code": "not_found"}', State.FAULT), (b'{"code": "untrusted_host"}', State.UNKNOWN)),
+        *((b'{"code": "not_found"}', State.FAULT), (b'{"code": "untrusted_host"}', State.FAULT)),
         *((b"<html>", State.UNKNOWN), (b"[]", State.UNKNOWN), (b'{"detail": "Not Found"}', State.UNKNOWN)),
         (b'{"client": 7, "peer": "", "forwarded": [], "proxy_count": "0"}', State.UNKNOWN),
         (b"\xff", State.UNKNOWN),
@@ -87,8 +91,8 @@ def test_the_pass_goes_to_no_other_server(elsewhere, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     [finding] = client(url, "secret")
     assert (finding.state, "answers 307" in finding.told) == (State.UNKNOWN, True)
-    [(path, address)] = came
-    assert path == "/health/client"
+    [(path, address), (metadata, _)] = came
+    assert (path, metadata) == ("/health/client", "/.well-known/oauth-authorization-server")
     assert address.startswith("192.0.2.")
 
 
@@ -97,6 +101,19 @@ def test_a_server_that_cannot_be_trusted_gets_no_pass(elsewhere):
     [finding] = client(url, "secret")
     assert (finding.state, "its certificate is not trusted" in finding.told) == (State.UNKNOWN, True)
     assert came == []
+
+
+@pytest.mark.parametrize(
+    ("body", "url", "findings"),
+    [
+        (b'{"jwks_uri": "https://a.example.com:8443/jwks"}', "https://a.example.com:8443", 0),
+        (b'{"jwks_uri": "https://a.example.com/jwks"}', "https://a.example.com:8443", 1),
+        (b'{"jwks_uri": "http://a.example.com:8443/jwks"}', "https://a.example.com:8443/", 1),
+        *((body, "https://a.example.com", 0) for body in (b"", b"[]", b"{}", b"\xff")),
+    ],
+)
+def test_metadata_that_leads_elsewhere_is_reported(body, url, findings):
+    assert [finding.state for finding in _judge_metadata(body, url)] == [State.WARNING] * findings
 
 
 def test_without_a_service_there_is_nothing_to_tell():
