@@ -157,7 +157,7 @@ def test_a_spoofed_forwarding_header_never_reaches_the_application(nginx, header
         running_nginx(tmp_path, listener.getsockname()[1]) as port,
         socket.create_connection(("127.0.0.1", port), 10) as client,
     ):
-        head = f"GET /spoof HTTP/1.1\r\nHost: api.example.com\r\n{header}: 6.6.6.6\r\nX-Request-ID: mine\r\n\r\n"
+        head = f"GET /spoof HTTP/1.1\r\nHost: API.example.com:8443\r\n{header}: 6.6.6.6\r\nX-Request-ID: mine\r\n\r\n"
         client.sendall(head.encode())
         upstream, _ = listener.accept()
         received = upstream.recv(65536).decode()
@@ -165,7 +165,7 @@ def test_a_spoofed_forwarding_header_never_reaches_the_application(nginx, header
     assert "6.6.6.6" not in received
     assert re.search(r"^x-forwarded-for: 127\.0\.0\.1\r$", received, re.MULTILINE | re.IGNORECASE)
     assert re.search(r"^x-forwarded-proto: http\r$", received, re.MULTILINE | re.IGNORECASE)
-    assert re.search(r"^host: api\.example\.com\r$", received, re.MULTILINE | re.IGNORECASE)
+    assert re.search(r"^host: api\.example\.com:8443\r$", received, re.MULTILINE | re.IGNORECASE)
     assert re.search(r"^x-request-id: mine\r$", received, re.MULTILINE | re.IGNORECASE)
 
 
@@ -209,6 +209,16 @@ def test_a_header_does_not_move_the_application(which, name, request):
     )
     assert answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 400 "))
     assert b"not_found" not in answer
+
+
+def test_metadata_leads_to_the_port_where_clients_come_in(call, nginx):
+    metadata = call("GET", "/.well-known/oauth-authorization-server").json
+    assert metadata["jwks_uri"] == f"http://127.0.0.1:{nginx}/.well-known/jwks.json"
+
+
+def test_a_redirect_stays_where_the_client_is(call):
+    answer = call("GET", "/api//users/me?x=1")
+    assert (answer.status, answer.headers["Location"]) == (308, "/api/users/me?x=1")
 
 
 def test_an_error_of_the_application_passes_nginx_untouched(call):
