@@ -32,6 +32,16 @@ def is_trusted(host: str, trusted: list[str]) -> bool:
     )
 
 
+def base_url() -> str:
+    """Return where the client of this request has found the service: scheme, host and port, without a slash at the end.
+
+    Werkzeug knows no host with an underscore, such as Docker Compose gives to services.
+    """
+    header = request.headers.get("Host", "")
+    host = request.host or (header if HOST.fullmatch(header.lower()) else "localhost")
+    return f"{request.scheme}://{host}"
+
+
 def _refuse_others() -> None:
     if request.endpoint not in PROBES and not is_trusted(
         request.headers.get("Host", ""), current_app.config["ANSWERED_HOSTS"]

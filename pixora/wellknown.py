@@ -7,6 +7,7 @@ from marshmallow import Schema, fields
 
 from pixora.blueprint import Blueprint
 from pixora.guards import public
+from pixora.hosts import base_url
 from pixora.tokens import tokens
 
 MAX_AGE = 300
@@ -72,7 +73,7 @@ def jwks() -> Response:
 @public
 def metadata() -> Response:
     """Get the metadata of this authorization server."""
-    base = current_app.config["PUBLIC_URL"] or request.host_url.rstrip("/")
+    base = current_app.config["PUBLIC_URL"] or base_url()
     return _cached(
         {
             "issuer": current_app.config["JWT_ISSUER"],

@@ -8,6 +8,7 @@ import pytest
 
 import config
 import config_rules
+from tests.conftest import NO_THROTTLES
 from tests.factories import signup_body
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -156,6 +157,8 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("THROTTLE_LOGIN_PER_IP", "10 per 2 year"),
         ("THROTTLE_SIGNUP_PER_IP", "20 per hour; 5 per minute"),
         ("THROTTLE_SIGNUP_PER_IP", "-1 per hour"),
+        ("THROTTLE_SIGNUP_PER_IP", "10 per 99999999999999999999 year"),
+        ("THROTTLE_SIGNUP_PER_IP", "9" * 5000 + " per hour"),
         ("SMTP_URL", "mail.example.com"),
         ("SMTP_URL", "http://mail.example.com"),
         ("SMTP_URL", "smtp://"),
@@ -324,7 +327,8 @@ def test_the_highest_number_is_accepted_and_no_higher_one(load, faults, name, hi
 
 def test_with_every_number_at_its_highest_people_sign_up_log_in_and_stay_signed_in(make_app):
     # Except for the cost of a hash: at its highest, each takes seconds.
-    app = make_app(**{name: value for name, value in NUMBERS.items() if name != "BCRYPT_ROUNDS"})
+    numbers = {name: value for name, value in NUMBERS.items() if name != "BCRYPT_ROUNDS"}
+    app = make_app(**numbers, **dict.fromkeys(NO_THROTTLES, "1000000 per 366 day"))
     client, password = app.test_client(), secrets.token_urlsafe(54)
     assert len(password) == 72
     body = signup_body(password=password)

@@ -56,5 +56,27 @@ def test_probes_come_by_address(make_app, path, host):
     assert ask(make_app, ["api.example.com"], host, path).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("auth.example.com:8443", "http://auth.example.com:8443"),
+        ("my_service:8000", "http://my_service:8000"),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("auth.example.com:80", "http://auth.example.com"),
+        ("not a host", "http://localhost"),
+    ],
+)
+def test_metadata_leads_to_where_it_was_asked_for(client, host, base):
+    metadata = client.get("/.well-known/oauth-authorization-server", headers={"Host": host}).json
+    assert metadata["jwks_uri"] == f"{base}/.well-known/jwks.json"
+
+
+def test_metadata_leads_to_the_public_url_where_there_is_one(make_app):
+    client = make_app(PUBLIC_URL="https://auth.example.com").test_client()
+    metadata = client.get("/.well-known/oauth-authorization-server", headers={"Host": "evil.example:99"})
+    assert metadata.json["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
+    assert "evil" not in metadata.text
+
+
 def test_without_a_list_any_host_is_answered(client):
     assert client.get("/", headers={"Host": "whatever.example"}).status_code == 200

@@ -72,6 +72,8 @@ def test_anyone_else_finds_nothing_there(client, address):
     "headers",
     [
         {"X-Forwarded-For": "8.8.8.8"},
+        {"X-Forwarded-For": "8.8.8.8:40001"},
+        {"X-Forwarded-For": "[2001:db8::7]:443"},
         {"X-Forwarded-For": "127.0.0.1, 8.8.8.8"},
         {"X-Forwarded-For": "8.8.8.8, 127.0.0.1"},
         {"X-Real-IP": "8.8.8.8"},
@@ -97,7 +99,8 @@ def test_a_stranger_who_is_counted_as_a_proxy_cannot_claim_a_private_address(mak
 
 def test_a_proxy_within_may_ask_for_someone_within(make_app):
     client = make_app(PROXY_COUNT=1).test_client()
-    assert client.get("/metrics", headers={"X-Forwarded-For": "10.0.0.7"}).status_code == 200
+    for address in ("10.0.0.7", "10.0.0.7:40001", "[fd00::7]:443"):
+        assert client.get("/metrics", headers={"X-Forwarded-For": address}).status_code == 200
 
 
 def test_requests_are_counted_by_route_method_and_status(client, account, growth):
