@@ -206,22 +206,24 @@ def on_starting(server: Arbiter) -> None:
 
 
 def pre_fork(server: Arbiter, worker: ThreadWorker) -> None:
-    """Have a place for the counters of the metrics, before the first worker needs it."""
+    """Give a worker its place among the counters of the metrics."""
     if getattr(server, "metric_files", None) is None:
         # SIGUSR2 hands it on: while both masters serve, either's workers answer with the counts of all.
         inherited = os.environ.get("PIXORA_METRIC_FILES") if server.master_pid else None
         server.metric_files = metric_files.MetricFiles(inherited, server.cfg.uid, server.cfg.gid)
+    taken = {other.metric_slot for other in server.WORKERS.values()}
+    worker.metric_slot = server.metric_files.free_slot(taken)
 
 
 def pre_exec(server: Arbiter) -> None:
     """Tell the new master where the counters are."""
-    server.cfg.env_orig["PIXORA_METRIC_FILES"] = str(server.metric_files.path)
+    server.cfg.env_orig["PIXORA_METRIC_FILES"] = server.metric_files.handed_on
 
 
 def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
     """Count from here on where the others do; before the application is loaded, which makes its metrics."""
     try:
-        server.metric_files.join()
+        server.metric_files.join(worker.metric_slot)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metric_files.path)
     except OSError as error:
         worker.log.error("This worker counts for itself, so that /metrics is wrong: %s", error)
@@ -234,7 +236,7 @@ def post_worker_init(worker: ThreadWorker) -> None:
 
 def child_exit(server: Arbiter, worker: ThreadWorker) -> None:
     """Forget what was waiting in a worker that is dead; what it has counted stays."""
-    server.metric_files.tidy()
+    server.metric_files.forget(worker.metric_slot)
 
 
 def on_exit(server: Arbiter) -> None:

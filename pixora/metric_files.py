@@ -1,22 +1,24 @@
 """Where the workers of gunicorn count what `pixora.metrics` names: a directory in memory that they share.
 
 Each worker counts in files of its own, and a scrape adds up those of all, the dead among them, for a counter must not
-go back. prometheus_client names the files by process id, and so leaves a set for every worker there ever was. Here they
-are named by a slot: the first that no living worker has, whose counts it then goes on with. So there are never more of
-them than there were workers at once, and ids that come again do no harm. A slot is a locked file, which the kernel
-unlocks when its holder dies, however it dies. A worker that is killed while it writes loses that, and no more: a number
-is written in one go, and a new one counts only when it is all there.
+go back. prometheus_client names the files by process id, and so leaves a set for every worker there ever was. Here the
+master numbers its workers, and a new one goes on with the files of a dead one. So there are never more of them than
+there were workers at once, and process ids that come again do no harm. Of two masters, one that takes over from the
+other (SIGUSR2), one has the even numbers and the other the odd ones. A worker that is killed while it writes loses
+that, and no more: a number is written in one go, and a new one counts only when it is all there.
 
 gunicorn's master loads this, alone and by its path, so it must import nothing of the application, see gunicorn.conf.py.
 """
 
 import contextlib
 import fcntl
+import itertools
 import os
 import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # the names in it are made unique
@@ -30,7 +32,7 @@ class MetricFiles:
     """The directory of one service. All processes of it hold a lock on it; systemd-tmpfiles respects that, too.
 
     Args:
-        inherited: The directory of the master that has started this one, where there is one.
+        inherited: What `handed_on` of the master that has started this one is, where there is one.
         uid: Who the workers are.
         gid: Their group.
 
@@ -39,8 +41,11 @@ class MetricFiles:
     def __init__(self, inherited: str | None, uid: int, gid: int) -> None:
         parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
         prefix = f"pixora-counters-{os.getuid()}-"
-        if inherited and Path(inherited).is_dir():
-            self.path = Path(inherited)
+        path, _, offset = (inherited or "").rpartition(":")
+        self._offset = 0
+        if path and Path(path).is_dir():
+            self.path = Path(path)
+            self._offset = int(offset)
             self._lock = _lock(self.path, fcntl.LOCK_SH)
         else:
             # Under its name only when it is locked, or else a master that starts now might take it for a left one.
@@ -52,17 +57,23 @@ class MetricFiles:
         for left in parent.glob(f"{prefix}*"):  # by masters that were killed
             _remove_if_unused(left)
 
-    def join(self) -> None:
+    @property
+    def handed_on(self) -> str:
+        """What a master that takes over needs to know: the directory, and which numbers are its own."""
+        return f"{self.path}:{1 - self._offset}"
+
+    def free_slot(self, taken: Collection[int]) -> int:
+        """Return the first number of this master's that no living worker has."""
+        return next(slot for slot in itertools.count(self._offset, 2) if slot not in taken)
+
+    def join(self, slot: int) -> None:
         """Have this process, a worker, count here for as long as it lives.
 
         Raises:
-            OSError: it cannot, for want of room say; then it counts for itself.
+            OSError: it cannot, because there is no room for example; then it counts for itself.
 
         """
         self.path.mkdir(mode=0o700, exist_ok=True)  # somebody may have removed it
-        slot = 0
-        while _lock_slot(self.path, slot) is None:
-            slot += 1
         self._forget_gauges(slot)
         for name, size in FILES.items():
             _reserve(self.path / f"{name}_{slot}.db", size)
@@ -70,14 +81,10 @@ class MetricFiles:
 
         values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
-    def tidy(self) -> None:
-        """Forget what is true of living workers only, in the slots that nobody has."""
-        for file in self.path.glob("slot-*"):
-            slot = int(file.name.removeprefix("slot-"))
-            with contextlib.suppress(OSError):  # which the master would not survive
-                if (lock := _lock_slot(self.path, slot)) is not None:
-                    self._forget_gauges(slot)
-                    os.close(lock)
+    def forget(self, slot: int) -> None:
+        """Forget what is true of a living worker only; what a dead one has counted stays."""
+        with contextlib.suppress(OSError):  # which the master would not survive
+            self._forget_gauges(slot)
 
     def leave(self) -> None:
         """Remove the directory, unless others use it."""
@@ -98,16 +105,6 @@ def _lock(path: Path, how: int) -> int:
         os.close(file)
         raise
     return file
-
-
-def _lock_slot(directory: Path, slot: int) -> int | None:
-    """Return an open file that holds a slot; None when another process has it."""
-    path = directory / f"slot-{slot}"
-    path.touch(mode=0o600)
-    try:
-        return _lock(path, fcntl.LOCK_EX)
-    except BlockingIOError:
-        return None
 
 
 def _reserve(path: Path, size: int) -> None:

@@ -123,7 +123,7 @@ def test_workers_that_come_and_go_leave_no_files(service):
         replace(service, pid)
         send(service, 5)
     assert {path.name for path in directory(service).glob("*.db")} == files
-    assert {path.suffix for path in directory(service).iterdir()} == {"", ".db"}
+    assert {path.suffix for path in directory(service).iterdir()} == {".db"}
 
 
 def test_a_reload_goes_on_counting(service):
@@ -134,8 +134,7 @@ def test_a_reload_goes_on_counting(service):
     wait_until(lambda: len(workers(service)) == WORKERS and not workers(service) & old)
     send(service, 20)
     assert counted(service) - before == 40
-    slots = {path.name for path in directory(service).glob("slot-*")}
-    assert len(slots) <= 2 * WORKERS  # old and new ones were there together
+    assert len(list(directory(service).glob("histogram_*.db"))) <= 2 * WORKERS  # old and new ones were there together
 
 
 def test_the_files_are_nobody_else_s_and_in_memory(service):
@@ -197,6 +196,7 @@ def test_a_master_that_takes_over_goes_on_counting_and_the_last_one_tidies_up(gu
             wait_until(lambda: url.log.read_text().count("Booting worker") == 4)
             send(url, 20)
             assert {counted(url) for _ in range(8)} == {40}
+            assert len(list(path.glob("histogram_*.db"))) == 4  # none is shared
             os.kill(url.pid, signal.SIGTERM)
             wait_until(lambda: "Shutting down: Master" in url.log.read_text())
             send(url, 20)
@@ -257,7 +257,7 @@ def test_what_waited_in_a_worker_that_is_killed_waits_no_more(lone):
 
 
 def test_a_worker_that_cannot_count_serves_all_the_same(lone):
-    for file in directory(lone).glob("slot-*"):
+    for file in directory(lone).glob("histogram_*.db"):
         file.unlink()
         file.symlink_to(file.name)  # which leads nowhere
     [worker] = workers(lone)
