@@ -83,6 +83,27 @@ def test_nginx_compares_the_whole_origin(listed, origin, may):
     assert response.headers["Vary"] == "Origin"
 
 
+@pytest.mark.parametrize(
+    ("origin", "asks_for", "status"),
+    [(ORIGIN, "PATCH", 204), ("https://evil.example", "PATCH", 502), (ORIGIN, None, 502), (None, "PATCH", 502)],
+)
+def test_while_the_application_is_away_the_preflights_of_listed_pages_pass(listed, origin, asks_for, status):
+    headers = {"Origin": origin, "Access-Control-Request-Method": asks_for}
+    headers["Access-Control-Request-Headers"] = "authorization,traceparent"
+    connection = http.client.HTTPConnection("127.0.0.1", listed, timeout=60)
+    connection.request("OPTIONS", "/api/users/me", headers={name: value for name, value in headers.items() if value})
+    response = connection.getresponse()
+    connection.close()
+    assert response.status == status
+    if status == 204:
+        assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert response.headers["Access-Control-Allow-Methods"] == "PATCH"
+        assert response.headers["Access-Control-Allow-Headers"] == "authorization,traceparent"
+        assert response.headers["Access-Control-Max-Age"] == "0"
+    else:
+        assert response.headers["Access-Control-Allow-Methods"] is None
+
+
 def test_as_shipped_nginx_lists_nobody(tmp_path):
     with running_nginx(tmp_path, free_port()) as port:
         assert ask(port).headers["Access-Control-Allow-Origin"] is None
@@ -131,3 +152,13 @@ def test_a_browser_lets_the_page_read_refusals_of_nginx_and_of_ours(gunicorn, br
         signup = f"http://127.0.0.1:{port}/api/auth/signup"
         assert page.evaluate(FETCH, [signup, 20_000]) == [413, "payload_too_large", 32]
         assert page.evaluate(FETCH, [signup, 10]) == [400, "malformed_body", 32]
+
+
+def test_a_browser_lets_the_page_read_that_the_application_is_away(browser, product, tmp_path):
+    def allow(text, address):
+        return text.replace(ENTRY, f'"{product}" $http_origin;')
+
+    with running_nginx(tmp_path, free_port(), change=allow) as port, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(product)
+        assert page.evaluate(FETCH, [f"http://127.0.0.1:{port}/api/auth/signup", 10]) == [502, "bad_gateway", 32]
