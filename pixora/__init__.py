@@ -18,6 +18,7 @@ from pixora import (
     database,
     docs,
     forwarding,
+    hash_census,
     hashing,
     health,
     hosts,
@@ -84,6 +85,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     administrators.init_app(app)
     directory.init_app(app)
     hashing.init_app(app)
+    hash_census.init_app(app)
     throttles.init_app(app)
     machines = wellknown.blueprint, health.blueprint, inspection.blueprint, scrape.blueprint
     openapi.init_app(app, __version__, auth, user_routes, account, admin, *machines, docs.blueprint)

@@ -57,8 +57,14 @@ _PARAMETERS = {
     "scrypt": re.compile(rf"ln={_NUMBER},r={_NUMBER},p={_NUMBER}", re.ASCII),
     "pbkdf2-sha256": re.compile(rf"(?:i={_NUMBER},l={_NUMBER}|{_NUMBER})", re.ASCII),
 }
-_BASE64 = "([A-Za-z0-9+/.]{1,99})"
-_FORM = re.compile(rf"\$({'|'.join(SCHEMES)})\$(.{{1,64}})\${_BASE64}\${_BASE64}", re.ASCII)
+# Without padding, and with zeros for the bits to spare: one spelling for each value, as PHC has it.
+_DIGIT = "[A-Za-z0-9+/.]"
+_BASE64 = f"((?:{_DIGIT}{{4}}){{0,24}}(?:{_DIGIT}[AQgw]|{_DIGIT}{{2}}[AEIMQUYcgkosw048])?)"
+FORM = rf"\$({'|'.join(SCHEMES)})\$([a-z0-9=,$]{{1,64}})\${_BASE64}\${_BASE64}"
+"""What a hash looks like, in the syntax of Python and of MongoDB. What remains to be read are the numbers, and how long
+salt and digest are."""
+
+_FORM = re.compile(FORM, re.ASCII)
 
 
 class Derivation(Protocol):

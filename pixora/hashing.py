@@ -22,7 +22,7 @@ thread of an ordinary user never return.
 import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -285,7 +285,6 @@ room = cast(HashingRoom, LocalProxy(lambda: current_app.extensions["hashing"]))
 def init_app(app: Flask) -> None:
     """Give `app` its hashing room."""
     seats = max(1, app.config["GUNICORN_THREADS"] - FREE_THREADS)
-    app.extensions["hash_costs"] = Counter({app.config["BCRYPT_ROUNDS"]: 1})
     app.extensions["hashing"] = HashingRoom(
         machine.number(),
         seats,

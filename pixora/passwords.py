@@ -1,9 +1,8 @@
 """Passwords: how one is kept and checked; what may be one is in `pixora.policy`. Knows no Flask."""
 
-import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import bcrypt
@@ -17,9 +16,6 @@ MAX_BYTES = 72
 MIN_COST = 4
 MAX_COST = 16
 """A stored hash that costs more (four seconds and up) is taken for corrupt: it would hang the login."""
-
-FOREIGN_SHARE = 0.1
-"""Of the hashes that are met: where fewer are foreign, those who are not known are like the others."""
 
 REHEARSALS = 2
 """How often a check of a foreign kind is computed to measure what it costs, when the first of its kind is met."""
@@ -38,8 +34,12 @@ class Price(NamedTuple):
 _prices: dict[str, Price] = {}
 """By the kind."""
 
-# The last character of the salt has bits to spare, which bcrypt wants to be none.
-_HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII)
+_COSTS = "|".join(f"{cost:02}" for cost in range(MIN_COST, MAX_COST + 1))
+BCRYPT = rf"\$2[aby]\$({_COSTS})\$[./A-Za-z0-9]{{21}}[.Oeu][./A-Za-z0-9]{{30}}[.CGKOSWaeimquy26]"
+"""A bcrypt hash that can be checked, in the syntax of Python and of MongoDB. The last characters of salt and digest
+have bits to spare, which must be zero: with such a salt bcrypt refuses to work, and such a digest it never makes."""
+
+_HASH = re.compile(BCRYPT, re.ASCII)
 
 
 class CorruptHash(ValueError):
@@ -51,32 +51,38 @@ def hash_password(password: str, rounds: int) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
-def verify_password(password: str, stored: object, usual_cost: float = MIN_COST) -> bool:
+def verify_password(password: str, stored: object, refusal_cost: float = MIN_COST, *, is_enabled: bool = True) -> bool:
     """Tell whether `password` is the one that was hashed: by bcrypt, or as `foreign_hashes` has it.
 
-    A password that is not takes as long as one of a hash of `usual_cost`, so that time does not tell which account
-    there is (OWASP ASVS 5.0, 6.3.8): also where there is no hash, None, or a corrupt one, or one of a lower cost. For
-    bcrypt that is exact; what a foreign hash costs is measured, when the first of its kind is met.
+    Every refusal takes as long as one of a hash of `refusal_cost`, so that time does not tell which account there is
+    (OWASP ASVS 5.0, 6.3.8): also where there is no hash, None, or a corrupt one, or one of a lower cost. For bcrypt
+    that is exact; what a foreign hash costs is measured, when the first of its kind is met.
+
+    Args:
+        password: As typed.
+        stored: The hash; None where there is no user.
+        refusal_cost: The base-two logarithm of bcrypt's work.
+        is_enabled: False: the answer is no whatever the password.
 
     Raises:
         CorruptHash: `stored` is no hash that could be checked.
 
     """
-    units = int(2**usual_cost)
+    total = int(2**refusal_cost)
     try:
         hashed = None if stored is None else _parse(stored)
     except CorruptHash:
-        _spend(units)
+        _spend(total)
         raise
     if hashed is None:
-        _spend(units)
+        _spend(total)
         return False
     if isinstance(hashed, ForeignHash):
-        return _verify_foreign(password, hashed, units)
+        return _verify_foreign(password, hashed, total, is_enabled=is_enabled)
     can_be = can_hash(password)
-    if bcrypt.checkpw(password.encode() if can_be else b"", hashed[0].encode()) and can_be:
+    if bcrypt.checkpw(password.encode() if can_be else b"", hashed[0].encode()) and can_be and is_enabled:
         return True
-    _spend(units - 2 ** int(hashed[1]))
+    _spend(total - 2 ** int(hashed[1]))
     return False
 
 
@@ -113,22 +119,13 @@ def cost(stored: object) -> int:
     return found if isinstance(found, int) else 0
 
 
-def usual_cost(met: Mapping[int | str, int]) -> float:
-    """Return the cost that most of the hashes have that were met, for `verify_password`.
+def units(stored: object) -> int:
+    """Return what a hash costs to check, in units of bcrypt's work; raises as `kind` does.
 
-    Where foreign hashes are not rare, and the most frequent of them costs more than bcrypt, it is that one's, which
-    lies between two costs of bcrypt: else those who are not known would be told from those who were imported.
-
-    Args:
-        met: How many there were of each `kind`; one of bcrypt at least.
-
+    That of a foreign one is measured when the first of its kind is met, which takes as long as some checks of it.
     """
-    usual = max((found for found in met if isinstance(found, int)), key=met.__getitem__)
-    foreign = {found: number for found, number in met.items() if isinstance(found, str)}
-    if not foreign or sum(foreign.values()) < FOREIGN_SHARE * sum(met.values()):
-        return usual
-    price = _prices.get(max(foreign, key=foreign.__getitem__))
-    return max(usual, math.log2(price.units)) if price else usual
+    hashed = _parse(stored)
+    return _price(hashed).units if isinstance(hashed, ForeignHash) else 2 ** int(hashed[1])
 
 
 def _parse(stored: object) -> re.Match[str] | ForeignHash:
@@ -139,21 +136,21 @@ def _parse(stored: object) -> re.Match[str] | ForeignHash:
             raise CorruptHash(str(error)) from error
     match = _HASH.fullmatch(stored) if isinstance(stored, str) else None
     if match is None:
-        raise CorruptHash(f"not a hash by bcrypt, nor by {', '.join(foreign_hashes.SCHEMES)}")
-    if not MIN_COST <= int(match[1]) <= MAX_COST:
-        raise CorruptHash("not of a cost we would bear")
+        raise CorruptHash(
+            f"not a hash by bcrypt at a cost from {MIN_COST} to {MAX_COST}, nor by {', '.join(foreign_hashes.SCHEMES)}"
+        )
     return match
 
 
-def _verify_foreign(password: str, hashed: ForeignHash, units: int) -> bool:
+def _verify_foreign(password: str, hashed: ForeignHash, total: int, *, is_enabled: bool) -> bool:
     began = time.perf_counter()
-    if hashed.is_of(password):
+    if hashed.is_of(password) and is_enabled:
         return True
     taken = time.perf_counter() - began
     price = _price(hashed)
     # Argon2 may have several threads, and be done before its time where there is a core for each of them.
     time.sleep(max(0.0, price.seconds - taken))
-    _spend(units - price.units)
+    _spend(total - price.units)
     return False
 
 

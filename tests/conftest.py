@@ -23,6 +23,7 @@ from pymongo.collection import Collection
 import config as configuration
 from pixora import clock, create_app
 from pixora.embedded import Mongod
+from pixora.hash_census import COMMENT
 from pixora.logs import Formatter
 from pixora.observation import REQUEST_LOG
 from pixora.users.letters import token_of
@@ -221,7 +222,10 @@ def other_account(client: FlaskClient) -> Account:
 
 
 class CommandWatch(monitoring.CommandListener):
-    """Notes every command that any client of this process sends, while `commands` is a list."""
+    """Notes every command that any client of this process sends, while `commands` is a list.
+
+    But for those by which hashes are counted: they are for no request, and come at any time.
+    """
 
     commands: list[monitoring.CommandStartedEvent] | None = None
     interruption: Callable[[monitoring.CommandStartedEvent], None] | None = None
@@ -229,7 +233,7 @@ class CommandWatch(monitoring.CommandListener):
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if self.interruption is not None:
             self.interruption(event)
-        if self.commands is not None:
+        if self.commands is not None and event.command.get("comment") != COMMENT:
             self.commands.append(event)
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:

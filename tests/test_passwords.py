@@ -14,7 +14,7 @@ from pixora.passwords import (
     hash_password,
     kind,
     scheme,
-    usual_cost,
+    units,
     verify_password,
 )
 from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2B, PASSWORD
@@ -80,7 +80,7 @@ def work(monkeypatch):
 
 @pytest.mark.parametrize("stored", [None, 4, 5, 6, 7])
 @pytest.mark.parametrize("password", ["wrong", "x" * 73])
-def test_a_wrong_password_takes_as_long_as_one_of_the_usual_cost_whatever_is_stored(work, stored, password):
+def test_a_wrong_password_takes_as_long_as_one_of_the_refusal_cost_whatever_is_stored(work, stored, password):
     hashed = stored and hash_password(PASSWORD, stored)
     assert not verify_password(password, hashed, 7)
     assert sum(work) == 2 ** (7 - 4)
@@ -113,7 +113,7 @@ def priced(monkeypatch):
 
 
 @pytest.mark.parametrize(("costs", "padding"), [(3, 5), (7, 1), (8, 0), (20, 0)])
-def test_a_wrong_password_for_a_foreign_hash_takes_as_long_as_one_of_the_usual_cost(work, priced, costs, padding):
+def test_a_wrong_password_for_a_foreign_hash_takes_as_long_as_one_of_the_refusal_cost(work, priced, costs, padding):
     priced(costs)
     assert not verify_password("wrong", ARGON2ID, 7)
     assert sum(work) == padding
@@ -132,23 +132,26 @@ def test_what_a_foreign_hash_costs_is_measured_when_the_first_of_its_kind_is_met
     assert len(work) <= measured + 1
 
 
-def test_who_is_not_known_takes_as_long_as_the_dearest_of_what_is_usual(work, priced):
-    priced(11)
-    assert not verify_password("wrong", None, usual_cost({7: 80, kind(ARGON2ID): 20}))
-    assert sum(work) == 11
+@pytest.mark.parametrize("stored", [HASH_2B, ARGON2ID], ids=["bcrypt", "argon2id"])
+def test_a_right_password_that_is_refused_takes_as_long_as_a_wrong_one(work, priced, stored):
+    priced(2)
+    assert not verify_password("wrong", stored, 7)
+    wrong = sum(work)
+    work.clear()
+    assert not verify_password(PASSWORD, stored, 7, is_enabled=False)
+    assert sum(work) == wrong == (6 if stored == ARGON2ID else 8)
 
 
 @pytest.mark.parametrize(
-    ("met", "cost"),
-    [
-        ({7: 1}, 7),
-        ({7: 1, 6: 2}, 6),
-        ({7: 91, "argon2id v=19$m=64,t=1,p=1": 9}, 7),
-        ({7: 90, "argon2id v=19$m=64,t=1,p=1": 10}, 8),
-        ({9: 50, "argon2id v=19$m=64,t=1,p=1": 50}, 9),
-        ({7: 50, "scrypt ln=4,r=8,p=1": 50, "argon2id v=19$m=64,t=1,p=1": 40}, 7),  # scrypt was not measured yet
-    ],
+    "stored",
+    [HASH_2B.replace("OOQ5EOvO", "OOQ5EPvO"), HASH_2B[:-1] + "f", HASH_2B + "\n"],
+    ids=["salt", "digest", "end"],
 )
-def test_the_usual_cost_is_what_most_have_unless_foreign_hashes_are_many_and_dearer(priced, met, cost):
-    priced(2**4)
-    assert usual_cost(met) == cost
+def test_a_hash_with_stray_bits_is_corrupt(stored):
+    with pytest.raises(CorruptHash):
+        verify_password(PASSWORD, stored)
+
+
+def test_the_work_of_a_hash_is_that_of_bcrypt_or_measured(priced):
+    priced(3)
+    assert [units(HASH_2B), units(ARGON2ID)] == [2**4, 3 * 2**4]

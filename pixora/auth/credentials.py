@@ -7,8 +7,8 @@ tells nothing (OWASP ASVS 5.0, 6.3.8). Any password of a disabled user is a wron
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import wraps
+from contextlib import contextmanager
+from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app
@@ -17,6 +17,7 @@ from pixora import metrics, passwords, policy
 from pixora.audit import audit
 from pixora.database import Document
 from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
+from pixora.hash_census import refusal_cost
 from pixora.hashing import room
 from pixora.requests import caller
 from pixora.throttles import throttles
@@ -142,7 +143,7 @@ def _guess(
     """Return the user who is found, if this is the password; else record the event."""
     with throttles.guess(email, address) as guess:
         user = find()
-        guess.right = _is_password_of(user, password) and user is not None and not is_disabled(user)
+        guess.right = _is_password_of(user, password)
     if guess.right:
         return user
     user_id = user["_id"] if user else None
@@ -153,14 +154,10 @@ def _guess(
 
 
 def _is_password_of(user: Document | None, password: str) -> bool:
-    costs = current_app.extensions["hash_costs"]
     stored = None if user is None else user.get("password") or ""
-    with suppress(passwords.CorruptHash):
-        costs[passwords.kind(stored)] += 1
-    # At the cost that most of the hashes we meet have: not always today's.
-    usual_cost = passwords.usual_cost(dict(costs))  # a copy: other threads meet other kinds
+    check = partial(passwords.verify_password, is_enabled=user is None or not is_disabled(user))
     try:
-        return room.run(passwords.verify_password, password, stored, usual_cost, is_wanted=caller())
+        return room.run(check, password, stored, refusal_cost(), is_wanted=caller())
     except passwords.CorruptHash as error:
         log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user and user["_id"]})
         return False

@@ -1,23 +1,16 @@
 """The doctor's look at the users, at all of them: their addresses, their password hashes, and what is left of some."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
 
-from pixora import clock
+from pixora import clock, hash_census
 from pixora.database import Database
-from pixora.foreign_hashes import SCHEMES
-from pixora.upkeep.addresses import BATCH_SECONDS, count, survey
+from pixora.upkeep.addresses import BATCH_SECONDS, survey
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
 MOST_TOLD = 10
-MOST_LOOKED_AT = 2_000_000
-SAMPLE = 100_000
 LATE = timedelta(hours=1)
-
-BCRYPT = r"^\$2[aby]\$(0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}$"
-FOREIGN = {scheme: rf"^\${scheme}\$" for scheme in SCHEMES}
-"""What users may be imported with. Of anything else nothing is told: it might be a password in the clear."""
 
 
 def addresses(database: Database) -> Iterator[Finding]:
@@ -52,14 +45,10 @@ def addresses(database: Database) -> Iterator[Finding]:
 
 def hashes(database: Database, rounds: int) -> Iterator[Finding]:
     """Count the kinds and costs of password hashes: of all users, or of a sample where they are very many."""
-    number = count(database)
-    is_sample = number > MOST_LOOKED_AT
-    pipeline: list[dict[str, Any]] = [{"$sample": {"size": SAMPLE}}] if is_sample else []
-    pipeline += [{"$group": {"_id": _kind(), "count": {"$sum": 1}}}]
-    with database.translated_errors(at_least=BATCH_SECONDS):
-        counted = {kind["_id"]: kind["count"] for kind in database.collection("users").aggregate(pipeline)}
-    of = f"a sample of {SAMPLE:,}" if is_sample else f"{sum(counted.values()):,}"
-    costs = {int(kind): counted[kind] for kind in counted if kind.isdecimal()}
+    census = hash_census.take(database, BATCH_SECONDS)
+    number = census.counts.total() + census.unreadable
+    of = f"a sample of {number:,}" if census.is_sample else f"{number:,}"
+    costs = {kind: many for kind, many in census.counts.items() if isinstance(kind, int)}
     if cheap := {cost: costs[cost] for cost in sorted(costs) if cost < rounds}:
         yield fault(
             f"{sum(cheap.values()):,} of {of} password hashes cost less than BCRYPT_ROUNDS={rounds} "
@@ -67,12 +56,23 @@ def hashes(database: Database, rounds: int) -> Iterator[Finding]:
             "Each is made anew when its owner logs in. Have those who do not come back reset the password, or delete "
             "them.",
         )
-    if foreign := {kind: counted[kind] for kind in counted if kind in FOREIGN}:
+    if dear := {cost: costs[cost] for cost in sorted(costs) if cost > rounds}:
+        yield warning(
+            f"{sum(dear.values()):,} of {of} password hashes cost more than BCRYPT_ROUNDS={rounds} "
+            f"({_listed({f'cost {cost}': many for cost, many in dear.items()})}): every login that is refused takes as "
+            "long as the dearest of them.",
+            "Set BCRYPT_ROUNDS as high, or have their owners reset the password.",
+        )
+    foreign: Counter[str] = Counter()
+    for kind, many in census.counts.items():
+        if isinstance(kind, str):
+            foreign[kind.split()[0]] += many
+    if foreign:
         yield warning(
             f"{sum(foreign.values()):,} of {of} password hashes are not bcrypt's ({_listed(foreign)}).",
             "They were imported; each is made anew when its owner logs in.",
         )
-    if broken := counted.get("unreadable", 0):
+    if broken := census.unreadable:
         yield fault(
             f"{broken:,} of {of} password hashes cannot be read, or are of an absurd cost: nobody logs in with them.",
             "Their owners have to reset the password. See where they came from.",
@@ -94,17 +94,5 @@ def erasures(database: Database) -> Iterator[Finding]:
         yield ok("No erasure was left half-way.")
 
 
-def _kind() -> dict[str, Any]:
-    """Return the expression of what kind a hash is: bcrypt's cost, a name of `FOREIGN`, or `unreadable`."""
-
-    def matches(pattern: str) -> dict[str, Any]:
-        return {"$regexMatch": {"input": "$password", "regex": pattern}}
-
-    cases: list[dict[str, Any]] = [{"case": matches(BCRYPT), "then": {"$substrBytes": ["$password", 4, 2]}}]
-    cases += [{"case": matches(pattern), "then": name} for name, pattern in FOREIGN.items()]
-    is_text = {"$eq": [{"$type": "$password"}, "string"]}
-    return {"$cond": [is_text, {"$switch": {"branches": cases, "default": "unreadable"}}, "unreadable"]}
-
-
-def _listed(counts: dict[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{what}: {number:,}" for what, number in counts.items())

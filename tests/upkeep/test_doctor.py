@@ -11,16 +11,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pixora import clock
+from pixora import clock, hash_census
 from pixora.embedded import free_port
-from pixora.upkeep import accounts
 from pixora.upkeep import settings as looks
 from pixora.upkeep.commands import for_the_doctor
 from pixora.upkeep.doctor import Check, examine
 from pixora.upkeep.findings import State, fault, ok
 from pixora.users.store import INDEXES
 from tests import smtp_server
-from tests.factories import HASH_2B, fastapi_user
+from tests.factories import ARGON2ID, HASH_2B, fastapi_user
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = {
@@ -246,6 +245,13 @@ def test_a_hash_that_costs_too_little_is_found(users, fault_of):
         HASH_2B[:-1],
         HASH_2B.replace("$04$", "$31$"),
         HASH_2B + "x",
+        HASH_2B + "\n",
+        HASH_2B.replace("OOQ5EOvO", "OOQ5EPvO"),
+        HASH_2B[:-1] + "f",
+        ARGON2ID.replace("m=64", "m=99999999"),
+        ARGON2ID.replace("t=1", "t=01"),
+        ARGON2ID[:-1] + "1",
+        ARGON2ID[:-30],
         "$hunter2$",
     ],
 )
@@ -256,18 +262,25 @@ def test_a_hash_that_cannot_be_read_is_found_and_not_shown(users, fault_of, stor
     assert "hunter2" not in told
 
 
+def test_a_hash_that_costs_more_than_new_ones_is_found(users, doctor):
+    users.insert_one(fastapi_user(email="grace@example.com", password=HASH_2B.replace("$04$", "$06$")))
+    status, found = doctor()
+    assert status == 0
+    assert "1 of 1 password hashes cost more than BCRYPT_ROUNDS=4 (cost 6: 1)" in found["hashes"][0][1]
+
+
 def test_imported_hashes_are_told_of(users, doctor):
-    foreign = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaA"
-    users.insert_one(fastapi_user(email="grace@example.com", password=foreign))
+    users.insert_one(fastapi_user(email="grace@example.com", password=ARGON2ID))
     status, found = doctor()
     assert status == 0
     assert found["hashes"][0][:2] == ("warning", "1 of 1 password hashes are not bcrypt's (argon2id: 1).")
 
 
 def test_of_very_many_hashes_a_sample_is_looked_at(users, doctor, monkeypatch):
-    monkeypatch.setattr(accounts, "MOST_LOOKED_AT", 10)
+    monkeypatch.setattr(hash_census, "MOST_COUNTED", 10)
+    monkeypatch.setattr(hash_census, "SAMPLE", 15)
     users.insert_many(fastapi_user(email=f"user{number}@example.com") for number in range(20))
-    assert "a sample of 100,000" in doctor()[1]["hashes"][0][1]
+    assert "a sample of 15" in doctor()[1]["hashes"][0][1]
 
 
 def test_a_database_that_is_away_is_found_and_all_that_needs_it_is_unknown(doctor):
