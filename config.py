@@ -103,6 +103,10 @@ def _read(env: FileAwareEnv) -> dict[str, Any]:
         "THROTTLE_LOGIN_PER_IP": env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=rules.limit),
         "THROTTLE_SIGNUP_PER_IP": env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=rules.limit),
         "THROTTLE_MAIL_PER_ACCOUNT": env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=rules.limit),
+        "THROTTLE_MAIL_PER_IP": env.str("THROTTLE_MAIL_PER_IP", "60 per hour", validate=rules.limit),
+        "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT": env.str(
+            "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "5 per hour", validate=rules.limit
+        ),
         "AUDIT_DAYS": env.int("AUDIT_DAYS", 365, validate=days),
         "REQUIRE_VERIFIED_EMAIL": env.bool("REQUIRE_VERIFIED_EMAIL", False),
         "ENUMERATION_SAFE": env.bool("ENUMERATION_SAFE", False),

@@ -23,6 +23,7 @@ from pixora import (
     health,
     hosts,
     inspection,
+    mail_throttles,
     openapi,
     problems,
     requests,
@@ -87,6 +88,7 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     hashing.init_app(app)
     hash_census.init_app(app)
     throttles.init_app(app)
+    mail_throttles.init_app(app)
     machines = wellknown.blueprint, health.blueprint, inspection.blueprint, scrape.blueprint
     openapi.init_app(app, __version__, auth, user_routes, account, admin, *machines, docs.blueprint)
     app.register_blueprint(pages)

@@ -36,7 +36,7 @@ from pymongo.errors import PyMongoError
 from werkzeug.local import LocalProxy
 
 from pixora import clock, metrics
-from pixora.database import Database, Document, Indexes
+from pixora.database import Database, Document, Indexes, upserted
 from pixora.errors import DatabaseUnavailable
 from pixora.requests import request_id
 from pixora.throttles import network
@@ -146,7 +146,7 @@ class Audit:
         place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(PLACES)}"
         try:
             with self._database.translated_errors("audit.record"):
-                self._collection.replace_one({"_id": place}, row, upsert=True)
+                upserted(lambda: self._collection.replace_one({"_id": place}, row, upsert=True))
         except DatabaseUnavailable:  # which is logged
             pass
         except PyMongoError as error:

@@ -4,9 +4,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pymongo
 from flask import Flask, current_app, g, has_request_context
@@ -14,6 +14,7 @@ from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import (
+    DuplicateKeyError,
     OperationFailure,
     PyMongoError,
 )
@@ -27,6 +28,7 @@ from pixora.extensions import mongo
 log = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+Result = TypeVar("Result")
 Indexes = index.Indexes
 
 INDEX_BUILD_SECONDS = 3600
@@ -226,6 +228,14 @@ class Database:
                 fault.name,
                 extra={"event": "indexes_unchanged"},
             )
+
+
+def upserted(operation: Callable[[], Result]) -> Result:
+    """Do an upsert, and once more when another made the document at the same moment: now it is there to be updated."""
+    try:
+        return operation()
+    except DuplicateKeyError:
+        return operation()
 
 
 @contextlib.contextmanager

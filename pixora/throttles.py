@@ -95,31 +95,26 @@ class Throttles:
         """
         self.count(*self.by_network("THROTTLE_SIGNUP_PER_IP", address))
 
-    def count_mail(self, *emails: str) -> None:
-        """Count letters that a request asks for.
+    @contextmanager
+    def password_change(self, email: str) -> Iterator[None]:
+        """Count a change of the password, before the `with` block that makes it; not when that raises.
 
         Args:
-            emails: The addresses of the account that asks and of those that are to be written to, in canonical form;
-                whether or not they have accounts.
+            email: The address of the account, in canonical form.
 
         Raises:
-            RateLimited: there have been too many for one of them.
+            RateLimited: there have been too many.
 
         """
-        for email in emails:
-            self.count(self.bucket("THROTTLE_MAIL_PER_ACCOUNT", email))
-
-    def mail_may_go(self, email: str) -> bool:
-        """Count a letter as `count_mail` does, and tell whether it may go, in one operation either way."""
-        may_go = self.may(self.bucket("THROTTLE_MAIL_PER_ACCOUNT", email))
-        if not may_go:
-            metrics.throttled("THROTTLE_MAIL_PER_ACCOUNT").inc()
-        return may_go
+        bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", email)
+        self.count(bucket)
+        with self.refunded_on_failure(bucket):
+            yield
 
     def clear_login(self, email: str) -> None:
         """Forget the attempts to log in to an account, whose address in canonical form this is, from all networks."""
-        names = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"
-        self._counts.forget(*(f"{self._limits[name].namespace}/{name}/{self._hash(email)}/" for name in names))
+        for name in ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"):
+            self.forget(self._limits[name], name, email)
 
     @contextmanager
     def guess(self, email: str, address: str | None) -> Iterator[Guess]:
@@ -190,7 +185,7 @@ class Throttles:
     def bucket(self, name: str, *who: str, amount: int | None = None) -> Bucket:
         """Return the bucket of a setting for somebody; `amount`: where it is not the limit's."""
         limit = self._limits[name]
-        return Bucket(name, limit, limit.key_for(name, *map(self._hash, who)), amount or limit.amount)
+        return Bucket(name, limit, self.key(limit, name, *who), amount or limit.amount)
 
     def by_network(self, name: str, address: str | None, *who: str, amount: int | None = None) -> list[Bucket]:
         """Return the buckets of a setting for the network of a client, and for the larger one around it, if any."""
@@ -199,6 +194,14 @@ class Throttles:
         if around := wide_network(address):
             buckets.append(self.bucket(name, *who, around, amount=WIDE_FACTOR * amount))
         return buckets
+
+    def key(self, limit: RateLimitItem, name: str, *who: str) -> str:
+        """Return the key under which somebody is counted."""
+        return limit.key_for(name, *map(self._hash, who))
+
+    def forget(self, limit: RateLimitItem, name: str, who: str) -> None:
+        """Forget all counters of a name whose first `who` this is."""
+        self._counts.forget(f"{limit.namespace}/{name}/{self._hash(who)}/")
 
     def _hash(self, text: str) -> str:
         return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]

@@ -38,6 +38,8 @@ NO_THROTTLES = dict.fromkeys(
         "THROTTLE_LOGIN_PER_IP",
         "THROTTLE_SIGNUP_PER_IP",
         "THROTTLE_MAIL_PER_ACCOUNT",
+        "THROTTLE_MAIL_PER_IP",
+        "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT",
     ),
     "1000000 per second",
 )

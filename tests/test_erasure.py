@@ -77,7 +77,7 @@ def test_the_seed_is_everywhere(client, eraser, database):
     assert {name for name in database.list_collection_names() if database[name].count_documents({})} == {
         *("users", "throttles", "decoys", "audit")
     }
-    assert traces(database, *identifiers(eraser)) == {"users", "throttles", "audit"}
+    assert traces(database, *identifiers(eraser)) == {"users", "audit"}
 
 
 def test_nothing_of_who_is_erased_stays_anywhere(client, eraser, database):

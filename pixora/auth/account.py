@@ -8,6 +8,7 @@ from pixora.auth import credentials, permission
 from pixora.auth.one_time_tokens import Purpose
 from pixora.database import Document
 from pixora.errors import DatabaseUnavailable, ValidationFailed
+from pixora.mail_throttles import mail_throttles
 from pixora.throttles import throttles
 from pixora.users import changes
 from pixora.users.administrators import administrators
@@ -18,7 +19,10 @@ from pixora.users.store import store
 
 @credentials.seated
 def change_password(user: Document, session_id: str, current: str, new: str, address: str | None) -> None:
-    """Give a user a new password, end all other sessions and what a lost mailbox could undo it with, and say so.
+    """Give a user a new password, end all other sessions and a change of address under way, and say so.
+
+    A link to reset the password stays good: it proves the mailbox. Or somebody who knows the password could end each
+    one that the owner asks for, by changing it again.
 
     Args:
         user: The profile.
@@ -30,6 +34,7 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
     Raises:
         ValidationFailed: the new one may not be used, or is the current one; told under `new_password`.
         WrongPassword, RateLimited, Overloaded: of the current one.
+        RateLimited: the password was changed too often, too.
         InvalidToken: the session has ended.
 
     """
@@ -38,22 +43,25 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
     credentials.require_length("new_password", new)
     allowed = permission.by_password(user, current, address, session_id)
     condition = next(allowed)
-    password_hash = credentials.hash_new("new_password", new, user)
-    now = clock.utcnow()
-    stages = (
-        changes.setting({"password": password_hash}, now),
-        changes.ending_sessions(but=session_id),
-        changes.ending_tokens(Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL),
-        changes.posting(letter("password_changed", user["email"], now)),
-    )
-    while not store.change(user["_id"], *stages, **condition):
-        condition = next(allowed)
+    with throttles.password_change(credentials.canonical(user)), mail_throttles.notice(user) as may_tell:
+        password_hash = credentials.hash_new("new_password", new, user)
+        now = clock.utcnow()
+        stages = (
+            changes.setting({"password": password_hash}, now),
+            changes.ending_sessions(but=session_id),
+            changes.ending_tokens(Purpose.CHANGE_EMAIL),
+            changes.posting(*[letter("password_changed", user["email"], now)] if may_tell else []),
+        )
+        while not store.change(user["_id"], *stages, **condition):
+            condition = next(allowed)
     audit.record("password_changed", user["_id"], session_id=session_id)
 
 
 @credentials.seated
 def delete(user: Document, session_id: str, password: str, address: str | None) -> None:
-    """Delete a user, all that is stored in the document with it, and what was counted for the account.
+    """Delete a user, all that is stored in the document with it, and the attempts to log in.
+
+    E-mails to the address stay counted: the account may be made again, and the mailbox is the same.
 
     Args:
         user: The profile.

@@ -9,7 +9,7 @@ from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
 from pixora.database import Document
 from pixora.errors import EmailTaken, ValidationFailed
-from pixora.throttles import throttles
+from pixora.mail_throttles import mail_throttles
 from pixora.users import changes
 from pixora.users.letters import letter
 from pixora.users.pending import pending
@@ -44,20 +44,25 @@ def request(user: Document, session_id: str, password: str, new_email: str, addr
         raise ValidationFailed({"email": ["Is the address of this account already."]})
     allowed = permission.by_password(user, password, address, session_id)
     condition = next(allowed)
-    throttles.count_mail(old, new_email)
+    mail_throttles.count_request(address)
+    mail_throttles.count_change(old)
     owner = store.find_by_email(new_email)
-    if owner and not current_app.config["ENUMERATION_SAFE"]:
+    tells_nothing = current_app.config["ENUMERATION_SAFE"]
+    if owner and not tells_nothing:
         raise EmailTaken
     now = clock.utcnow()
     token = OneTimeToken.make(user["_id"])
     to_new = (
         letter("address_taken", new_email, now) if owner else letter("change_email", new_email, now, secret=token.text)
     )
-    to_old = letter("email_changing", user["email"], now, new_email=new_email)
-    posted = [to_old] if owner and is_disabled(owner) else [to_new, to_old]
+    to_old = letter("email_changing", user["email"], now, **_details(user, new_email))
     record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
-    while not pending.issue(user, Purpose.CHANGE_EMAIL, record, *posted, **condition):
-        condition = next(allowed)
+    sending = mail_throttles.taken(new_email) if owner else mail_throttles.own(new_email, required=not tells_nothing)
+    with sending as may_go, mail_throttles.notice(user) as may_warn:
+        to_whom = [to_new] if may_go and not (owner and is_disabled(owner)) else []
+        posted = [*to_whom, to_old] if may_warn else to_whom
+        while not pending.issue(user, Purpose.CHANGE_EMAIL, record, *posted, **condition):
+            condition = next(allowed)
     audit.record("email_change_requested", user["_id"])
 
 
@@ -74,9 +79,17 @@ def confirm(token: str) -> None:
     redemption = Redemption(Purpose.CHANGE_EMAIL, token)
     new_email = redemption.record["email"]
     now = clock.utcnow()
-    redemption.spend(
-        changes.setting({"email": new_email, "email_verified": True}, now),
-        changes.ending_tokens(*Purpose),
-        changes.posting(letter("email_changed", redemption.user["email"], now, new_email=new_email)),
-    )
-    audit.record("email_changed", redemption.user["_id"])
+    user = redemption.user
+    notice = letter("email_changed", user["email"], now, **_details(user, new_email))
+    with mail_throttles.notice(user) as may_tell:
+        redemption.spend(
+            changes.setting({"email": new_email, "email_verified": True}, now),
+            changes.ending_tokens(*Purpose),
+            changes.posting(*[notice] if may_tell else []),
+        )
+    audit.record("email_changed", user["_id"])
+
+
+def _details(user: Document, new_email: str) -> dict[str, str]:
+    """Return what a notice to the old address tells of the new one: nothing, where a stranger may have chosen both."""
+    return {"new_email": new_email} if user.get("email_verified") else {}

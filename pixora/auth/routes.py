@@ -102,7 +102,7 @@ def send_verification(user: Document) -> dict[str, str]:
     Its link is good for 24 hours, and the links of earlier ones are not any more. None is sent where the address is
     verified already.
     """
-    verification.send(user, g.session_id)
+    verification.send(user, g.session_id, request.remote_addr)
     return schemas.VERIFY_MESSAGE
 
 
@@ -120,16 +120,18 @@ def confirm_verification(body: dict[str, str]) -> None:
 
 
 @blueprint.route("/password-reset", methods=["POST"])
-@fails(DatabaseUnavailable)
+@fails(RateLimited, DatabaseUnavailable)
 @blueprint.response(202, schemas.MessageSchema, example=schemas.RESET_MESSAGE)
 @blueprint.body(schemas.RequestResetSchema, example=schemas.REQUEST_RESET_EXAMPLE)
 @public
 def request_reset(body: dict[str, str]) -> dict[str, str]:
     """Ask for a letter to reset a lost password with.
 
-    The answer is the same whether or not there is an account. The link is good for 30 minutes.
+    The answer is the same whether or not there is an account. The link is good for 30 minutes. When an address has had
+    enough e-mails for now, nothing is sent, and the newest link is still good; a network that asks for too many, for
+    whatever addresses, is refused.
     """
-    recovery.request(body["email"])
+    recovery.request(body["email"], request.remote_addr)
     return schemas.RESET_MESSAGE
 
 

@@ -15,6 +15,7 @@ from pixora.auth.one_time_tokens import Purpose
 from pixora.auth.refresh_tokens import RefreshToken
 from pixora.database import Document
 from pixora.errors import EmailNotVerified, EmailTaken, InvalidGrant, Overloaded
+from pixora.mail_throttles import mail_throttles
 from pixora.throttles import throttles
 from pixora.tokens import tokens
 from pixora.users import changes
@@ -51,7 +52,8 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
     """Create a user, post the letter that verifies the address, and return the id; `address` is the client's.
 
     With `ENUMERATION_SAFE` the owner of an address that is taken gets a letter, and the id of nobody is returned.
-    Whether or not it is taken, the same is done then: a read, a count, and two writes that a majority acknowledges.
+    Whether or not it is taken, the same is done then: a read, a count, and two writes that a majority acknowledges. An
+    address that has had enough e-mails for now gets none; that of a new account can be asked for again later.
 
     Raises:
         EmailTaken: there is one with this e-mail address; not with `ENUMERATION_SAFE`.
@@ -74,22 +76,20 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
         "tokens": {Purpose.VERIFY_EMAIL.value: token},
         "letters": [posted],
     }
+    email = profile["email"]
     if not current_app.config["ENUMERATION_SAFE"]:
         try:
             _create(user, now)
         except EmailTaken:
             audit.record("signup_refused", None)  # whose address it is, is not looked up
             raise
-        return user_id
-    email = profile["email"]
-    may_go = throttles.mail_may_go(email)
-    try:
-        if owner := store.find_by_email(email):
-            _tell_owner(owner, now, may_go=may_go)
-        else:
+    elif owner := store.find_by_email(email):
+        _tell_owner(owner, email, now)
+    else:
+        try:
             _create(user, now)
-    except EmailTaken:  # since it was looked for
-        _tell_owner(store.find_by_email(email), now, may_go=may_go)
+        except EmailTaken:  # since it was looked for
+            _tell_owner(store.find_by_email(email), email, now)
     return user_id
 
 
@@ -199,17 +199,20 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
 
 
 def _create(user: Document, now: datetime) -> None:
-    store.create(user, now)
+    with mail_throttles.own(user["email"]) as may_go:
+        store.create(user if may_go else user | {"tokens": {}, "letters": []}, now)
     audit.record("signup", user["_id"])
 
 
-def _tell_owner(owner: Document | None, now: datetime, *, may_go: bool) -> None:
+def _tell_owner(owner: Document | None, email: str, now: datetime) -> None:
     """Post a letter to someone whose address was used to sign up again, or do what looks like it from outside.
 
     Who is disabled gets none: it says how to log in.
     """
-    if owner is None or not may_go or is_disabled(owner):
-        pending.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", NOBODY, now))
-    else:
-        store.change(owner["_id"], changes.posting(letter("address_taken", owner["email"], now)), email=owner["email"])
+    with mail_throttles.taken(email) as may_go:
+        if owner is None or not may_go or is_disabled(owner):
+            pending.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", NOBODY, now))
+        else:
+            posted = letter("address_taken", owner["email"], now)
+            store.change(owner["_id"], changes.posting(posted), email=owner["email"])
     audit.record("signup_refused", owner["_id"] if owner else None)

@@ -12,7 +12,7 @@ from pixora.auth import credentials, permission
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
 from pixora.database import Document
-from pixora.throttles import throttles
+from pixora.mail_throttles import mail_throttles
 from pixora.users import changes
 from pixora.users.letters import letter
 from pixora.users.pending import pending
@@ -25,12 +25,13 @@ def post(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
     return token.record(Purpose.VERIFY_EMAIL, now), letter("verify_email", email, now, secret=token.text)
 
 
-def send(user: Document, session_id: str) -> None:
+def send(user: Document, session_id: str, client_ip: str | None) -> None:
     """Send a user the letter again, unless the address is verified.
 
     Args:
         user: Who asks.
         session_id: Of the session that asks.
+        client_ip: The client's.
 
     Raises:
         InvalidToken: the session has ended.
@@ -39,10 +40,11 @@ def send(user: Document, session_id: str) -> None:
     """
     if user.get("email_verified"):
         return
-    throttles.count_mail(credentials.canonical(user))
+    mail_throttles.count_request(client_ip)
     posted = post(user["_id"], user["email"], clock.utcnow())
-    if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, **in_session(session_id)):
-        sessions.require(user["_id"], session_id)
+    with mail_throttles.own(credentials.canonical(user), required=True):
+        if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, **in_session(session_id)):
+            sessions.require(user["_id"], session_id)
 
 
 @credentials.seated

@@ -5,7 +5,7 @@ begins with `->` stands for the link; it is what the button says.
 
 No letter calls anybody by name, nor quotes what else a stranger could have typed: with a name like "You have won, see
 evil.example", whoever signs up with your address would send you letters in our name. The new address, in those to the
-old one, was given with the password.
+old one, was given with the password; and an old one that is not verified, which may be a stranger's, is not told it.
 """
 
 import re

@@ -11,7 +11,7 @@ from typing import Any, cast
 from flask import Flask, current_app
 from werkzeug.local import LocalProxy
 
-from pixora.database import Database, Document
+from pixora.database import Database, Document, upserted
 from pixora.users import changes
 from pixora.users.standing import ENABLED
 from pixora.users.store import UserStore
@@ -53,14 +53,14 @@ class PendingStore:
         nobody = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": NOBODY}
         stages = [changes.issuing(purpose, record), changes.posting(*letters)]
         with self._store.translated_errors("pending.pretend"):
-            self._decoys.update_one(nobody, stages, upsert=True)
+            upserted(lambda: self._decoys.update_one(nobody, stages, upsert=True))
 
     def find(self, user_id: str, purpose: str) -> Document | None:
-        """Return a user as far as a token is concerned: names, `email`, and `tokens` with that of this purpose.
+        """Return a user as far as a token is concerned: names, `email`, `email_verified`, and `tokens` of this purpose.
 
         The links of a disabled user are no good, so such a one is not found.
         """
-        wanted = {"first_name": 1, "last_name": 1, "email": 1, f"tokens.{purpose}": 1}
+        wanted = {"first_name": 1, "last_name": 1, "email": 1, "email_verified": 1, f"tokens.{purpose}": 1}
         with self._store.translated_errors("pending.find"):
             return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
 

@@ -196,12 +196,13 @@ def test_the_same_is_done_whether_or_not_there_is_an_account(make_app, account, 
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     assert client.get("/health").status_code == 200  # the indexes are there
     seen = []
-    for email in ("nobody@example.com", account.email, account.email):  # the last one throttled
+    for email in ("nobody@example.com", account.email) * 2:  # the last two throttled
         with watch_commands() as commands:
             assert client.post(REQUEST, json={"email": email}).status_code == 202
         seen.append([(one.command_name, one.command.get("writeConcern")) for one in commands])
-    assert seen[0] == seen[1] == seen[2]
-    assert [name for name, _ in seen[0]] == ["find", "findAndModify", "update", "update"]
+    assert seen[0] == seen[1]
+    assert seen[2] == seen[3]
+    assert [name for name, _ in seen[0]] == ["update", "find", "update", "update", "update"]
     assert [concern for _, concern in seen[0][-2:]] == [{"w": "majority"}] * 2
 
 
@@ -225,13 +226,6 @@ def test_no_more_letters_wait_for_a_user_than_a_document_can_bear(client, accoun
     for _ in range(30):
         client.post(REQUEST, json={"email": account.email})
     assert len(letters_to(account.email)) == 20
-
-
-def test_an_account_gets_five_letters_an_hour(make_app, account, letters_to, counts):
-    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="5 per hour").test_client()
-    for _ in range(8):
-        assert client.post(REQUEST, json={"email": account.email.upper()}).status_code == 202
-    assert [letter["template"] for letter in letters_to(account.email)].count("reset_password") == 5
 
 
 def test_a_letter_that_is_refused_leaves_the_token_good(make_app, account, token_sent, counts):
