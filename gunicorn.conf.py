@@ -28,7 +28,6 @@ from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.http import errors
 from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import ThreadWorker
-from pythonjsonlogger.json import JsonFormatter
 
 ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
@@ -67,13 +66,7 @@ class Logger(GunicornLogger):
         """Have one handler, at the start and after each SIGHUP."""
         super().setup(cfg)
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(
-            JsonFormatter(
-                "%(levelname)s %(name)s %(message)s",
-                rename_fields={"levelname": "level", "name": "logger"},
-                timestamp="time",
-            )
-        )
+        handler.setFormatter(_module(ROOT / "pixora" / "log_format.py").LineFormatter())
         self.error_log.handlers = [handler]
 
 

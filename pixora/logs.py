@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from flask import g, has_request_context
-from pythonjsonlogger.json import JsonFormatter
 
 from pixora import metrics
+from pixora.log_format import LineFormatter
 from pixora.requests import request_id
 
 FROM_A_DOCUMENT = re.compile("(, full error:| dup key:).*")
@@ -29,15 +29,8 @@ PATIENCE_SECONDS = 0.1
 """How long lines wait for a reader who has fallen behind, once; then they are lost until there is room again."""
 
 
-class Formatter(JsonFormatter):
-    """`time`, `level`, `logger`, `message`, `request_id`, what `extra` gave, and `exc_info` where there is one."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "%(levelname)s %(name)s %(message)s",
-            rename_fields={"levelname": "level", "name": "logger"},
-            timestamp="time",
-        )
+class Formatter(LineFormatter):
+    """The format of every line, with `request_id` and `trace_id` where there is a request."""
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """Add the id of the request, where there is one."""

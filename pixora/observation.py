@@ -6,6 +6,11 @@ the client either; nginx's own log, by the same request id, and the audit trail 
 Every request pays for this. So it is done without Flask's hooks, and lines are gathered and written together, by a
 thread: one by one they would cost several times as much, most of it for giving the interpreter to another thread and
 getting it back. A worker that is killed loses the lines of its last moment; those of other loggers never wait.
+
+Measured, and not done: a record of the standard library through `QueueHandler` to the formatter of `pixora.logs`. It
+takes 10 µs of CPU for the record and the queue and 18 for the line, where this takes 5 for both; with a formatter of
+our own still 20; and a `QueueListener` writes line by line. So the line is put together here, from what is the same for
+all requests of a kind.
 """
 
 import atexit

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 
 from pixora import metrics
 from pixora.logs import Formatter, Handler
+from tests.documents import ROOT
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
 
@@ -80,6 +81,13 @@ def test_logs_go_to_standard_output():
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout)["message"] == "hello"
     assert run.stderr == ""
+
+
+def test_the_format_is_loaded_without_the_application():
+    # As gunicorn's master does it: what the master imports, a reload does not renew.
+    program = "import sys, runpy; runpy.run_path('pixora/log_format.py'); print('pixora' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout == "False\n"
 
 
 @pytest.fixture
