@@ -8,6 +8,8 @@ request differently.
 import io
 import json
 from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +27,8 @@ from pixora.errors import MalformedBody, PayloadTooLarge, PixoraError, Unsupport
 View = TypeVar("View", bound=Callable[..., Any])
 
 MAX_PARTS = 100
+UNKNOWN_PARAMETER = "Is no parameter of this route."
+SENT_TWICE = "Was sent more than once."
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -67,7 +71,7 @@ class BodyParser(FlaskParser):
         fields = _form(req)
         # RFC 6749, section 3.2: parameters must not be included more than once.
         if repeated := [name for name, values in fields.lists() if len(values) > 1]:
-            raise ValidationFailed({name: ["Was sent more than once."] for name in repeated})
+            raise ValidationFailed({name: [SENT_TWICE] for name in repeated})
         return fields.to_dict()
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
@@ -77,9 +81,26 @@ class BodyParser(FlaskParser):
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package has no types
-    """Flask-smorest's blueprint, reading bodies with our `BodyParser`."""
+    """Flask-smorest's blueprint, reading bodies with our `BodyParser`.
+
+    Under `/api` a route takes the query parameters that it declares and no others, see `declared_parameters_only`.
+    """
 
     ARGUMENTS_PARSER = BodyParser()
+
+    def route(self, rule: str, **options: Any) -> Callable[[View], View]:
+        """Register a view, as flask-smorest does, and note which query parameters it declares."""
+        register: Callable[[View], View] = super().route(rule, **options)
+
+        def decorate(view: View) -> View:
+            if (self.url_prefix or "").startswith("/api/"):
+                documentation = getattr(view, "_apidoc", {})
+                if HTTPStatus.UNPROCESSABLE_ENTITY not in documentation.get("manual_doc", {}).get("responses", {}):
+                    fails(ValidationFailed({"page": [UNKNOWN_PARAMETER]}))(view)
+                view.__dict__["query_parameters"] = _query_parameters(documentation)
+            return register(view)
+
+        return decorate
 
     def body(self, schema: type[ma.Schema], example: dict[str, Any], location: str = "json") -> Callable[[View], View]:
         """Give a view its body, checked by `schema`, as last argument, and document it with its errors.
@@ -100,6 +121,29 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
             return documented(requestBody={"content": content})(errors(read))
 
         return decorate
+
+
+def declared_parameters_only(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse a query parameter that the route does not declare, or that comes twice, before the view is called.
+
+    A filter that is not known must not look as if it had filtered. For guards, which say first who may call at all. It
+    asks nothing of routes outside `/api`: monitoring and browsers add parameters of their own there.
+
+    Raises:
+        ValidationFailed: under the names of the parameters.
+
+    """
+
+    @wraps(view)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if flask.request.query_string:
+            called = flask.current_app.view_functions[flask.request.endpoint or ""]
+            declared: frozenset[str] | None = getattr(called, "query_parameters", None)
+            if declared is not None:
+                _refuse_parameters_beside(declared)
+        return view(*args, **kwargs)
+
+    return checked
 
 
 def fails(*errors: PixoraError | type[PixoraError]) -> Callable[[View], View]:
@@ -144,6 +188,27 @@ def loads(data: bytes) -> Any:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedBody from error
+
+
+def _query_parameters(documentation: dict[str, Any]) -> frozenset[str]:
+    """Return the names of the query parameters in what flask-smorest notes of a view."""
+    schemas = [
+        parameter["schema"]
+        for parameter in documentation.get("arguments", {}).get("parameters", ())
+        if parameter["in"] == "query"
+    ]
+    return frozenset(field.data_key or name for schema in schemas for name, field in schema().fields.items())
+
+
+def _refuse_parameters_beside(declared: frozenset[str]) -> None:
+    errors = {}
+    for name, values in flask.request.args.lists():
+        if name not in declared:
+            errors[name] = [UNKNOWN_PARAMETER]
+        elif len(values) > 1:
+            errors[name] = [SENT_TWICE]
+    if errors:
+        raise ValidationFailed(errors)
 
 
 def _form(req: flask.Request) -> MultiDict[str, Any]:

@@ -2,25 +2,23 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import g, request
 
-from pixora.blueprint import documented, fails
+from pixora.blueprint import declared_parameters_only, documented, fails
 from pixora.database import Document
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken
 from pixora.tokens import tokens
 from pixora.users.standing import is_admin
 from pixora.users.store import store
 
-View = TypeVar("View", bound=Callable[..., Any])
-
 SECURITY_SCHEME = "OAuth2PasswordBearer"
 
 
-def public(view: View) -> View:
+def public(view: Callable[..., Any]) -> Callable[..., Any]:
     """Let anyone call the view."""
-    return documented(security=[])(view)
+    return documented(security=[])(declared_parameters_only(view))
 
 
 def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +32,26 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
     gone, or has ended the session, is stopped at once. This is the only database operation that reading one's own
     profile takes.
     """
+    return _authenticated(declared_parameters_only(view))
 
+
+def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the view the administrator whose access token came, as `require_user` does.
+
+    The roles are those of the document that was read: who was demoted is stopped at once, and no token says otherwise.
+    """
+    checked = declared_parameters_only(view)
+
+    @wraps(view)
+    def guarded(user: Document, *args: Any, **kwargs: Any) -> Any:
+        if not is_admin(user):
+            raise AdminOnly
+        return checked(user, *args, **kwargs)
+
+    return _authenticated(fails(AdminOnly)(guarded))
+
+
+def _authenticated(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token = tokens.verify(_bearer_token())
@@ -46,21 +63,6 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
 
     guarded = fails(MissingToken, InvalidToken, DatabaseUnavailable)(guarded)
     return documented(security=[{SECURITY_SCHEME: []}])(guarded)
-
-
-def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the view the administrator whose access token came, as `require_user` does.
-
-    The roles are those of the document that was read: who was demoted is stopped at once, and no token says otherwise.
-    """
-
-    @wraps(view)
-    def guarded(user: Document, *args: Any, **kwargs: Any) -> Any:
-        if not is_admin(user):
-            raise AdminOnly
-        return view(user, *args, **kwargs)
-
-    return require_user(fails(AdminOnly)(guarded))
 
 
 def _bearer_token() -> str:

@@ -30,8 +30,8 @@ tokens, which the `confirm` routes take; one that is malformed, expired or used 
 Routes under `/api/admin` are for users with the role `admin`. Whoever is demoted or disabled is stopped at the next
 request; to log in to a disabled account is answered as a wrong password is.
 
-Bodies are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
-are refused.
+Requests are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
+are refused, and so is, under `/api`, a query parameter that the route does not have, or that comes twice.
 """
 
 

@@ -97,6 +97,76 @@ def test_every_route_of_the_api_documents_that_the_database_may_be_away(operatio
             )
 
 
+@pytest.fixture
+def call(client, operations):
+    """Call a route with a query, and with the example of its body."""
+
+    def call(name, query, **headers):
+        method, path = name.split()
+        content = operations[name].get("requestBody", {}).get("content", {})
+        body = {
+            encoding: content[media_type]["example"]
+            for media_type, encoding in (("application/json", "json"), ("application/x-www-form-urlencoded", "data"))
+            if media_type in content
+        }
+        path = path.replace("{user_id}", "x").replace("{session_id}", "x")
+        return client.open(f"{path}?{query}", method=method, headers=headers, **body)
+
+    return call
+
+
+@pytest.mark.parametrize("query", ["colour=red", "colour=", "colour", "role=admin&colour=red", "access_token=x"])
+def test_every_route_of_the_api_refuses_a_query_parameter_that_it_does_not_have(
+    call, users, account, operations, query
+):
+    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    for name in operations:
+        if "/api/" in name:
+            response = call(name, query, **account.bearer)
+            assert response.status_code == 422, name
+            assert response.json["code"] == "validation_failed"
+            names = [part.partition("=")[0] for part in query.split("&")]
+            assert response.json["errors"] == {name: ["Is no parameter of this route."] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("GET /api/admin/users", "limit=2&limit=3"),
+        ("GET /api/admin/users", "email=ada&email=ada"),
+        ("GET /api/users/me/events", "limit=2&limit=2"),
+        ("DELETE /api/users/me/sessions", "current=false&current=true"),
+    ],
+)
+def test_a_query_parameter_that_comes_twice_is_refused(call, users, account, name, query):
+    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    response = call(name, query, **account.bearer)
+    assert response.status_code == 422
+    assert response.json["errors"] == {query.partition("=")[0]: ["Was sent more than once."]}
+
+
+def test_who_may_not_call_a_route_is_told_so_before_its_parameters_are_looked_at(call, account, operations):
+    for name, operation in operations.items():
+        if operation["security"]:
+            response = call(name, f"access_token={account.token}")
+            assert response.status_code == 401, name
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+    for name in ADMIN:
+        assert call(name, "colour=red", **account.bearer).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/health/live", "/metrics", "/.well-known/jwks.json"])
+def test_outside_the_api_unknown_parameters_are_ignored(client, path):
+    assert client.get(f"{path}?colour=red&colour=blue").status_code == 200
+
+
+def test_every_route_of_the_api_documents_that_a_request_can_be_invalid(operations):
+    for name, operation in operations.items():
+        if "/api/" in name:
+            content = operation["responses"]["422"]["content"]["application/problem+json"]
+            assert "validation_failed" in content["examples"], name
+
+
 def test_every_documented_error_has_the_one_shape(operations, document):
     assert set(document["components"]["schemas"]["Problem"]["required"]) == {
         "type",
