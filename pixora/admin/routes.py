@@ -25,7 +25,7 @@ def list_users(admin: Document, query: dict[str, Any]) -> cursors.Page:
 
     In the order of their ids, which is that of sign-ups. With `email`, those whose address begins so, in the order
     of their addresses, by an index: it is quick among millions. The case does not matter, but for an address that the
-    FastAPI service has stored in mixed case: it is found by that spelling.
+    FastAPI service has stored in mixed case: it is found by that spelling until `db upgrade` has run.
 
     Pass `next` as `after` for the next page; users who come and go meanwhile do not shift the pages.
     """

@@ -43,9 +43,10 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
 def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]] | Response:
     """Create an account.
 
-    The e-mail address is stored in lower case: one address, however it is spelt, has one account. A letter to it brings
-    the link that verifies it. Where the service does not tell who has an account (`ENUMERATION_SAFE`), the answer is
-    202 in any case, and the owner of an address that is taken gets a letter instead.
+    The e-mail address is stored without differences of case (Unicode's case folding): one address, however it is spelt,
+    has one account. A letter to it brings the link that verifies it. Where the service does not tell who has an
+    account (`ENUMERATION_SAFE`), the answer is 202 in any case, and the owner of an address that is taken gets a letter
+    instead.
     """
     user_id = service.sign_up(account, account.pop("password"), request.remote_addr)
     if current_app.config["ENUMERATION_SAFE"]:

@@ -31,7 +31,7 @@ db = Group("db", help="The database: its indexes, and what older versions have l
 def upgrade_command(indexes_only: bool, as_json: bool) -> None:  # noqa: FBT001  # click's flags
     """Make a database of the FastAPI version, or of an older Pixora, fit for this one.
 
-    Makes the indexes that are missing, and gives every e-mail address its canonical form: lower case and Unicode NFC.
+    Makes the indexes that are missing, and gives every e-mail address its canonical form: Unicode NFC, case-folded.
     Both can go on beside the FastAPI version or Pixora at work: nobody has to wait, and what somebody changes meanwhile
     stays. It can be interrupted, killed and repeated at any time, and then does what is left. A million users take a
     minute.

@@ -19,6 +19,9 @@ EARLIEST_BIRTHDAY = datetime.date(1900, 1, 1)
 # around them, which make one name look like another.
 CONTROLS = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"
 _CONTROL = re.compile(f"[{CONTROLS}]")
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800\U0001d159"
+"""Letters and symbols by their Unicode category, but blank: Hangul fillers, the empty Braille pattern, a note without a
+head. Other invisible characters, such as zero-width spaces and variation selectors, are in categories of their own."""
 _UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 LONGEST_EMAIL = 320
@@ -44,10 +47,7 @@ class Text(fields.String):
     too_long = "Must have at most {longest} characters."
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata: dict[str, Any] = {"pattern": r"^[^\x00]*$"}
-        if self.longest:
-            metadata["maxLength"] = self.longest
-        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+        super().__init__(metadata={"pattern": r"^[^\x00]*$"} | kwargs.pop("metadata", {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if self.longest and isinstance(value, str | bytes) and len(value) > self.longest:
@@ -59,7 +59,7 @@ class Text(fields.String):
 
 
 class PersonName(Text):
-    """1 to 100 characters after trimming, in NFC, without control characters."""
+    """1 to 100 characters after trimming, in NFC, without control characters, and one of them at least is visible."""
 
     longest = 400  # before NFC, which makes one character of up to four
     too_long = "Must have between 1 and 100 characters."
@@ -74,11 +74,16 @@ class PersonName(Text):
             raise ValidationError("Must not contain control characters.")
         if not 1 <= len(name) <= 100:
             raise ValidationError(self.too_long)
+        if not any(map(_is_visible, name)):
+            raise ValidationError("Must have at least one visible character.")
         return name
 
 
 class TypedEmail(Text):
     """An address by which an account is looked for. What is no address, or too long for one, is one that nobody has."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        return super()._deserialize(value, attr, data, **kwargs).strip()
 
 
 class Email(Text):
@@ -91,14 +96,17 @@ class Email(Text):
         super().__init__(metadata={"format": "email", "maxLength": 254} | kwargs.pop("metadata", {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        typed = super()._deserialize(value, attr, data, **kwargs)
+        typed = super()._deserialize(value, attr, data, **kwargs).strip()
         try:
             address = email_validator.validate_email(typed, check_deliverability=False).normalized
         except email_validator.EmailNotValidError as error:
             raise ValidationError(str(error)) from error
-        if len(canonical := lower_case(address)) > 254:
+        address = case_folded(address)  # which may be longer
+        if len(address) > 254:
             raise ValidationError(self.too_long)
-        return canonical
+        if address.rindex("@") > 64:
+            raise ValidationError("Must have at most 64 characters before the @-sign.")
+        return address
 
 
 class Contact(Text):
@@ -176,29 +184,47 @@ class Timestamp(fields.Field[datetime.datetime]):
         )
 
 
-def lower_case(address: str) -> str:
-    """Return an e-mail address in lower case and NFC, so that case never makes a second account."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).lower())
+def _is_visible(character: str) -> bool:
+    """Tell whether there is anything to see of a character that stands alone: a letter, number, sign or symbol."""
+    return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK
+
+
+def case_folded(address: str) -> str:
+    """Return an e-mail address without differences of case, in NFC, so that case never makes a second account.
+
+    The part before the `@` is folded as Unicode has it (section 3.13, D145): ß becomes ss, a final sigma a plain one.
+    The domain is only put into lower case, as email-validator does it: IDNA 2008 keeps ß and ss apart.
+    """
+    name, at, domain = address.rpartition("@")
+    if not at:
+        name, domain = domain, ""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+    return folded + at + _lower_case(domain)
 
 
 def spellings(typed: str) -> list[str]:
     """Return the forms under which the account of a typed address may be stored, most particular first.
 
-    Documents of the FastAPI era hold the address as typed at sign-up, the domain in lower case. What is too long for an
-    address has one form, and nobody has it.
+    Documents of the FastAPI era hold the address as typed at sign-up, the domain in lower case; those of older versions
+    of ours hold it in lower case. The last form is the canonical one. White space around the address does not count.
+    What is too long for an address has one form, and nobody has it.
     """
+    typed = typed.strip()
     if len(typed) > LONGEST_EMAIL:
         return [typed]
     try:
         normalized = email_validator.validate_email(typed, check_deliverability=False).normalized
     except email_validator.EmailNotValidError:
         normalized = typed
-    return list(dict.fromkeys((typed, normalized, lower_case(normalized))))
+    return list(dict.fromkeys((typed, normalized, _lower_case(normalized), case_folded(normalized))))
 
 
 def canonical(stored: str) -> str:
     """Return the canonical form of an address as it may be stored, whether or not it would be accepted today."""
-    lower = stored.lower()
-    if stored.isascii() and "xn--" not in lower:
+    if stored.isascii() and len(stored) <= LONGEST_EMAIL and "xn--" not in (lower := stored.strip().lower()):
         return lower  # what would come of it below, without the time that it takes to validate
     return spellings(stored)[-1]
+
+
+def _lower_case(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, fastapi_user
+from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, fastapi_user, signup_body
 
 
 def log_in(client, username="ada@example.com", password=PASSWORD, **fields):
@@ -31,9 +31,52 @@ def test_login_takes_a_multipart_form(client, account):
     assert client.post("/api/auth/login", data=form, content_type="multipart/form-data").status_code == 200
 
 
-@pytest.mark.parametrize("spelling", ["ADA@example.com", "Ada@EXAMPLE.Com"])
-def test_login_takes_the_address_in_any_case(client, account, spelling):
+@pytest.mark.parametrize(
+    "spelling",
+    ["ADA@example.com", "Ada@EXAMPLE.Com", "ada@example.com ", "\t\u00a0ada@example.com\r\n", "\u3000ADA@example.com"],
+)
+def test_login_takes_the_address_in_any_case_and_white_space_around_it(client, account, spelling):
     assert log_in(client, spelling).status_code == 200
+
+
+ONE_ADDRESS = [
+    ("straße@example.com", "STRASSE@example.com"),
+    ("STRASSE@example.com", "straße@example.com"),
+    ("STRAẞE@example.com", "strasse@example.com"),
+    ("γιώργος@example.com", "ΓΙΏΡΓΟΣ@example.com"),
+    ("ΓΙΏΡΓΟΣ.Χ@example.com", "γιώργος.χ@example.com"),
+    ("Re\u0301my@example.com", "RÉMY@example.com"),
+]
+
+
+@pytest.mark.parametrize(("signed_up_with", "typed"), ONE_ADDRESS)
+def test_login_takes_the_address_in_any_case_that_unicode_has(client, users, signed_up_with, typed):
+    assert client.post("/api/auth/signup", json=signup_body(email=signed_up_with)).status_code == 201
+    assert log_in(client, typed).status_code == 200
+    assert log_in(client, signed_up_with).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"),
+    [
+        ("straße@example.com", "Straße@example.com"),
+        ("γιώργος@example.com", "ΓΙΏΡΓΟΣ@example.com"),
+        ("γιώργος@example.com", "γιώργος@example.com "),
+        ("i\u0307nci@example.com", "İnci@example.com"),
+        ("ŉame@example.com", "ŉame@EXAMPLE.com"),
+    ],
+)
+def test_who_signed_up_when_case_was_folded_otherwise_logs_in_as_before(client, users, stored, typed):
+    users.insert_one(fastapi_user(email=stored))
+    assert log_in(client, typed).status_code == 200
+
+
+def test_wrong_passwords_count_for_the_account_however_its_address_is_typed(make_app, counts):
+    client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour").test_client()
+    assert client.post("/api/auth/signup", json=signup_body(email="straße@example.com")).status_code == 201
+    for typed in ("straße@example.com", " STRASSE@example.com"):
+        assert log_in(client, typed, "wrong-password-1").status_code == 401
+    assert log_in(client, "Strasse@example.com ", "wrong-password-1").status_code == 429
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def confirm(client, token, new_password=NEW_PASSWORD):
 
 
 def test_the_letter_goes_to_the_address_of_the_account(client, account, letters_to):
-    client.post(REQUEST, json={"email": account.email})
+    client.post(REQUEST, json={"email": f" {account.email.upper()}\n"})
     assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email", "reset_password"]
 
 

@@ -39,7 +39,7 @@ def test_signup_hashes_at_the_configured_cost(client, users):
     assert users.find_one()["password"].startswith("$2b$04$")
 
 
-@pytest.mark.parametrize("again", ["ada@example.com", "ADA@EXAMPLE.COM", "Ada@Example.com"])
+@pytest.mark.parametrize("again", ["ada@example.com", "ADA@EXAMPLE.COM", "Ada@Example.com", " ada@example.com\n"])
 def test_signup_with_a_known_address_in_any_case_is_a_conflict(client, users, again):
     sign_up(client)
     response = sign_up(client, email=again)
@@ -47,6 +47,21 @@ def test_signup_with_a_known_address_in_any_case_is_a_conflict(client, users, ag
     assert response.json["detail"] == "User with this email already exists"
     assert response.json["code"] == "email_taken"
     assert users.count_documents({}) == 1
+
+
+@pytest.mark.parametrize("pair", [("straße", "STRASSE"), ("γιώργος", "ΓΙΏΡΓΟΣ"), ("ﬁona", "FIONA")])
+def test_case_makes_no_second_account_in_any_script(client, users, pair):
+    first, second = pair
+    assert sign_up(client, email=f"{first}@example.com").status_code == 201
+    assert sign_up(client, email=f"{second}@example.com").status_code == 409
+
+
+@pytest.mark.parametrize("field", ["first_name", "last_name"])
+@pytest.mark.parametrize("name", ["\u200b", "\u2800", "\u3164", "\u00ad\u0301"], ids=ascii)
+def test_a_name_with_nothing_to_see_is_refused(client, users, field, name):
+    response = sign_up(client, **{field: name})
+    assert response.status_code == 422
+    assert response.json["errors"] == {field: ["Must have at least one visible character."]}
 
 
 def test_parallel_signups_of_one_address_make_one_user(app, users):

@@ -93,6 +93,7 @@ def test_nothing_stands_in_a_blank_line(read, blank):
         ({"email": None}, "email", "Missing data for required field."),
         ({"password_hash": None}, "password_hash", "Missing data for required field."),
         ({"first_name": ""}, "first_name", "Must have between 1 and 100 characters."),
+        ({"first_name": "\u200b\u3164"}, "first_name", "Must have at least one visible character."),
         ({"email": "ada@localhost"}, "email", None),
         ({"contact": "ring the Navy"}, "contact", "Must be a telephone number with its country code, as in +44."),
         ({"birthday": "1990-02-30"}, "birthday", "Must be a date that exists, as YYYY-MM-DD."),

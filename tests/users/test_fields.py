@@ -19,7 +19,7 @@ from pixora.users.fields import (
     PersonName,
     Timestamp,
     canonical,
-    lower_case,
+    case_folded,
     spellings,
 )
 
@@ -122,6 +122,34 @@ def test_a_name_that_is_empty_long_or_holds_controls_is_refused(name):
         PersonName().deserialize(name)
 
 
+INVISIBLE = [
+    *("\u200b", "\u200c\u200d", "\u2060", "\ufeff", "\u00ad", "\u034f", "\u061c", "\u180e", "\u2063", "\U000e0061"),
+    *("\u2800", "\u3164", "\u115f\u1160", "\uffa0", "\U0001d159", "\ufe0f", "\U000e0100", "\u17b4", "\ufff0", "\u2065"),
+    *("\u0301", "\u0903", "\u20dd", "\u0345", "\ue000", "\uffff"),
+]
+
+
+@pytest.mark.parametrize("name", INVISIBLE, ids=ascii)
+def test_a_name_with_nothing_to_see_is_refused(name):
+    with pytest.raises(ValidationError, match="visible"):
+        PersonName().deserialize(name)
+
+
+@given(st.lists(st.sampled_from([*INVISIBLE, " ", "\u3000"]), min_size=1, max_size=20).map("".join))
+def test_no_number_of_invisible_characters_makes_a_name(name):
+    with pytest.raises(ValidationError, match=r"visible|between 1 and 100"):
+        PersonName().deserialize(name)
+
+
+@given(
+    st.sampled_from(["A", "李", "ñ", "א", "ا", "한", "ก", "1", "-", "?", "😀", "ʻ", "ー"]),
+    st.lists(st.sampled_from(INVISIBLE), max_size=5).map("".join),
+    st.lists(st.sampled_from(INVISIBLE), max_size=5).map("".join),
+)
+def test_one_visible_character_makes_a_name_whatever_is_around_it(visible, before, after):
+    assert PersonName().deserialize(before + visible + after)
+
+
 @given(st.text(max_size=120))
 def test_an_accepted_name_is_accepted_again_unchanged(name):
     try:
@@ -141,6 +169,21 @@ def test_an_accepted_name_is_accepted_again_unchanged(name):
         ("JOS\u00c9@example.com", "jos\u00e9@example.com"),
         ("ada@XN--BCHER-KVA.example.com", "ada@b\u00fccher.example.com"),
         ("ada@B\u00dcCHER.example.com", "ada@b\u00fccher.example.com"),
+        ("straße@example.com", "strasse@example.com"),
+        ("STRASSE@example.com", "strasse@example.com"),
+        ("STRAẞE@example.com", "strasse@example.com"),
+        ("γιώργος@example.com", "γιώργοσ@example.com"),
+        ("ΓΙΏΡΓΟΣ@example.com", "γιώργοσ@example.com"),
+        ("ΓΙΏΡΓΟΣ.Χ@example.com", "γιώργοσ.χ@example.com"),
+        ("İnci@example.com", "i\u0307nci@example.com"),
+        ("ŉame@example.com", "ʼname@example.com"),
+        ("\u1fb3\u0301@example.com", "\u03ac\u03b9@example.com"),
+        ("\u03b1\u0345\u0301@example.com", "\u03ac\u03b9@example.com"),
+        ("ada@STRAßE.example.com", "ada@straße.example.com"),  # another domain than strasse
+        ("ada@ΓΙΏΡΓΟΣ.example.com", "ada@γιώργοσ.example.com"),
+        ("ada@γιώργος.example.com", "ada@γιώργος.example.com"),
+        (" ada@example.com", "ada@example.com"),
+        ("\t\u00a0Ada@example.com \u3000\r\n", "ada@example.com"),
     ],
 )
 def test_an_address_has_one_canonical_form(typed, canonical):
@@ -158,8 +201,17 @@ def test_an_address_has_one_canonical_form(typed, canonical):
             "ada@[127.0.0.1]",
             '"a"@example.com',
         ),
-        *("ada@example.com\n", "ada@example.com\r\nBcc: eve@example.com", "ada\0@example.com", "\ud800@example.com"),
+        *(
+            "ada @example.com",
+            "ada@ example.com",
+            " ",
+            "ada@example.com\r\nBcc: eve@example.com",
+            "ada\0@example.com",
+            "\ud800@example.com",
+        ),
         "x" * 60 + "@" + ".".join(["y" * 60] * 4) + ".com",
+        "ß" * 33 + "@example.com",
+        "ŉ" * 33 + "@example.com",
     ],
 )
 def test_what_is_no_address_is_refused(address):
@@ -167,20 +219,55 @@ def test_what_is_no_address_is_refused(address):
         Email().deserialize(address)
 
 
-@given(st.emails())
+LETTERS = st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("ßẞςΣσİŉΐῼᾳ\u0345\u0301\u0307ǰﬁKÅ")
+LOCAL_PARTS = st.text(LETTERS, min_size=1, max_size=30)
+ADDRESSES = st.emails() | st.builds(
+    "{}@{}".format, LOCAL_PARTS, st.sampled_from(["example.com", "straße.de", "ΣΑΣ.gr"])
+)
+
+
+@given(ADDRESSES)
 def test_a_canonical_address_is_its_own_canonical_form(address):
     try:
-        canonical = Email().deserialize(address)
+        kept = Email().deserialize(address)
     except ValidationError:
         return
-    assert Email().deserialize(canonical) == canonical
-    assert lower_case(canonical) == canonical
+    assert Email().deserialize(kept) == kept
+    assert spellings(kept) == [kept]
+
+
+@given(ADDRESSES | st.text(LETTERS, max_size=80))
+def test_whatever_is_stored_its_canonical_form_is_composed_and_lasts(text):
+    folded = case_folded(text)
+    assert case_folded(folded) == folded
+    assert unicodedata.is_normalized("NFC", folded)
+
+
+@given(LOCAL_PARTS)
+def test_neither_case_nor_composition_makes_another_account(name):
+    forms = {name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")), name.casefold()}
+    assert len({case_folded(f"{form}@example.com") for form in forms}) == 1
+
+
+@given(ADDRESSES)
+def test_an_account_is_found_by_each_form_that_it_may_be_stored_in(address):
+    try:
+        kept = Email().deserialize(address)
+    except ValidationError:
+        return
+    *_, last = spellings(address)
+    assert last == kept == canonical(address)
+    lower = unicodedata.normalize("NFC", email_validator.validate_email(address, check_deliverability=False).normalized)
+    assert unicodedata.normalize("NFC", lower.lower()) in spellings(address)  # as older versions have stored it
 
 
 def test_an_account_is_looked_for_as_typed_first_and_in_canonical_form_last():
     assert spellings("Ada@Example.COM") == ["Ada@Example.COM", "Ada@example.com", "ada@example.com"]
     assert spellings("ada@example.com") == ["ada@example.com"]
     assert spellings("No Address") == ["No Address", "no address"]
+    assert spellings(" Straße@Example.COM ") == [
+        *("Straße@Example.COM", "Straße@example.com", "straße@example.com", "strasse@example.com")
+    ]
 
 
 @pytest.mark.parametrize(
