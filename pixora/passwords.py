@@ -51,7 +51,12 @@ def hash_password(password: str, rounds: int) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
-def verify_password(password: str, stored: object, refusal_cost: float = MIN_COST, *, is_enabled: bool = True) -> bool:
+def verify_password(
+    password: str,
+    stored: object,
+    refusal_cost: float = MIN_COST,
+    is_enabled: bool = True,  # noqa: FBT001, FBT002  # the hashing queue hands on arguments by position
+) -> bool:
     """Tell whether `password` is the one that was hashed: by bcrypt, or as `foreign_hashes` has it.
 
     Every refusal takes as long as one of a hash of `refusal_cost`, so that time does not tell which account there is

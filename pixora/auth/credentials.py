@@ -8,7 +8,7 @@ tells nothing (OWASP ASVS 5.0, 6.3.8). Any password of a disabled user is a wron
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from flask import current_app
@@ -155,9 +155,9 @@ def _guess(
 
 def _is_password_of(user: Document | None, password: str) -> bool:
     stored = None if user is None else user.get("password") or ""
-    check = partial(passwords.verify_password, is_enabled=user is None or not is_disabled(user))
+    is_enabled = user is None or not is_disabled(user)
     try:
-        return room.run(check, password, stored, refusal_cost(), is_wanted=caller())
+        return room.run(passwords.verify_password, password, stored, refusal_cost(), is_enabled, is_wanted=caller())
     except passwords.CorruptHash as error:
         log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user and user["_id"]})
         return False

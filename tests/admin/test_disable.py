@@ -181,9 +181,9 @@ def test_and_the_same_hash(client, users, account, disable, monkeypatch):
     verified = []
     verify = credentials.passwords.verify_password
 
-    def note(password, stored, cost, **more):
+    def note(password, stored, cost, is_enabled):
         verified.append((stored, cost))
-        return verify(password, stored, cost, **more)
+        return verify(password, stored, cost, is_enabled)
 
     monkeypatch.setattr(credentials.passwords, "verify_password", note)
     disable()
