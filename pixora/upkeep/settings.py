@@ -33,7 +33,7 @@ def environment(settings: Mapping[str, Any]) -> Iterator[Finding]:
     url = urlsplit(settings["PUBLIC_URL"] or "")
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield warning("PUBLIC_URL has no TLS: passwords and tokens travel in the clear.", "Use https://.")
-    hosts = settings["ANSWERED_HOSTS"]
+    hosts = settings.get("ANSWERED_HOSTS")
     if hosts and url.netloc and not is_trusted(url.netloc, hosts):
         yield fault(
             f"TRUSTED_HOSTS does not list {url.hostname}, the host of PUBLIC_URL: every client gets 400.",
