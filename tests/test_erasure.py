@@ -119,6 +119,44 @@ def complete(client):
     return complete
 
 
+@pytest.mark.parametrize("is_safe", [True, False])
+def test_nothing_stays_in_the_documents_of_others_who_wanted_the_address(make_app, client, database, is_safe):
+    other = make_account(client, email="grace@example.com")
+    asked = make_app(ENUMERATION_SAFE=is_safe).test_client()
+    ask = {"path": "/api/users/me/email", "json": {"email": EMAIL, "password": PASSWORD}, "headers": other.bearer}
+    if not is_safe:  # before the address is taken
+        assert asked.post(**ask).status_code == 202
+    owner = make_account(client, email=EMAIL)
+    if is_safe:
+        assert asked.post(**ask).status_code == 202
+    assert EMAIL in repr(database["users"].find_one({"_id": other.id}))
+    response = client.delete("/api/users/me", json={"password": PASSWORD}, headers=owner.bearer)
+    assert response.status_code == 204
+    assert traces(database, EMAIL) == set()
+    letters = database["users"].find_one({"_id": other.id})["letters"]
+    assert [letter["template"] for letter in letters] == ["verify_email", "email_changing"]  # the notice still goes out
+    assert letters[-1]["context"] == {"new_email": "(deleted)"}
+
+
+def test_who_signs_up_with_the_address_again_keeps_what_is_theirs(client, database, delete, complete):
+    delete()
+    other = make_account(client, email="grace2@example.com")
+    body = {"email": EMAIL, "password": PASSWORD}
+    assert client.post("/api/users/me/email", json=body, headers=other.bearer).status_code == 202
+    client.post("/api/auth/signup", json=signup_body(email=EMAIL))
+    complete()
+    assert "change_email" in database["users"].find_one({"_id": other.id})["tokens"]
+
+
+def test_what_is_written_while_an_account_is_erased_goes_with_the_rest(client, database, delete, complete):
+    delete()
+    other = make_account(client, email="grace2@example.com")
+    body = {"email": EMAIL, "password": PASSWORD}
+    client.post("/api/users/me/email", json=body, headers=other.bearer)
+    complete()
+    assert traces(database, EMAIL) == set()
+
+
 def of(database, **query):
     return list(database["audit"].find(query, sort=[("at", 1), ("event", -1)]))
 

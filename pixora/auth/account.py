@@ -77,7 +77,7 @@ def delete(user: Document, session_id: str, password: str, address: str | None) 
     """
     allowed = permission.by_password(user, password, address, session_id)
     condition = next(allowed)
-    with erasures.erasing(user["_id"]):
+    with erasures.erasing(user["_id"], user["email"]):
         while not _delete(user["_id"], condition):
             condition = next(allowed)
         audit.record("account_deleted", user["_id"])

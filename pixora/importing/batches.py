@@ -8,16 +8,18 @@ from pymongo.errors import BulkWriteError
 from pixora.database import Database, Document
 from pixora.importing.records import Reader
 from pixora.outages import DUPLICATE_KEY
+from pixora.users.erasures import ErasureStore
 
 SECONDS = 60
 """For storing one batch: an election in between, of ten seconds or so, need not end the run."""
 
 
 class Outcome(StrEnum):
-    """What became of a user. All but the first two are reasons for a refusal."""
+    """What became of a user. All but the first three are reasons for a refusal."""
 
     IMPORTED = "imported"
     ALREADY_THERE = "already_there"
+    ERASED = "erased"
     ADDRESS_TAKEN = "Another user has this e-mail address."
     ID_TAKEN = "Another user has this id."
     GONE = "Was in the way of one who is gone by now. Import it again."
@@ -25,20 +27,41 @@ class Outcome(StrEnum):
 
 
 class Batches:
-    """The users of one application, as an import stores them."""
+    """The users of one application, as an import stores them.
 
-    def __init__(self, database: Database, reader: Reader) -> None:
+    Args:
+        database: Where.
+        reader: Has made the documents.
+        erasures: Who was erased.
+        restore: Whether users who were erased are stored again.
+
+    """
+
+    def __init__(self, database: Database, reader: Reader, erasures: ErasureStore, *, restore: bool = False) -> None:
         self._database = database
         self._users = database.collection("users")
         self._reader = reader
+        self._erasures = erasures
+        self._restore = restore
 
     def store(self, users: Sequence[Document]) -> list[Outcome]:
-        """Store users who are not there yet; return what became of each.
+        """Store users who are not there yet and were not erased; return what became of each.
 
         Raises:
             DatabaseUnavailable: some may be stored, and are found there when it is tried again.
 
         """
+        ids = [user["_id"] for user in users]
+        if self._restore:
+            self._erasures.bring_back(ids, at_least=SECONDS)
+            erased: set[str] = set()
+        else:
+            erased = self._erasures.erased(ids, at_least=SECONDS)
+        left = [user for user in users if user["_id"] not in erased]
+        outcomes = iter(self._insert(left) if left else [])
+        return [Outcome.ERASED if user["_id"] in erased else next(outcomes) for user in users]
+
+    def _insert(self, users: Sequence[Document]) -> list[Outcome]:
         self._database.prepare()  # without the unique index two could share an address
         try:
             with self._database.translated_errors("importing.store", at_least=SECONDS):

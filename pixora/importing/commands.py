@@ -25,6 +25,7 @@ from pixora.importing.checkpoints import Checkpoint, NotOurs, fingerprint
 from pixora.importing.importer import Importer, Refuse
 from pixora.importing.lines import Line
 from pixora.importing.records import Reader
+from pixora.users.erasures import erasures
 
 PIECE = 1024 * 1024
 
@@ -42,11 +43,13 @@ PIECE = 1024 * 1024
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where is kept how far this has come, to go on from there when it was interrupted. Deleted at the end.",
 )
+@click.option("--restore-erased", is_flag=True, help="Import users as well who were erased since an earlier import.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def import_command(
     file: BinaryIO,
     rejects: TextIO | None,
     checkpoint: Path | None,
+    restore_erased: bool,  # noqa: FBT001  # click's flag
     as_json: bool,  # noqa: FBT001  # click's flag
 ) -> None:
     r"""Import users from FILE, or from stdin when it is -, with the password hashes they have in another system.
@@ -68,6 +71,9 @@ def import_command(
     It is safe to run again, also after kill -9: who is there already, with the same address and hash, is counted and
     left alone. With --checkpoint it goes on from where it was. A line is refused when another user has the address or
     the id. Refused lines are told of by number and reason, and keep none of the others from being imported.
+
+    Users who have deleted their account since an earlier import are counted as erased and are not imported, unless you
+    pass --restore-erased.
 
     The exit status is 0 when all are in, also from before; 1 when lines were refused; 2 when FILE cannot be opened or
     the checkpoint is of another one; 74 when reading or writing a file fails; and 75 when the database is away or the
@@ -93,7 +99,8 @@ def import_command(
                 show(line.end)
 
             reader = Reader(current_app.config["SECRET_KEY"])
-            importer = Importer(reader, Batches(database, reader), _teller(rejects), advance, done.counts)
+            batches = Batches(database, reader, erasures, restore=restore_erased)
+            importer = Importer(reader, batches, _teller(rejects), advance, done.counts)
             importer.run(left)
         if checkpoint:
             checkpoint.unlink(missing_ok=True)
@@ -156,8 +163,9 @@ def _tell(summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(summary))
         return
+    erased = f"{summary['erased']:,} not imported because they were erased, " if summary["erased"] else ""
     click.echo(
-        f"{summary['imported']:,} users imported, {summary['already_there']:,} there already, "
+        f"{summary['imported']:,} users imported, {summary['already_there']:,} there already, {erased}"
         f"{summary['refused']:,} lines refused, in {summary['seconds']:,} seconds."
     )
 

@@ -56,7 +56,7 @@ class Importer:
         self._refuse = refuse
         self._advance = advance
         self._failure: Exception | None = None
-        self.counts = Counter({Outcome.IMPORTED.value: 0, Outcome.ALREADY_THERE.value: 0, REFUSED: 0, **counts})
+        self.counts = Counter({**{outcome.value: 0 for outcome in _COUNTED}, REFUSED: 0, **counts})
 
     def run(self, lines: Iterable[Line]) -> None:
         """Import all.
@@ -116,7 +116,7 @@ class Importer:
     def _settle(self, batch: Batch, stored: Future[list[Outcome]]) -> None:
         refused = dict(batch.refused)
         for number, outcome in zip(batch.users, stored.result(), strict=True):
-            if outcome in (Outcome.IMPORTED, Outcome.ALREADY_THERE):
+            if outcome in _COUNTED:
                 self.counts[outcome.value] += 1
             else:
                 refused[number] = {_FIELDS.get(outcome, "line"): [outcome.value]}
@@ -125,5 +125,8 @@ class Importer:
         self.counts[REFUSED] += len(refused)
         self._advance(batch.last, self.counts)
 
+
+_COUNTED = Outcome.IMPORTED, Outcome.ALREADY_THERE, Outcome.ERASED
+"""What becomes of a line that is not refused."""
 
 _FIELDS = {Outcome.ADDRESS_TAKEN: "email", Outcome.ID_TAKEN: "id"}

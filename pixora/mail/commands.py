@@ -23,6 +23,7 @@ from pixora.mail.links import Obsolete, link_of
 from pixora.mail.sender import Sender, connection
 from pixora.users.erasures import erasures
 from pixora.users.letters import Claimed, Unreadable, letters
+from pixora.users.pending import pending
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def _clear() -> None:
     """See to what is due at times, and has nobody else to do it."""
     now = clock.utcnow()
     letters.clear(now)
+    pending.clear(now)
     erasures.complete(now)
 
 

@@ -14,6 +14,7 @@ from pixora.upkeep import addresses
 from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.rewriting import Rewriting, rewrite
 from pixora.users.erasures import ErasureStore
+from pixora.users.pending import pending
 
 UNIQUE = "users.email_1"
 
@@ -108,6 +109,7 @@ def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar, *, add
             rewriting = rewrite(database, survey, progress)
     if not index_work.advice:  # as long as an index is wrong, the stores serve nobody
         erasures.complete(clock.utcnow())
+        pending.clear(clock.utcnow())
     return Upgrade(index_work, survey, rewriting)
 
 

@@ -4,14 +4,19 @@ The rows of the audit trail stay, under a pseudonym in the place of the id. Two 
 go away, or the worker be killed, when the document is gone and the rows are not done yet. And a request that has read
 the account before may record what came of it after: a wrong password, checked for a second, of an account that is gone.
 
-So a note is made before the document is deleted, in the collection `erasures`: `user` (the id, encrypted: after the
-deletion the database has it nowhere in clear), `pseudonym` (random) and `at`. The rows are done at once, and once more
-when no such request can be under way any longer; then the note is removed.
+So a note is made before the document is deleted, in the collection `erasures`: `user` and `email` (the id and the
+address, encrypted: after the deletion the database has them nowhere in clear), `pseudonym` (random) and `at`. The rows
+are done at once, and once more when no such request can be under way any longer; then the note is removed. So is what
+the documents of others have of the address: who has asked to change to it, or was told that somebody did.
+
+What stays is the collection `erased`: of each id an HMAC under a key that derives from `SECRET_KEY`, and nothing else.
+By it an import does not bring back who was erased.
 """
 
+import hmac
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import cast
@@ -22,9 +27,12 @@ from werkzeug.local import LocalProxy
 
 from pixora import clock
 from pixora.audit import Audit
-from pixora.ciphers import cipher
+from pixora.ciphers import cipher, derived_key
 from pixora.database import Database, Document
 from pixora.errors import DatabaseUnavailable
+from pixora.users.fields import spellings
+from pixora.users.letters import LetterStore
+from pixora.users.pending import PendingStore
 from pixora.users.store import UserStore
 
 log = logging.getLogger(__name__)
@@ -42,28 +50,48 @@ PATIENCE_SECONDS = 60
 class ErasureStore:
     """The erasures of one application."""
 
-    def __init__(self, database: Database, users: UserStore, audit: Audit) -> None:
+    def __init__(
+        self, database: Database, users: UserStore, pending: PendingStore, letters: LetterStore, audit: Audit
+    ) -> None:
         self._translated_errors = database.translated_errors
         self._notes = database.collection("erasures")
+        self._erased = database.collection("erased")
         self._users = users
+        self._pending = pending
+        self._letters = letters
         self._audit = audit
 
     @contextmanager
-    def erasing(self, user_id: str) -> Iterator[None]:
-        """Erase a user from the audit trail when the block has deleted the account; if it raises, see to it later.
+    def erasing(self, user_id: str, email: str) -> Iterator[None]:
+        """Erase what is left of a user when the block has deleted the account; if it raises, see to it later.
 
         Raises:
             DatabaseUnavailable: before the block, and nothing was done.
 
         """
         pseudonym = f"erased-{secrets.token_hex(12)}"
-        note = {"user": _cipher().encrypt(user_id.encode()), "pseudonym": pseudonym, "at": clock.utcnow()}
+        encrypted = {name: _cipher().encrypt(text.encode()) for name, text in (("user", user_id), ("email", email))}
         with self._translated_errors("erasures.erasing"):
-            self._notes.insert_one(note)
+            self._notes.insert_one({**encrypted, "pseudonym": pseudonym, "at": clock.utcnow()})
+            mark = {"_id": _mark(user_id)}
+            self._erased.replace_one(mark, mark, upsert=True)
         yield
         with suppress(DatabaseUnavailable):
             self._audit.forget(user_id, pseudonym)
+            self._forget_address(email)
             self.complete(clock.utcnow(), AT_ONCE, at_least=0.001)
+
+    def erased(self, user_ids: Iterable[str], *, at_least: float) -> set[str]:
+        """Return which of these ids are those of users who were erased."""
+        marks = {_mark(user_id): user_id for user_id in user_ids}
+        with self._translated_errors("erasures.erased", at_least=at_least):
+            return {marks[found["_id"]] for found in self._erased.find({"_id": {"$in": list(marks)}})}
+
+    def bring_back(self, user_ids: Iterable[str], *, at_least: float) -> None:
+        """Let users with these ids be there again."""
+        marks = [_mark(user_id) for user_id in user_ids]
+        with self._translated_errors("erasures.bring_back", at_least=at_least):
+            self._erased.delete_many({"_id": {"$in": marks}})
 
     def complete(self, now: datetime, most: int = 0, *, at_least: float = PATIENCE_SECONDS) -> None:
         """See to the erasures whose time has come; of accounts that are still there, drop the note.
@@ -87,6 +115,7 @@ class ErasureStore:
     def _complete(self, note: Document, at_least: float) -> None:
         try:
             user_id = _cipher().decrypt(note["user"]).decode()
+            email = _cipher().decrypt(note["email"]).decode() if "email" in note else None  # of a version before: none
         except InvalidToken:
             log.error(
                 "SECRET_KEY has changed since an account was deleted. Should its erasure not have been complete, the "
@@ -94,8 +123,24 @@ class ErasureStore:
                 extra={"event": "erasure_unreadable"},
             )
             return
-        if self._users.find_credentials(user_id) is None:
-            self._audit.forget(user_id, note["pseudonym"], at_least)
+        if self._users.find_credentials(user_id) is not None:
+            self.bring_back([user_id], at_least=at_least)
+            return
+        self._audit.forget(user_id, note["pseudonym"], at_least)
+        if email is not None:
+            self._forget_address(email)
+
+    def _forget_address(self, email: str) -> None:
+        """Forget an address in the documents of others, unless somebody has signed up with it since."""
+        known_as = spellings(email)
+        if self._users.find_by_email(*known_as) is None:
+            self._pending.forget_address(email, *known_as)
+            self._letters.forget_address(email, *known_as)
+
+
+def _mark(user_id: str) -> str:
+    key = derived_key(current_app.config["SECRET_KEY"], "pixora erased ids 1")
+    return hmac.digest(key, user_id.encode(), "sha256").hex()
 
 
 def _cipher() -> Fernet:
@@ -107,6 +152,7 @@ erasures = cast(ErasureStore, LocalProxy(lambda: current_app.extensions["erasure
 
 
 def init_app(app: Flask) -> None:
-    """Give `app` its erasures; after `store.init_app` and `audit.init_app`."""
+    """Give `app` its erasures; after those of `store`, `pending`, `letters` and `audit`."""
     extensions = app.extensions
-    extensions["erasures"] = ErasureStore(extensions["database"], extensions["users"], extensions["audit"])
+    parts = (extensions[name] for name in ("database", "users", "pending", "letters", "audit"))
+    extensions["erasures"] = ErasureStore(*parts)

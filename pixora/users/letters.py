@@ -30,6 +30,9 @@ TEMPLATES = (
     "address_taken",
 )
 
+ERASED = "(deleted)"
+"""In the place of an address whose owner was erased."""
+
 LEASE = timedelta(minutes=5)
 """How long a letter stays with the sender that has claimed it: longer than sending one can take."""
 
@@ -166,6 +169,18 @@ class LetterStore:
         old = {"due_at": {"$type": "null"}, "given_up_at": {"$lte": now - KEPT}}
         with self._store.translated_errors("letters.clear"):
             self._store.collection.update_many({"letters": {"$elemMatch": old}}, {"$pull": {"letters": old}})
+
+    def forget_address(self, *spellings: str) -> None:
+        """Forget the letters of others to an address whose owner was erased; take it out of those that tell of it."""
+        waiting, those = {"letters.due_at": {"$exists": True}}, {"$in": list(spellings)}
+        with self._store.translated_errors("letters.forget_address"):
+            users = self._store.collection
+            users.update_many({**waiting, "letters.to": those}, {"$pull": {"letters": {"to": those}}})
+            users.update_many(
+                {**waiting, "letters.context.new_email": those},
+                {"$set": {"letters.$[one].context.new_email": ERASED}},
+                array_filters=[{"one.context.new_email": those}],
+            )
 
     def backlog(self) -> Backlog:
         """Return what waits to be sent, within a second or not at all."""

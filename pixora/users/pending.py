@@ -5,7 +5,7 @@ together with the letter that brings it, and redeemed together with what it is g
 """
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from flask import Flask, current_app
@@ -19,8 +19,14 @@ from pixora.users.store import UserStore
 DECOYS = 64
 """The documents that stand in for accounts that are not there: enough that two requests seldom meet at one."""
 
+PURPOSES = "verify_email", "reset_password", "change_email"
+"""Those of `auth.one_time_tokens`."""
+
 NOBODY = "nobody@example.com"
 """The address in all of them."""
+
+KEPT = timedelta(days=1)
+"""How long a token is kept when it has expired: for so long its page says so."""
 
 
 class PendingStore:
@@ -63,6 +69,20 @@ class PendingStore:
         wanted = {"first_name": 1, "last_name": 1, "email": 1, "email_verified": 1, f"tokens.{purpose}": 1}
         with self._store.translated_errors("pending.find"):
             return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
+
+    def clear(self, now: datetime) -> None:
+        """Forget the tokens that expired some time ago."""
+        for purpose in PURPOSES:
+            name = f"tokens.{purpose}"
+            with self._store.translated_errors("pending.clear"):
+                expired = {f"{name}.expires_at": {"$lte": now - KEPT}}
+                self._store.collection.update_many(expired, {"$unset": {name: True}})
+
+    def forget_address(self, *spellings: str) -> None:
+        """Forget the tokens by which others would change to an address, whose owner was erased."""
+        with self._store.translated_errors("pending.forget_address"):
+            wanted = {"tokens.change_email.email": {"$in": list(spellings)}}
+            self._store.collection.update_many(wanted, {"$unset": {"tokens.change_email": True}})
 
     def redeem(
         self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document, **allowed: Any

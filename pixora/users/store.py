@@ -28,6 +28,8 @@ INDEXES: Indexes = {
     "users": [
         IndexModel([("email", 1)], name="email_1", unique=True),
         IndexModel([("letters.due_at", 1)], name="letters.due_at_1", sparse=True),
+        # All that one-time tokens have: when they expire, and which address they are about.
+        IndexModel([("tokens.$**", 1)], name="tokens.$**_1"),
         # Of the few administrators only.
         IndexModel([("roles", 1)], name="roles_1", partialFilterExpression={"roles": ADMIN}),
     ]

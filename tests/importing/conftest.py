@@ -42,6 +42,6 @@ def run(app, tmp_path):
     return run
 
 
-def summary(imported=0, already_there=0, refused=0, lines=None):
-    lines = imported + already_there + refused if lines is None else lines
-    return {"lines": lines, "imported": imported, "already_there": already_there, "refused": refused}
+def summary(imported=0, already_there=0, erased=0, refused=0, lines=None):
+    lines = imported + already_there + erased + refused if lines is None else lines
+    return {"lines": lines, "imported": imported, "already_there": already_there, "erased": erased, "refused": refused}

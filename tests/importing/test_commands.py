@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,38 @@ def test_also_with_ids_of_their_own(app, run, users):
     assert log_in(app, "user0@example.com") == 200
     users.update_one({"email": "user1@example.com"}, {"$set": {"email": "another@example.com"}})
     assert run(data)[:2] == (0, summary(already_there=3))
+
+
+@pytest.mark.parametrize("changes", [{}, {"id": "0123456789abcdef01234567"}])
+class TestWhoeverIsErased:
+    @pytest.fixture
+    def data(self, app, run, mongo, changes):
+        """A file that was imported, and whose first user has deleted the account since."""
+        mongo.get_default_database()["erased"].delete_many({})
+        data = jsonl(record(0, **changes), record(1))
+        assert run(data)[:2] == (0, summary(imported=2))
+        client, form = app.test_client(), {"username": "user0@example.com", "password": PASSWORD}
+        token = client.post("/api/auth/login", data=form).json["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.delete("/api/users/me", json={"password": PASSWORD}, headers=headers).status_code == 204
+        return data
+
+    def test_is_not_brought_back(self, run, users, data):
+        assert run(data) == (0, summary(already_there=1, erased=1), [])
+        assert [user["email"] for user in users.find()] == ["user1@example.com"]
+
+    def test_leaves_nothing_that_tells_who_it_was(self, mongo, data):
+        [mark] = mongo.get_default_database()["erased"].find()
+        assert re.fullmatch("[0-9a-f]{64}", mark.pop("_id"))
+        assert mark == {}
+
+    def test_may_be_brought_back_on_purpose(self, run, users, data):
+        assert run(data, "--restore-erased") == (0, summary(imported=1, already_there=1), [])
+        assert run(data) == (0, summary(already_there=2), [])
+
+    def test_is_told_of_in_words(self, app, tmp_path, data):
+        result = app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "users.jsonl")])
+        assert "0 users imported, 1 there already, 1 not imported because they were erased, " in result.stdout
 
 
 def test_also_when_another_secret_key_makes_other_ids(run, users, app, monkeypatch):

@@ -296,7 +296,11 @@ def test_two_at_once_do_no_harm_to_each_other(app, users, small_batches):
 def test_erasures_that_were_left_half_way_are_ended(users, indexed, upgrade, mongo, move_clock, make_app):
     notes = mongo.get_default_database()["erasures"]
     notes.delete_many({})
-    with make_app().app_context(), pytest.raises(RuntimeError), erasures.erasing(fastapi_user()["_id"]):
+    with (
+        make_app().app_context(),
+        pytest.raises(RuntimeError),
+        erasures.erasing(fastapi_user()["_id"], "gone@example.com"),
+    ):
         raise RuntimeError
     assert notes.count_documents({}) == 1
     move_clock(minutes=11)
