@@ -39,7 +39,7 @@ from pixora.auth.routes import blueprint as auth
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.observation import Flask
-from pixora.pages.routes import blueprint as pages
+from pixora.pages.again import blueprint as pages
 from pixora.upkeep.commands import db, doctor
 from pixora.users import administrators, directory, erasures, letters, pending, sessions
 from pixora.users import store as users

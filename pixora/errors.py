@@ -126,7 +126,10 @@ class EmailNotVerified(PixoraError):
 
     status = HTTPStatus.FORBIDDEN
     code = "email_not_verified"
-    detail = "Please open the link in the letter we have sent you first. Resetting the password brings a new one."
+    detail = (
+        "Verify your e-mail address first: open the link we sent you. If the link has expired, logging in sends a new "
+        "one, a few times an hour at most. Resetting the password verifies the address as well."
+    )
 
 
 class PreconditionFailed(PixoraError):

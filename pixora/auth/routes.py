@@ -63,6 +63,8 @@ def login(form: dict[str, str]) -> service.Grant:
     """Log in with e-mail and password.
 
     The OAuth 2.0 password grant, so that any OAuth client can use it. What is wrong is not told.
+    With `REQUIRE_VERIFIED_EMAIL`, a right password gets 403 `email_not_verified` until the address is verified. If the
+    last link has expired, that sends a new one.
     After too many wrong passwords for an address, or from a network, right ones are refused too, for a while.
     """
     user_agent = request.headers.get("User-Agent", "")

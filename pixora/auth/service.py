@@ -103,13 +103,15 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
     Raises:
         InvalidCredentials: whatever is wrong.
         RateLimited: there have been too many wrong guesses; the password is not looked at.
-        EmailNotVerified: the password is right, and `REQUIRE_VERIFIED_EMAIL` is on.
+        EmailNotVerified: the password is right, and `REQUIRE_VERIFIED_EMAIL` is on. If the last link has expired, a new
+            one is sent.
 
     """
     while True:
         user = credentials.check(email, password, address)
         if current_app.config["REQUIRE_VERIFIED_EMAIL"] and not user.get("email_verified"):
             audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
+            verification.send_again_if_expired(user, address)
             raise EmailNotVerified
         stored = user["password"]
         if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"] and passwords.can_hash(password):

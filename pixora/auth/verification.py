@@ -4,6 +4,7 @@ A link alone verifies nothing. Someone may have signed up with the address of a 
 password has to come with it, and proves that whoever opens it is who has signed up.
 """
 
+from contextlib import suppress
 from datetime import datetime
 
 from pixora import clock
@@ -12,6 +13,7 @@ from pixora.auth import credentials, permission
 from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
 from pixora.database import Document
+from pixora.errors import InvalidCredentials, RateLimited
 from pixora.mail_throttles import mail_throttles
 from pixora.users import changes
 from pixora.users.letters import letter
@@ -45,6 +47,51 @@ def send(user: Document, session_id: str, client_ip: str | None) -> None:
     with mail_throttles.own(credentials.canonical(user), required=True):
         if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, **in_session(session_id)):
             sessions.require(user["_id"], session_id)
+
+
+def send_again_if_expired(user: Document, client_ip: str | None) -> None:
+    """Send a user whose last link has expired another one; for a login that is refused because of it.
+
+    Where there have been too many e-mails, nothing is sent.
+
+    Args:
+        user: From `credentials.check`, whose password was right.
+        client_ip: The client's.
+
+    """
+    found = pending.find(user["_id"], Purpose.VERIFY_EMAIL) or {}
+    record = found.get("tokens", {}).get(Purpose.VERIFY_EMAIL)
+    if record is None or record["expires_at"] <= clock.utcnow():
+        with suppress(RateLimited):
+            _send_again(user, client_ip)
+
+
+@credentials.seated
+def send_again(email: str, password: str, client_ip: str | None) -> bool:
+    """Send the link again to the user who has this e-mail address and password; return False if it is verified already.
+
+    For users who cannot log in before they have verified it; `client_ip` is the client's.
+
+    Raises:
+        InvalidCredentials: whatever is wrong.
+        RateLimited: there have been too many wrong guesses, or too many e-mails.
+        Overloaded: the password would not be hashed in time.
+
+    """
+    user = credentials.check(email, password, client_ip)
+    if user.get("email_verified"):
+        return False
+    _send_again(user, client_ip)
+    return True
+
+
+def _send_again(user: Document, client_ip: str | None) -> None:
+    """Send another link to a user whose password was right."""
+    mail_throttles.count_request(client_ip)
+    posted = post(user["_id"], user["email"], clock.utcnow())
+    with mail_throttles.own(credentials.canonical(user), required=True):
+        if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, password=user["password"]):
+            raise InvalidCredentials  # it was changed meanwhile
 
 
 @credentials.seated

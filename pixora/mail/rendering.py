@@ -21,6 +21,9 @@ from pixora.mail.addresses import sender
 
 LINE_LENGTH = 72
 
+VERIFY_AGAIN = "/verify-email/again"
+"""Where a new link to verify an address is to be had."""
+
 PAGES = {"verify_email": "/verify-email", "reset_password": "/reset-password", "change_email": "/confirm-email"}
 """Where the link of a letter goes. The purpose of the token in it has the name of the letter's template."""
 
@@ -54,6 +57,7 @@ def render(letter: Document, token: str | None, expires_at: datetime | None) -> 
         when=_moment(letter["created_at"]),
         until=expires_at and _moment(expires_at),
         lasts=expires_at and _duration(expires_at - letter["created_at"]),
+        verify_again=f"{_public_url()}{VERIFY_AGAIN}",
         **letter["context"],
     )
     subject, *paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", written.strip())]

@@ -56,22 +56,22 @@ def submit(form: Form) -> Response:
     except InvalidOneTimeToken as error:
         return _no_good(form, error)
     except EmailTaken as error:
-        return _message(words.TAKEN, error.status)
+        return message(words.TAKEN, error.status)
     except PixoraError as error:
         return _again(form, fields.get("token", ""), error)
-    return _message(form.words.done, HTTPStatus.OK)
+    return message(form.words.done, HTTPStatus.OK)
 
 
 @blueprint.errorhandler(PixoraError)
 def not_read(error: PixoraError) -> Response:
     """Say that a form could not be read: not sent by our page, or damaged on the way."""
-    return _message(words.NOT_READ, error.status)
+    return message(words.NOT_READ, error.status)
 
 
 @blueprint.errorhandler(HTTPException)
 def our_fault(error: HTTPException) -> Response:
     """Say that we have failed."""
-    return _message(words.OUR_FAULT, HTTPStatus(error.code or 500))
+    return message(words.OUR_FAULT, HTTPStatus(error.code or 500))
 
 
 @blueprint.after_request
@@ -149,10 +149,11 @@ def _form(
 
 def _no_good(form: Form, error: InvalidOneTimeToken) -> Response:
     told = {"expired": form.words.expired, "used": form.words.used}.get(error.reason, words.MALFORMED)
-    return _message(told, error.status)
+    return message(told, error.status)
 
 
-def _message(message: words.Message, status: HTTPStatus) -> Response:
+def message(message: words.Message, status: HTTPStatus) -> Response:
+    """Return a page that tells something."""
     page = render_template("pages/message.html", service=service_name(), message=message, is_good=status < 400)
     return make_response(page, status)
 

@@ -2,12 +2,22 @@
 
 from typing import NamedTuple
 
+from pixora.mail.rendering import VERIFY_AGAIN
+
+
+class Link(NamedTuple):
+    """A way on."""
+
+    path: str
+    label: str
+
 
 class Message(NamedTuple):
-    """A page, or a part of one, that only tells something."""
+    """A page, or a part of one, that only tells something, and may lead on."""
 
     heading: str
     paragraphs: tuple[str, ...]
+    link: Link | None = None
 
 
 class Words(NamedTuple):
@@ -28,6 +38,8 @@ class Words(NamedTuple):
     used: Message
 
 
+GET_NEW_LINK = Link(VERIFY_AGAIN, "Get a new link")
+
 VERIFY_EMAIL = Words(
     heading="Confirm your address",
     intro="Please enter the password of your account, so that we know it is you.",
@@ -35,18 +47,30 @@ VERIFY_EMAIL = Words(
     done=Message("Your address is confirmed", ("Thank you. You can close this page now.",)),
     expired=Message(
         "This link has expired",
-        ("It was valid for 24 hours.", "Please sign in and ask for a new letter. It brings a new link."),
+        ("It was valid for 24 hours, and your address is not confirmed yet.",),
+        GET_NEW_LINK,
     ),
     used=Message(
         "This link no longer works",
         (
-            "It works once, and only the one in our newest letter does.",
+            "It works once, for 24 hours, and only the one in our newest e-mail does.",
             (
-                "If you have confirmed your address already, all is well. If not, please look for a newer letter from "
-                "us, or sign in and ask for one."
+                "If you have confirmed your address already, all is well. If not, look for a newer e-mail from us, or "
+                "get a new link."
             ),
         ),
+        GET_NEW_LINK,
     ),
+)
+
+VERIFY_AGAIN_SENT = Message(
+    "Look into your mailbox",
+    ("We have sent you an e-mail with a new link. It works once, for 24 hours. Earlier links no longer work.",),
+)
+VERIFIED_ALREADY = Message("Your address is confirmed already", ("You can sign in, and close this page.",))
+WRONG_CREDENTIALS = (
+    "The e-mail address or the password is wrong. Try again. If you have forgotten the password, reset it where you "
+    "sign in: that confirms your address as well."
 )
 
 RESET_PASSWORD = Words(
@@ -126,8 +150,8 @@ OVERLOADED = "A great many people are signing in just now, so nothing was done y
 UNAVAILABLE = "We cannot reach our database just now. Please try again in a few seconds."
 
 
-def too_many(seconds: int) -> str:
+def too_many(seconds: int, what: str = "attempts with a wrong password") -> str:
     """Tell somebody to wait."""
     minutes = -(-seconds // 60)
     wait = "a minute" if minutes == 1 else f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
-    return f"There have been too many attempts with a wrong password. Please try again in {wait}."
+    return f"There have been too many {what}. Please try again in {wait}."

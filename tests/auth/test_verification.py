@@ -111,7 +111,7 @@ def test_none_is_sent_to_an_address_that_is_verified(client, account, token, let
 
 
 def test_asking_too_often_is_refused(make_app, account, counts):
-    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="2 per hour").test_client()
+    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="3 per hour").test_client()
     answers = [client.post(SEND, headers=account.bearer) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert answers[-1].json["code"] == "rate_limited"
@@ -159,6 +159,46 @@ def test_where_it_is_required_a_right_password_is_not_counted_as_a_guess(make_ap
     for _ in range(3):
         client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
     assert {document["count"] for document in counts.find()} == {0}
+
+
+class TestALoginThatIsRefused:
+    @pytest.fixture
+    def strict(self, make_app, counts):
+        return make_app(REQUIRE_VERIFIED_EMAIL=True, THROTTLE_MAIL_PER_ACCOUNT="3 per hour").test_client()
+
+    @staticmethod
+    def log_in(client, email, password=PASSWORD):
+        return client.post("/api/auth/login", data={"username": email, "password": password})
+
+    def test_sends_a_new_link_once_the_last_one_has_expired(self, strict, account, move_clock, letters_to, token_sent):
+        move_clock(hours=24)
+        response = self.log_in(strict, account.email)
+        assert (response.status_code, response.json["code"]) == (403, "email_not_verified")
+        assert "logging in sends a new one" in response.json["detail"]
+        assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email"] * 2
+        assert confirm(strict, token_sent(account.email, "verify_email")).status_code == 204
+        assert self.log_in(strict, account.email).status_code == 200
+
+    def test_sends_none_while_the_last_one_works(self, strict, account, letters_to, token):
+        self.log_in(strict, account.email)
+        assert len(letters_to(account.email)) == 1
+        assert confirm(strict, token).status_code == 204
+
+    def test_sends_none_when_the_password_is_wrong(self, strict, account, move_clock, letters_to):
+        move_clock(hours=24)
+        assert self.log_in(strict, account.email, "wrong-password-1").status_code == 401
+        assert len(letters_to(account.email)) == 1
+
+    def test_sends_only_so_many(self, strict, account, move_clock, letters_to, users):
+        for _ in range(5):
+            users.update_one({}, {"$unset": {"tokens": True}})
+            assert self.log_in(strict, account.email).status_code == 403
+        assert len(letters_to(account.email)) == 4  # with that of the sign-up, which another application has counted
+
+    def test_sends_one_to_a_user_of_the_fastapi_service(self, strict, users, letters_to):
+        users.insert_one(user := fastapi_user())
+        assert self.log_in(strict, user["email"]).status_code == 403
+        assert len(letters_to(user["email"])) == 1
 
 
 def test_where_it_is_required_a_reset_opens_the_door_as_well(make_app, users, token_sent):

@@ -95,7 +95,8 @@ def test_who_needs_no_change_gets_none(old_users, upgrade, watch_commands):
     old_users.insert_one(user := fastapi_user(email="grace@example.com"))
     with watch_commands() as commands:
         assert upgrade()[1]["addresses"]["changed"] == 0
-    assert not [command for command in commands if command.command_name == "update"]
+    updates = [str(command.command) for command in commands if command.command_name == "update"]
+    assert not [update for update in updates if "tokens." not in update]  # those forget expired tokens
     assert old_users.find_one() == user
 
 
