@@ -1,0 +1,157 @@
+"""Whatever a request brings, it holds the interpreter for no more than 20 ms before anything is known of its sender."""
+
+import base64
+import json
+import time
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.factories import signup_body
+
+GIL_SECONDS = 0.02
+TRIES = 3
+MOST = 16_000
+"""Bytes of a body."""
+
+FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=b"
+MARKS = "a" + "\u0301\u0316" * 3900
+
+SEARCH = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+PIECES = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+    st.sampled_from(
+        ["a.", "@", "+", " ", "\u0301\u0316", "ﷺ", "xn--", "-", ";ext=", "+44", "0", "ß", "İ", "\u200d", '"']
+    ),
+)
+LONG = st.builds(lambda begin, piece, end: begin + piece * (MOST // len(piece.encode())) + end, PIECES, PIECES, PIECES)
+TEXTS = st.builds(
+    lambda text, length: text[:length], LONG, st.sampled_from([30, 50, 100, 254, 320, 400, 4000, 5000])
+).filter(lambda text: len(text.encode()) < MOST)
+
+BODIES = {
+    "unknown fields": "{" + ",".join(f'"{number:x}":0' for number in range(1700)) + "}",
+    "a name twice": "{" + ",".join('"a":1' for _ in range(2500)) + "}",
+    "arrays": "[" * MOST,
+    "arrays that end": "[" * 900 + "]" * 900,
+    "objects": '{"a":' * 2600,
+    "digits": "9" * MOST,
+    "numbers": "[" + ",".join(["9" * 4299] * 3) + "]",
+    "decimals": "1." + "9" * (MOST - 2),
+    "escapes": '"' + "\\u0000" * 2600 + '"',
+}
+FORMS = {
+    "nothing": "&" * MOST,
+    "unknown": "&".join(f"{number:x}=" for number in range(3000)),
+    "repeated": "&".join(["a="] * 5000),
+    "escapes": "username=" + "%cc%81" * 2600,
+}
+PARTS = {
+    "parts": "".join(f'--b\r\nContent-Disposition: form-data; name="{i}"\r\n\r\n\r\n' for i in range(250))
+    + "--b--\r\n",
+    "parameters": '--b\r\nContent-Disposition: form-data; name="a"' + "; a=b" * 3000 + "\r\n\r\n\r\n--b--\r\n",
+    "boundaries": "--b" * 5000,
+    "lines": "\r\n" * 8000,
+}
+HEADERS = (
+    *("Authorization", "If-Match", "If-None-Match", "X-Request-ID", "Accept", "Accept-Language", "Accept-Encoding"),
+    *("X-Forwarded-For", "Forwarded", "Cookie", "User-Agent", "Origin", "Range", "Content-Type", "Host", "traceparent"),
+)
+LONGEST_HEADER = 8000
+
+
+def encoded(text):
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def seconds_of(client, path, **request):
+    """Return what a request takes of this thread, whatever else the machine does."""
+
+    def once():
+        began = time.thread_time()
+        response = client.open(path, **request)
+        seconds = time.thread_time() - began
+        assert response.status_code < 500, response.text
+        return seconds
+
+    return min(once() for _ in range(TRIES))
+
+
+@pytest.mark.parametrize("field", ["first_name", "last_name", "email", "contact", "birthday"])
+@SEARCH
+@given(text=TEXTS)
+@example(MARKS)
+@example(MARKS[:320])
+@example("ﷺ" * 100)
+@example("a@" + "a." * 120 + "com")
+@example("a@" + "ß." * 60 + "com")
+@example("+44 20 7946 0958 " + "x1" * 16)
+@example("9" * 50)
+def test_no_field_of_a_sign_up_holds_the_interpreter_for_long(client, field, text):
+    # Without a password, so that it ends there.
+    body = json.dumps(signup_body(**{field: text}, password=""), ensure_ascii=False).encode()
+    assert (
+        seconds_of(client, "/api/auth/signup", method="POST", data=body, content_type="application/json") < GIL_SECONDS
+    )
+
+
+@pytest.mark.parametrize("path", ["/api/auth/password-reset/confirm", "/api/auth/change-email/confirm"])
+@SEARCH
+@given(token=TEXTS)
+@example("a" * (MOST - 100))
+def test_no_token_holds_the_interpreter_for_long(client, path, token):
+    body = json.dumps({"token": token, "new_password": "difference-engine-no-2"}, ensure_ascii=False).encode()
+    assert seconds_of(client, path, method="POST", data=body, content_type="application/json") < GIL_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "content_type"),
+    [
+        *(
+            pytest.param("/api/auth/signup", body, "application/json", id=f"json: {name}")
+            for name, body in BODIES.items()
+        ),
+        *(pytest.param("/api/auth/login", body, FORM, id=f"form: {name}") for name, body in FORMS.items()),
+        *(pytest.param("/reset-password", body, FORM, id=f"page: {name}") for name, body in FORMS.items()),
+        *(pytest.param("/api/auth/login", body, MULTIPART, id=f"parts: {name}") for name, body in PARTS.items()),
+    ],
+)
+def test_no_body_holds_the_interpreter_for_long(client, path, body, content_type):
+    assert seconds_of(client, path, method="POST", data=body, content_type=content_type) < GIL_SECONDS
+
+
+@pytest.mark.parametrize("name", HEADERS)
+@SEARCH
+@given(piece=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12))
+@example('W/"a", ')
+@example("*/*;q=0.1,")
+@example('"')
+@example("a;")
+@example("a:")
+def test_no_header_holds_the_interpreter_for_long(client, name, piece):
+    value = (piece * (LONGEST_HEADER // len(piece))).strip()
+    assert seconds_of(client, "/api/users/me", headers={name: value}) < GIL_SECONDS
+
+
+@pytest.mark.parametrize(
+    "head", ['{"a":' * 1000, '{"alg":' + "9" * 4299 + "}", '{"alg":"HS256","kid":"' + "k" * 5000 + '"}']
+)
+def test_no_access_token_holds_the_interpreter_for_long(client, head):
+    headers = {"Authorization": f"Bearer {encoded(head)}.e30.e30"}
+    assert seconds_of(client, "/api/users/me", headers=headers) < GIL_SECONDS
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/users/" + "%2e" * 1300, "/" + "a/" * 2000, "/" * 4000, "/verify-email?" + "token=&" * 570]
+)
+def test_no_path_holds_the_interpreter_for_long(client, path):
+    assert seconds_of(client, path) < GIL_SECONDS
+
+
+@pytest.mark.parametrize(("many", "status"), [(100, 422), (101, 413)])
+def test_a_form_of_too_many_parameters_is_too_large(client, many, status):
+    body = "&".join(f"{number:x}=" for number in range(many))
+    assert client.post("/api/auth/login", data=body, content_type=FORM).status_code == status
