@@ -38,6 +38,7 @@ BODIES = {
     "PUT /api/admin/users/{user_id}/roles": {"json": {"roles": ["user", "admin"]}},
     "GET /verify-email": {"query_string": {"token": "{verify_email}"}},
     "POST /verify-email": {"data": {"token": "{verify_email}", "password": PASSWORD}},
+    "POST /verify-email/again": {"data": {"email": "xanthippe@example.com", "password": PASSWORD}},
     "GET /reset-password": {"query_string": {"token": "{reset_password}"}},
     "POST /reset-password": {"data": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
     "GET /confirm-email": {"query_string": {"token": "{change_email}"}},

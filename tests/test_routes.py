@@ -25,7 +25,7 @@ ADMIN = {
     "DELETE /api/admin/users/{user_id}/sessions",
 }
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
-PAGES = {"/verify-email", "/reset-password", "/confirm-email"}
+PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/confirm-email"}
 """For people, and no part of the API."""
 
 

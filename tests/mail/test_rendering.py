@@ -84,7 +84,10 @@ def test_a_day_is_told_in_hours(context):
 def test_other_letters_have_no_link(rendered, template):
     content = rendered(template)
     assert content.link is None
-    assert "http" not in content.text + content.html
+    text = content.text + content.html
+    if template == "address_taken":  # leads on whoever cannot log in before the address is verified
+        text = text.replace("http://127.0.0.1:8000/verify-email/again", "")
+    assert "http" not in text
 
 
 def test_the_service_goes_by_the_name_in_mail_from(rendered, context, monkeypatch):
