@@ -1,0 +1,118 @@
+"""The throttles on a database that takes more than half a second for each command, or does not take a verdict."""
+
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pymongo
+import pytest
+
+import config
+from pixora.embedded import Mongod
+from tests.conftest import close
+from tests.factories import PASSWORD, fastapi_user
+
+COMMANDS = ["find", "update", "insert", "distinct", "aggregate", "findAndModify"]
+NAMES = [f"user-{number}@example.com" for number in range(14)]
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory):
+    """A server that can be told to fail (MongoDB's `failCommand`)."""
+    arguments = ("--setParameter", "enableTestCommands=1")
+    with Mongod(tmp_path_factory.mktemp("slow"), binary=config.mongod(), arguments=arguments) as mongod:
+        yield mongod
+
+
+@pytest.fixture
+def database(mongod):
+    with pymongo.MongoClient(mongod.uri("pixora"), tz_aware=True) as client:
+        yield client["pixora"]
+        client.drop_database("pixora")
+
+
+@pytest.fixture
+def failing(database):
+    """Have the commands of the application fail, or be late, in a `with` block."""
+
+    @contextlib.contextmanager
+    def failing(mode="alwaysOn", commands=COMMANDS, **how):
+        admin = database.client.admin
+        data = {"failCommands": commands, "appName": "pixora"} | how
+        admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
+        try:
+            yield
+        finally:
+            admin.command("configureFailPoint", "failCommand", mode="off")
+
+    return failing
+
+
+@pytest.fixture
+def service(make_app, mongod, database):
+    """Make a service with low limits on the slow database, and accounts."""
+    database["users"].insert_many([fastapi_user(email=email) for email in NAMES])
+    made = []
+
+    def service(**limits):
+        app = make_app(MONGO_URI=mongod.uri("pixora"), HASH_QUEUE_SECONDS=1, DATABASE_TIMEOUT_MS=3000, **limits)
+        assert app.test_client().get("/health").status_code == 200
+        made.append(app)
+        return app
+
+    yield service
+    for app in made:
+        close(app)
+
+
+def log_in(app, email, password=PASSWORD):
+    return app.test_client().post("/api/auth/login", data={"username": email, "password": password})
+
+
+def counted(database):
+    return {document["count"] for document in database["throttles"].find()}
+
+
+def at_once(app, emails):
+    with ThreadPoolExecutor(len(emails)) as pool:
+        return list(pool.map(lambda email: log_in(app, email), emails))
+
+
+def is_let_in_or_told_when(response):
+    """Tell whether a login has succeeded, or is to come again when what is in flight has expired, and not later."""
+    return response.status_code == 200 or (
+        response.status_code in (429, 503) and 1 <= int(response.headers["Retry-After"]) <= 15
+    )
+
+
+def test_right_logins_of_one_user_lock_nobody_out(service, database, failing):
+    app = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="10 per 15 minute")
+    with failing(blockConnection=True, blockTimeMS=600):
+        answers = at_once(app, NAMES[:1] * 12)
+    assert all(map(is_let_in_or_told_when, answers))
+    assert counted(database) == {0}
+    assert log_in(app, NAMES[0]).status_code == 200
+
+
+def test_an_office_is_not_stuck_in_flight(service, database, failing):
+    """Fourteen colleagues behind one address whose limit is ten."""
+    app = service(THROTTLE_LOGIN_PER_IP="10 per 15 minute")
+    with failing(blockConnection=True, blockTimeMS=600):
+        answers = at_once(app, NAMES)
+    assert all(map(is_let_in_or_told_when, answers))
+    assert counted(database) == {0}
+    assert [log_in(app, email).status_code for email in NAMES] == [200] * len(NAMES)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong"])
+def test_a_verdict_that_cannot_be_written_is_none(service, database, failing, password):
+    """It is not told either: a guess that is not counted must not be answered."""
+    app = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per 15 minute")
+    log_in(app, NAMES[1])
+    with failing({"skip": 1}, ["update"], errorCode=11601):
+        response = log_in(app, NAMES[0], password)
+    assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
+    assert counted(database) == {0}
+    started = time.monotonic()
+    assert log_in(app, NAMES[0]).status_code == 200
+    assert time.monotonic() - started < 60  # its lease, and not the window
