@@ -29,12 +29,26 @@ from benchmarks import (
     scale,
     storm,
     upgrading,
+    worst,
 )
 from benchmarks.servers import bench
 
 PARTS: dict[str, Any] = {
     part.__name__.split(".")[1]: part
-    for part in (me, observing, login, storm, crowd, scale, database, footprint, equal_time, upgrading, importing)
+    for part in (
+        me,
+        observing,
+        login,
+        storm,
+        crowd,
+        worst,
+        scale,
+        database,
+        footprint,
+        equal_time,
+        upgrading,
+        importing,
+    )
 }
 
 

@@ -5,8 +5,8 @@ for what else differs to show. Four services are asked:
 
 - most hashes have today's cost. A user whose hash is a step cheaper, from before `BCRYPT_ROUNDS` was raised and not
   logged in since, is one of a few, and must not stand out against an unknown one;
-- the cost has just been raised: most hashes have the old one, and so must an unknown user;
-- some users were imported with hashes of other systems, which cost less; or more, and then an unknown user must, too.
+- the cost has just been raised: most hashes have the old one, and all refusals take as long as the new one;
+- some users were imported with hashes of other systems, which cost less; or more, and then all refusals must, too.
 
 The password is wrong, but for one of a disabled user: there it makes no difference either.
 """
@@ -77,7 +77,7 @@ def _measure(bench: Bench, database: str, cases: dict[str, dict[str, Any] | None
     bench.mongo[database]["users"].insert_many(user for user in cases.values() if user is not None)
     with started(bench, PIXORA, database, cores=FIRST, BCRYPT_ROUNDS=str(COST)) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        # The service learns what most hashes cost from those it meets.
+        # The service counts the hashes, in the background, at the first attempt to log in.
         for name, user in cases.items():
             for _ in range(WARM_UP):
                 _guess(connection, user, right=name == RIGHT)
