@@ -58,18 +58,7 @@ def generate(algorithm: str) -> None:
 
     The exit status is 0 when the key is there, and 1 when there is no JWT_KEY_DIR.
     """
-    directory = _directory()
-    kid = f"{clock.utcnow():%Y%m%dT%H%M%SZ}-{algorithm.lower()}-{secrets.token_hex(2)}"
-    pem = _new_private_key(algorithm).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    # Under its own name only when it is whole, and never readable by others: workers look at any time.
-    unfinished = directory / f".{kid}"
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(directory / f"{kid}.pem")
+    kid = make_key(_directory(), algorithm)
     logs.to_stderr()
     audit.record("key_generated", None, by=COMMAND, kid=kid, algorithm=algorithm)
     click.echo(f"{kid} signs from now on.")
@@ -117,6 +106,22 @@ def retire(kid: str) -> None:
     logs.to_stderr()
     audit.record("key_retired", None, by=COMMAND, kid=kid)
     click.echo(f"{kid} is retired.")
+
+
+def make_key(directory: Path, algorithm: str) -> str:
+    """Write a new private key to a directory, as the one that signs from now on; return its name."""
+    kid = f"{clock.utcnow():%Y%m%dT%H%M%SZ}-{algorithm.lower()}-{secrets.token_hex(2)}"
+    pem = _new_private_key(algorithm).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    # Under its own name only when it is whole, and never readable by others: workers look at any time.
+    unfinished = directory / f".{kid}"
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(directory / f"{kid}.pem")
+    return kid
 
 
 def _directory() -> Path:

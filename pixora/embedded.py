@@ -80,7 +80,7 @@ class Mongod:
         """
         self.launch(free_port())
         try:
-            self._wait_for_primary()
+            self.wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -149,7 +149,13 @@ class Mongod:
                 return pid
         return None
 
-    def _wait_for_primary(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Wait until the server takes writes, which `launch` does not.
+
+        Raises:
+            MongodFailed: with the reason, as far as mongod's log tells it.
+
+        """
         deadline = time.monotonic() + START_SECONDS
         options = {"directConnection": True, "serverSelectionTimeoutMS": 500} | self._client_options
         with pymongo.MongoClient[dict[str, Any]]("127.0.0.1", self.port, **options) as client:

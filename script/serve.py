@@ -1,27 +1,33 @@
-"""Runs gunicorn on an embedded mongod: the second half of script/server."""
+"""Runs gunicorn on a development mongod: the second half of script/server."""
+
+import signal
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` has its own handler: Ctrl-C prints no traceback
 
 import argparse
+import errno
+import fcntl
 import json
 import os
 import secrets
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import config  # noqa: E402  # after the path to it
-from pixora.embedded import Mongod, MongodFailed  # noqa: E402
+import config
+from pixora.cli import make_key
+from pixora.embedded import Mongod, MongodFailed, free_port
 
 BANNER = """
   Pixora is up: {url}
@@ -37,78 +43,200 @@ BANNER = """
 
     {flask} mail show
 
-  Ctrl-C stops it. {kept}
+  {notes}
+  Ctrl-C stops it.
 """
+
+IMPATIENT_SECONDS = 15
+"""After this time without an answer, a line says what the server waits for."""
+
+
+class Refused(Exception):
+    """The server cannot start; says why, and what to do, in a sentence."""
+
+
+class Stop:
+    """Ends the program at SIGINT, SIGTERM and SIGHUP, but not while a process is being started."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._deferred = False
+
+    def install(self) -> None:
+        """Handle the signals from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Put a signal off to the end of the block, so that no process is left behind that nobody knows."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        if self._asked:
+            raise SystemExit
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if not self._deferred:
+            raise SystemExit
+
+
+STOP = Stop()
 
 
 def main() -> int:
     """Start both, wait, stop both; return the exit status."""
+    STOP.install()
     options = argparse.ArgumentParser(prog="script/server", description=__doc__)
-    options.add_argument("--port", type=int, default=8000)
+    options.add_argument("--port", type=_port, default=8000, help="1 to 65535; 8000 by default")
     options.add_argument("--instance", type=Path, default=ROOT / "instance", help="where data and secrets are kept")
     arguments = options.parse_args()
-    for stopping in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stopping, _stop)
-    if _is_taken(arguments.port):
-        return _fail(f"Port {arguments.port} is taken. Stop what listens there, or choose another with --port.")
-    instance: Path = arguments.instance
-    instance.mkdir(parents=True, exist_ok=True)
-    # What the environment says comes first, a database of yours in MONGO_URI included.
-    url = f"http://127.0.0.1:{arguments.port}"
-    defaults = {"PIXORA_ENV": "development", "MALLOC_ARENA_MAX": "2", "PUBLIC_URL": url}
-    if "PUBLIC_URL" not in os.environ:
-        defaults["JWT_ISSUER"] = "pixora"  # tokens outlive a change of port
-    environment = defaults | _secrets(instance) | dict(os.environ)
-    kept = "The database is the one in MONGO_URI."
-    with ExitStack() as stack:
-        if "MONGO_URI" not in environment:
-            try:
-                mongod = stack.enter_context(Mongod(instance / "mongodb", binary=config.mongod()))
-            except MongodFailed as error:
-                return _fail(str(error))
-            environment["MONGO_URI"] = mongod.uri("pixora")
-            kept = f"Users stay in {instance.relative_to(ROOT) if instance.is_relative_to(ROOT) else instance}/."
-        flask = "script/flask" if instance == ROOT / "instance" else f"script/flask --instance {instance}"
-        stack.enter_context(_left_for_commands(instance, environment))
-        return _serve(arguments.port, environment, BANNER.format(url=url, kept=kept, flask=flask))
+    try:
+        with ExitStack() as stack:
+            return _run(arguments.port, arguments.instance.resolve(), stack)
+    except (Refused, MongodFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except SystemExit as end:
+        if end.code is None:
+            print("\nStopped.", flush=True)
+            return 0
+        raise
 
 
-def _serve(port: int, environment: dict[str, str], banner: str) -> int:
+def _run(port: int, instance: Path, stack: ExitStack) -> int:
+    url = f"http://127.0.0.1:{port}"
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_occupied(instance, url))
+        _refuse_a_port_in_use(port)
+        environment = _environment(instance, url)
+    except OSError as error:
+        raise Refused(f"{error.filename or instance} cannot be used: {error.strerror}.") from error
+    notes = ["The database is the one in MONGO_URI."]
+    if not _is_given("MONGO_URI", environment):
+        mongod = Mongod(instance / "mongodb", binary=config.mongod())
+        stack.callback(mongod.stop)
+        with STOP.deferred():
+            mongod.launch(free_port())
+        mongod.wait_until_ready()
+        environment["MONGO_URI"] = mongod.uri("pixora")
+        notes = [f"Users stay in {instance.relative_to(ROOT) if instance.is_relative_to(ROOT) else instance}/."]
+    host = _trusted_host(environment)
+    if host != "127.0.0.1":
+        notes.append(f"TRUSTED_HOSTS lets requests in by other names only, for example {host}.")
+    flask = "script/flask" if instance == ROOT / "instance" else f"script/flask --instance {shlex.quote(str(instance))}"
+    stack.enter_context(_left_for_commands(instance, environment))
+    return _serve(port, host, environment, BANNER.format(url=url, notes="\n  ".join(notes), flask=flask))
+
+
+def _serve(port: int, host: str, environment: dict[str, str], banner: str) -> int:
     # Not -m gunicorn: it would start anew, on SIGUSR2, with gunicorn's http package in the place of Python's.
     command = [str(Path(sys.executable).with_name("gunicorn")), "--bind", f"127.0.0.1:{port}", "wsgi:app"]
-    # A session of its own, so that Ctrl-C does not reach it on a second way.
-    gunicorn = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)  # noqa: S603
+    gunicorn = None
     try:
-        url = f"http://127.0.0.1:{port}"
-        if _answers(url, gunicorn):
+        with STOP.deferred():
+            # A session of its own, so that Ctrl-C does not reach it on a second way.
+            gunicorn = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)  # noqa: S603
+        if _answers(port, host, gunicorn):
             print(banner, flush=True)
         return gunicorn.wait()
-    except SystemExit:
-        gunicorn.terminate()
-        gunicorn.wait()
-        print("\nStopped.", flush=True)
-        return 0
+    finally:
+        if gunicorn is not None:
+            gunicorn.terminate()
+            gunicorn.wait()
 
 
-def _answers(url: str, gunicorn: subprocess.Popen[bytes]) -> bool:
+def _answers(port: int, host: str, gunicorn: subprocess.Popen[bytes]) -> bool:
+    """Wait until the service is ready; return False when it has ended instead."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/health", headers={"Host": host})
+    impatient_at = time.monotonic() + IMPATIENT_SECONDS
     while gunicorn.poll() is None:
         try:
-            with urllib.request.urlopen(url + "/health", timeout=5):  # noqa: S310  # our own URL
+            with urllib.request.urlopen(request, timeout=5):  # noqa: S310  # our own URL
                 return True
-        except OSError:
+        except OSError as error:
+            if time.monotonic() > impatient_at:
+                impatient_at = float("inf")
+                said = error.read().decode(errors="replace") if isinstance(error, urllib.error.HTTPError) else error
+                print(f"Pixora is not ready yet, and is waited for. GET /health: {said}", file=sys.stderr, flush=True)
             time.sleep(0.05)
     return False
 
 
-def _secrets(instance: Path) -> dict[str, str]:
-    """Return the secrets of this instance, made at its first start, so that tokens outlive a restart."""
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError("must be a number from 1 to 65535")
+
+
+def _is_given(name: str, environment: Mapping[str, str]) -> bool:
+    """Tell whether a setting is there, also as the path of a file that holds it."""
+    return bool(environment.get(name) or environment.get(f"{name}_FILE"))
+
+
+def _environment(instance: Path, url: str) -> dict[str, str]:
+    """Return the settings: those of the environment, and defaults for development."""
+    environment = dict(os.environ)
+    defaults = {"PIXORA_ENV": "development", "MALLOC_ARENA_MAX": "2", "PUBLIC_URL": url}
+    if not _is_given("PUBLIC_URL", environment):
+        defaults["JWT_ISSUER"] = "pixora"  # tokens outlive a change of port
+    if not _is_given("SECRET_KEY", environment):
+        defaults["SECRET_KEY"] = _secret_key(instance)
+    environment |= {name: value for name, value in defaults.items() if not _is_given(name, environment)}
+    if not _is_given("JWT_SECRET_KEY", environment) and not environment.get("JWT_KEY_DIR_FILE"):
+        keys = Path(environment.get("JWT_KEY_DIR") or instance / "keys").resolve()
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not any(keys.glob("*.pem")):
+            make_key(keys, "ES256")
+        environment["JWT_KEY_DIR"] = str(keys)
+    return environment
+
+
+def _secret_key(instance: Path) -> str:
+    """Return the secret of this instance, made at its first start, so that refresh tokens outlive a restart."""
     path = instance / "secrets.json"
     if not path.exists():
-        made = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SECRET_KEY")}
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(made))
-    kept: dict[str, str] = json.loads(path.read_text())
-    return kept
+        unfinished = instance / "secrets.json.new"
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(json.dumps({"SECRET_KEY": secrets.token_urlsafe(48)}))
+        unfinished.rename(path)
+    try:
+        return str(json.loads(path.read_text())["SECRET_KEY"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            f"{path} holds no SECRET_KEY. Delete it to have a new one made; everybody signs in anew."
+        ) from error
+
+
+def _trusted_host(environment: Mapping[str, str]) -> str:
+    """Return a Host that the service lets in: 127.0.0.1, or the first one of TRUSTED_HOSTS."""
+    trusted = [host.strip() for host in environment.get("TRUSTED_HOSTS", "").split(",") if host.strip()]
+    if not trusted or "127.0.0.1" in trusted:
+        return "127.0.0.1"
+    return trusted[0].removeprefix("*").removeprefix(".")
+
+
+@contextmanager
+def _occupied(instance: Path, url: str) -> Iterator[None]:
+    """Have this instance for ourselves; raise `Refused` when another one runs on it."""
+    with (instance / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, however that ends
+        except BlockingIOError:
+            lock.seek(0)
+            raise Refused(
+                f"Pixora already runs on this instance, {instance}: {lock.read().strip()}. Stop it there with Ctrl-C, "
+                "or give this one an --instance and a --port of its own."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{url} (process {os.getpid()})\n")
+        lock.flush()
+        yield
 
 
 @contextmanager
@@ -131,23 +259,16 @@ def _left_for_commands(instance: Path, environment: dict[str, str]) -> Iterator[
         path.unlink(missing_ok=True)
 
 
-def _is_taken(port: int) -> bool:
+def _refuse_a_port_in_use(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
-def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit
-
-
-def _fail(sentence: str) -> int:
-    print(sentence, file=sys.stderr)
-    return 1
+        except OSError as error:
+            why = {errno.EADDRINUSE: "is taken. Stop what listens there, or", errno.EACCES: "is for root only. Please"}
+            raise Refused(
+                f"Port {port} {why.get(error.errno or 0, 'cannot be used. Please')} choose another with --port."
+            ) from error
 
 
 if __name__ == "__main__":

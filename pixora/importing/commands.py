@@ -52,7 +52,7 @@ def import_command(
     restore_erased: bool,  # noqa: FBT001  # click's flag
     as_json: bool,  # noqa: FBT001  # click's flag
 ) -> None:
-    r"""Import users from FILE, or from stdin when it is -, with the password hashes they have in another system.
+    """Import users from FILE, or from stdin when it is -, with the password hashes they have in another system.
 
     \b
     Each line is a user, as a JSON object:
@@ -78,7 +78,7 @@ def import_command(
     The exit status is 0 when all are in, also from before; 1 when lines were refused; 2 when FILE cannot be opened or
     the checkpoint is of another one; 74 when reading or writing a file fails; and 75 when the database is away or the
     import was interrupted: run it again, then.
-    """
+    """  # noqa: D301  # click wants the character itself
     began = time.monotonic()
     if sys.stderr.isatty():
         logging.getLogger().setLevel(logging.WARNING)  # a line for each batch would break the bar
@@ -153,6 +153,8 @@ def _teller(rejects: TextIO | None) -> Refuse:
         print(json.dumps({"line": number, "errors": errors}), file=rejects)
 
     def to_stderr(number: int, errors: Mapping[str, list[str]]) -> None:
+        if sys.stderr.isatty():
+            click.echo("\r\x1b[K", nl=False, err=True)  # away with the bar, which comes again below
         for name, messages in errors.items():
             click.echo(f"Line {number}: {'' if name == 'line' else name + ': '}{' '.join(messages)}", err=True)
 

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -296,23 +298,48 @@ def test_a_file_that_cannot_be_opened_is_a_fault_of_the_command_line(app, tmp_pa
     assert app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / name)]).exit_code == 2
 
 
-def test_killed_at_any_moment_and_run_again_everybody_is_there_once(app, users, audit, environment, tmp_path):
-    number = 4_000
-    (tmp_path / "users").write_bytes(jsonl(*map(record, range(number))))
+def test_killed_half_way_and_run_again_everybody_is_there_once(app, users, audit, environment, tmp_path):
+    number, before = 4_000, 2_500
+    data = jsonl(*map(record, range(number)))
+    (tmp_path / "users").write_bytes(data)
     options = ["--json", "--checkpoint", str(tmp_path / "checkpoint")]
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "import", str(tmp_path / "users"), *options]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while users.estimated_document_count() == 0 and time.monotonic() < deadline:
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "import"]
+    process = subprocess.Popen(
+        [*command, "-", *options], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    with process:
+        process.stdin.write(b"".join(data.splitlines(keepends=True)[:before]))
+        process.stdin.flush()  # and not closed: it does not get to the end, however fast it is
+        while users.find_one() is None:
+            assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    there = users.count_documents({})
-    assert 0 < there < number
-    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=120)
+    assert 0 < users.count_documents({}) <= before
+    command = [*command, str(tmp_path / "users"), *options]
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     told = json.loads(again.stdout)
     assert (again.returncode, told["lines"], told["refused"]) == (0, number, 0)
     assert told["imported"] + told["already_there"] == number
     assert not (tmp_path / "checkpoint").exists()
     assert users.count_documents({}) == number
     assert len(users.distinct("email")) == number
+
+
+def test_on_a_terminal_refusals_have_lines_of_their_own_beside_the_bar(app, users, environment, tmp_path):
+    (tmp_path / "users").write_bytes(jsonl(*map(record, range(3)), b"x\n", *map(record, range(3, 6)), b"y\n"))
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "import", str(tmp_path / "users")]
+    terminal, inside = pty.openpty()
+    run = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=inside)
+    os.close(inside)
+    printed = b""
+    with contextlib.suppress(OSError):  # how Linux says that nobody holds the other end any more
+        while piece := os.read(terminal, 65536):
+            printed += piece
+    os.close(terminal)
+    assert run.returncode == 1
+    # What is left of each line, once the terminal has obeyed "erase this line".
+    lines = [line.rsplit("\r\x1b[K", 1)[-1] for line in printed.decode().split("\r\n")]
+    assert b"Importing" in printed
+    for number in (4, 8):
+        assert f"Line {number}: Is not well-formed JSON in UTF-8, or has a name twice." in lines

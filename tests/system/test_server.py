@@ -1,5 +1,6 @@
 """script/server and the README, as a stranger would use them."""
 
+import base64
 import contextlib
 import json
 import os
@@ -8,11 +9,13 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import pymongo
 import pytest
 
 from pixora.embedded import free_port
@@ -22,17 +25,29 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
 
+SECONDS = 120
+"""For all that a server is waited for: a busy machine is no reason to fail."""
+
+
 class Server:
     """A running script/server; what it prints is in `output`."""
 
     def __init__(self, instance, port, **environment):
         self.url = f"http://127.0.0.1:{port}"
+        self.instance = instance
         self.output = ""
         self._up = threading.Event()
         self.process = subprocess.Popen(
             [ROOT / "script/server", "--port", str(port), "--instance", instance],
             # A busy machine is no reason to be sent away.
-            env={"PATH": os.environ["PATH"], "HOME": str(instance), "HASH_QUEUE_SECONDS": "20", **environment},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(instance),
+                "HASH_QUEUE_SECONDS": "20",
+                "BCRYPT_ROUNDS": "4",
+                "WEB_CONCURRENCY": "1",
+                **environment,
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -49,19 +64,27 @@ class Server:
         self._up.set()
 
     def wait_until_up(self):
-        assert self._up.wait(60)
+        assert self._up.wait(SECONDS)
         assert self.process.poll() is None, self.output
         return self
 
     def press_ctrl_c(self):
         os.killpg(self.process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-        return self.wait_until_ended()
 
     def wait_until_ended(self):
-        status = self.process.wait(40)
+        status = self.process.wait(SECONDS)
         self._reader.join(10)
         self.process.stdout.close()
         return status
+
+    def mongo(self):
+        settings = (self.instance / "environment").read_text()
+        return pymongo.MongoClient(re.search(r"^MONGO_URI='?([^'\n]+)", settings, re.MULTILINE)[1])
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.wait_until_ended()
 
 
 @pytest.fixture
@@ -70,20 +93,33 @@ def serve(tmp_path):
     started = []
 
     def serve(port=None, **environment):
-        server = Server(tmp_path / "instance", port or free_port(), **environment)
-        started.append(server)
-        return server
+        started.append(Server(tmp_path / "instance", port or free_port(), **environment))
+        return started[-1]
 
     yield serve
     for server in started:
-        if server.process.poll() is None:
-            server.process.send_signal(signal.SIGTERM)
-            server.wait_until_ended()
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("running") / "instance", free_port())
+    yield server.wait_until_up()
+    server.end()
+
+
+@pytest.fixture
+def server(running):
+    """A server that tests share, without users."""
+    with running.mongo() as mongo:
+        mongo.get_default_database()["users"].delete_many({})
+        mongo.get_default_database()["throttles"].delete_many({})
+    return running
 
 
 def post(url, data, media_type):
     request = urllib.request.Request(url, data, {"Content-Type": media_type})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -94,7 +130,7 @@ def log_in(server):
 
 def get_me(server, token):
     request = urllib.request.Request(server.url + "/api/users/me", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 
@@ -104,7 +140,8 @@ def test_users_and_tokens_outlive_a_restart_and_ctrl_c_stops_everything(serve, t
     post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
     token = log_in(server)
     lock = int((tmp_path / "instance/mongodb/mongod.lock").read_text())
-    assert server.press_ctrl_c() == 0
+    server.press_ctrl_c()
+    assert server.wait_until_ended() == 0
     assert server.output.rstrip().endswith("Stopped.")
     assert "Traceback" not in server.output
     with pytest.raises(urllib.error.URLError):
@@ -117,26 +154,44 @@ def test_users_and_tokens_outlive_a_restart_and_ctrl_c_stops_everything(serve, t
     assert log_in(again)
 
 
-def test_the_call_in_the_banner_works_as_it_is_printed(serve):
-    server = serve().wait_until_up()
+def test_the_call_in_the_banner_works_as_it_is_printed(server):
     call = re.search(r"^ +(curl .*?}')$", server.output, re.MULTILINE | re.DOTALL)[1]
     run = subprocess.run(call, shell=True, capture_output=True, text=True)
     assert "201 CREATED" in run.stdout
 
 
-def test_the_letters_are_read_as_the_banner_says_and_the_link_goes_to_the_server(serve, tmp_path):
-    server = serve().wait_until_up()
+def test_the_letters_are_read_as_the_banner_says_and_the_link_goes_to_the_server(server):
     post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
     [call] = re.findall(r"^ +(script/flask .* mail show)$", server.output, re.MULTILINE)
     run = subprocess.run(call, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert "To: ada@example.com\n" in run.stdout, run.stderr
     assert f"\n{server.url}/verify-email?token=" in run.stdout
-    assert (tmp_path / "instance/environment").stat().st_mode & 0o777 == 0o600
-    server.press_ctrl_c()
-    assert not (tmp_path / "instance/environment").exists()
-    run = subprocess.run(call, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert (server.instance / "environment").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_command_reads_files_from_where_it_is_called(server, tmp_path):
+    (tmp_path / "users.jsonl").touch()
+    command = [ROOT / "script/flask", "--instance", server.instance, "users", "import", "users.jsonl"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.stdout.startswith("0 users imported"), run.stderr
+
+
+def test_a_command_without_a_server_gets_a_sentence(tmp_path):
+    command = [ROOT / "script/flask", "--instance", tmp_path, "mail", "show"]
+    run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 1
     assert "script/server is not running" in run.stderr
+
+
+def test_the_commands_for_administrators_in_the_readme_work_as_they_are_pasted(server):
+    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    [block] = re.findall(r"```sh\n(script/flask users .*?)```", README, re.DOTALL)
+    script = block.replace("script/flask", f"script/flask --instance {server.instance}")
+    run = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, input=f"{PASSWORD}\n")
+    assert run.returncode == 0, run.stderr
+    with server.mongo() as mongo:
+        admins = mongo.get_default_database()["users"].find({"roles": "admin"})
+        assert {user["email"] for user in admins} == {"ada@example.com", "grace@example.com"}
 
 
 def test_a_taken_port_gets_a_sentence(serve):
@@ -147,12 +202,86 @@ def test_a_taken_port_gets_a_sentence(serve):
     assert server.output.strip() == f"Port {port} is taken. Stop what listens there, or choose another with --port."
 
 
-def test_a_second_one_on_the_same_data_gets_a_sentence(serve):
-    serve().wait_until_up()
-    second = serve()
+@pytest.mark.parametrize("port", ["70000", "0", "-1", "http"])
+def test_what_is_no_port_gets_a_sentence(serve, port):
+    server = serve(port)
+    assert server.wait_until_ended() == 2
+    assert "argument --port: must be a number from 1 to 65535" in server.output
+    assert "Traceback" not in server.output
+
+
+def test_a_second_one_on_the_same_instance_gets_a_sentence(running):
+    second = Server(running.instance, free_port())
     assert second.wait_until_ended() == 1
-    assert "is in use by another mongod" in second.output
+    assert f"Pixora already runs on this instance, {running.instance}: {running.url} (process" in second.output
     assert "Traceback" not in second.output
+    assert (running.instance / "environment").exists()
+
+
+def test_an_instance_that_cannot_be_one_gets_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    server = Server(tmp_path / "file", free_port())
+    assert server.wait_until_ended() == 1
+    assert server.output.strip() == f"{tmp_path / 'file'} cannot be used: File exists."
+
+
+def test_secrets_that_were_lost_get_a_sentence(serve, tmp_path):
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance/secrets.json").touch()
+    server = serve()
+    assert server.wait_until_ended() == 1
+    assert "secrets.json holds no SECRET_KEY. Delete it" in server.output
+
+
+@pytest.mark.parametrize("delay", [0, 0.1, 0.3, 0.6, 1, 1.5, 2, 3])
+def test_ctrl_c_at_any_moment_ends_everything_without_a_traceback(serve, delay):
+    server = serve()
+    deadline = time.monotonic() + SECONDS
+    time.sleep(delay)
+    while server.process.poll() is None and time.monotonic() < deadline:
+        server.press_ctrl_c()
+        time.sleep(0.5)
+    server.wait_until_ended()
+    assert "Traceback" not in server.output
+    assert not [process for process in processes() if str(server.instance).encode() in process]
+    assert not [process for process in processes() if server.url.removeprefix("http://").encode() in process]
+
+
+def processes():
+    """The command lines of all processes of this machine."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            yield path.read_bytes()
+
+
+def jwks(server):
+    with urllib.request.urlopen(server.url + "/.well-known/jwks.json", timeout=60) as response:
+        return json.load(response)["keys"]
+
+
+def header(token):
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
+
+
+def test_tokens_are_signed_by_a_key_pair(server):
+    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    [key] = jwks(server)
+    assert header(log_in(server)) | {"alg": "ES256", "kid": key["kid"]} == header(log_in(server))
+
+
+def test_keys_of_ones_own_are_used_instead_and_made_where_there_are_none(serve, tmp_path):
+    server = serve(JWT_KEY_DIR=str(tmp_path / "my-keys")).wait_until_up()
+    [key] = jwks(server)
+    assert [path.stem for path in (tmp_path / "my-keys").iterdir()] == [key["kid"]]
+    assert not (tmp_path / "instance/keys").exists()
+
+
+def test_with_hosts_that_are_trusted_it_starts_and_with_a_secret_of_ones_own(serve):
+    server = serve(TRUSTED_HOSTS="auth.example.com", JWT_SECRET_KEY="secret" * 8).wait_until_up()
+    assert "TRUSTED_HOSTS lets requests in by other names only, for example auth.example.com." in server.output
+    request = urllib.request.Request(server.url + "/.well-known/jwks.json", headers={"Host": "auth.example.com"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        assert json.load(response) == {"keys": []}
 
 
 def test_a_faulty_setting_gets_a_sentence(serve):
@@ -181,14 +310,16 @@ def test_it_starts_after_everything_was_killed(serve, tmp_path):
     server.wait_until_ended()
     again = serve().wait_until_up()
     assert log_in(again)
+    again.press_ctrl_c()
+    assert again.wait_until_ended() == 0
+    assert not (tmp_path / "instance/environment").exists()
 
 
 def children(pid):
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def test_the_calls_in_the_readme_print_what_it_says(serve, tmp_path):
-    server = serve().wait_until_up()
+def test_the_calls_in_the_readme_print_what_it_says(server, tmp_path):
     section = README.split("## The four calls")[1].split("\n### Verifying")[0]
     script, expected = [], []
     for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
