@@ -17,7 +17,7 @@ from pixora.embedded import REPLICA_SET, Mongod, free_port
 ELECTION_SECONDS = 2
 """After so long without a word from the primary the others elect another; MongoDB's default is 10."""
 
-WAIT_SECONDS = 40
+WAIT_SECONDS = 120
 PRIMARY, SECONDARY = 1, 2
 
 

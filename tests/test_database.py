@@ -21,6 +21,7 @@ from pymongo.errors import (
 from pixora.embedded import free_port
 from pixora.errors import DatabaseUnavailable
 from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.patience import LONG, SOON
 
 
 def test_the_unique_index_is_there_before_the_first_request_is_served(make_app, dropped):
@@ -112,7 +113,7 @@ def test_requests_that_come_at_once_to_a_new_worker_do_not_wait_for_each_other(m
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda _: app.test_client().get("/health").status_code, range(8)))
     assert statuses == [503] * 8
-    assert time.monotonic() - started < 1.3
+    assert time.monotonic() - started < SOON
 
 
 def test_requests_do_not_wait_for_an_index_that_takes_long(make_app, mongo, dropped):
@@ -124,8 +125,8 @@ def test_requests_do_not_wait_for_an_index_that_takes_long(make_app, mongo, drop
             started = time.monotonic()
             assert client.post("/api/auth/signup", json=signup_body()).status_code == 503
             assert client.get("/health").json["database"] == "indexes"
-            assert time.monotonic() - started < 2 * 1.3
-    deadline = time.monotonic() + 10
+            assert time.monotonic() - started < SOON
+    deadline = time.monotonic() + LONG
     while client.get("/health").status_code != 200:
         assert time.monotonic() < deadline
 
@@ -137,9 +138,9 @@ def test_the_operations_of_a_request_share_its_deadline(app, users):
             users.find_one()
             time.sleep(0.5)
         with database.translated_errors():
-            assert pymongo._csot.remaining() < 2.6
+            assert pymongo._csot.remaining() <= 2.5
     with database.translated_errors():
-        assert pymongo._csot.remaining() > 2.9
+        assert pymongo._csot.remaining() > 2.5
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_without_its_database_the_service_says_so_within_the_deadline(make_app, 
     app = make_app(MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/pixora", DATABASE_TIMEOUT_MS=300)
     started = time.monotonic()
     response = app.test_client().open(path, method=method, headers=account.bearer, **body)
-    assert time.monotonic() - started < 1.3
+    assert time.monotonic() - started < SOON
     assert response.status_code == 503
     assert response.json["code"] == "database_unavailable"
     assert response.headers["Retry-After"] == "5"

@@ -14,6 +14,7 @@ from pixora import metrics
 from pixora.logs import Formatter, Handler
 from tests.documents import ROOT
 from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.patience import SOON
 
 
 def test_a_line_is_one_json_object_with_the_time_in_utc(capture_logs):
@@ -123,7 +124,7 @@ def test_when_nobody_reads_standard_output_lines_are_lost_and_nobody_waits(pipe)
     for number in range(2000):
         logger.info("line %s", number)
         handler.write("{}")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < SOON
     assert lost() - before > 500
     # Somebody reads again, and lines come again, all of them whole.
     kept = os.read(reader, 1 << 20).decode()
@@ -142,7 +143,7 @@ def test_when_a_line_is_caught_in_a_write_the_others_do_not_wait_for_it(pipe):
             thread.start()
         for thread in threads:
             thread.join()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < SOON
 
 
 def test_when_the_reader_of_standard_output_is_gone_the_service_goes_on(pipe, capfd):

@@ -9,6 +9,7 @@ import pytest
 from pixora import logs, observation
 from pixora.observation import REQUEST_LOG, Line
 from tests.factories import PASSWORD
+from tests.patience import LONG
 
 AT = datetime.datetime(2026, 11, 24, 9, 30, tzinfo=datetime.UTC)
 
@@ -22,7 +23,7 @@ def lines(app, monkeypatch):
         stream = io.StringIO()
         monkeypatch.setattr(REQUEST_LOG, "handler", logs.Handler(stream))
         call()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + LONG
         while REQUEST_LOG._lines or REQUEST_LOG._waiting.is_set() or not stream.getvalue():
             if time.monotonic() > deadline:
                 break

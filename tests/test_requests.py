@@ -6,6 +6,7 @@ import pytest
 from flask import request
 
 from pixora.requests import HEADERS, caller
+from tests.patience import LONG
 
 PATHS = [
     "/",
@@ -156,7 +157,7 @@ def test_a_caller_waits_until_it_can_no_longer_read_the_answer(
         ask = caller()
     assert ask()
     what(theirs)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LONG
     while ask() != is_waiting and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)  # what has been sent has arrived

@@ -202,6 +202,6 @@ def test_accounts_stand_as_the_model_has_it(session_app, other_app, mongo, users
         StandingMachine,
         # Each step is some requests to a real database, and some runs take a second.
         settings=settings(
-            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )

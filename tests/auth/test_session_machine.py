@@ -157,6 +157,6 @@ def test_sessions_live_as_the_model_has_it(make_app, users):
         SessionMachine,
         # Each step is a request to a real database, and some runs take a second.
         settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )

@@ -13,6 +13,7 @@ from pixora.mail.failures import PutOff, Refused, Unavailable
 from pixora.mail.smtp import Connection, Server
 from tests import smtp_server
 from tests.mail.conftest import tls_context
+from tests.patience import SOON
 
 RECIPIENT = "ada@example.com"
 CREDENTIALS = f"{quote(smtp_server.USER, safe='')}:{quote(smtp_server.PASSWORD, safe='')}"
@@ -185,7 +186,7 @@ def test_a_server_that_hangs_has_a_deadline(smtp, monkeypatch):
     started = time.monotonic()
     with pytest.raises(Unavailable, match="timeout"):
         send(smtp.url)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON
 
 
 def test_a_server_that_says_a_little_again_and_again_has_a_deadline_too(smtp, monkeypatch):
@@ -194,7 +195,7 @@ def test_a_server_that_says_a_little_again_and_again_has_a_deadline_too(smtp, mo
     started = time.monotonic()
     with pytest.raises(Unavailable, match="connection"):
         send(smtp.url)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON
 
 
 def test_the_deadline_holds_over_tls_too(trusted, monkeypatch):
@@ -205,7 +206,7 @@ def test_the_deadline_holds_over_tls_too(trusted, monkeypatch):
         server.at_data = "drip"
         with pytest.raises(Unavailable):
             send(f"smtps://127.0.0.1:{port}")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON
 
 
 def test_the_system_s_authorities_are_trusted_and_old_protocols_are_not():

@@ -26,8 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
 # Started by root, nginx would change to a user who may not enter the tests' folders.
 NGINX_OPTIONS = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-START_SECONDS = 30
-STOP_SECONDS = 10
+START_SECONDS = 120
+STOP_SECONDS = 40
+"""Longer than gunicorn's graceful_timeout."""
 
 
 class Url(str):
@@ -130,7 +131,7 @@ def running_nginx(folder, *upstreams, change=lambda text, address: text):
         command = [NGINX, "-c", str(folder / "nginx.conf"), "-g", NGINX_OPTIONS]
         process = subprocess.Popen(command, stderr=log)
     try:
-        for _ in range(100):
+        for _ in range(1000):
             assert process.poll() is None, (folder / "error.log").read_text()
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -140,4 +141,4 @@ def running_nginx(folder, *upstreams, change=lambda text, address: text):
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(STOP_SECONDS)

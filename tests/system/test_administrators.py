@@ -19,7 +19,7 @@ from pixora.users.standing import ENABLED_ADMIN
 from tests.factories import HASH_2B, PASSWORD, fastapi_user
 
 ROUNDS = 8
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 @pytest.fixture(scope="module")

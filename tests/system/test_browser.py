@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.factories import PASSWORD, signup_body
+from tests.patience import LONG
 from tests.system.browser import Visit
 
 
@@ -23,7 +24,7 @@ def user(url):
     body = signup_body()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/api/auth/signup", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=LONG) as response:
         return body | json.load(response)
 
 

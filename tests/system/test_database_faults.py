@@ -16,19 +16,20 @@ import pymongo
 import pytest
 
 from tests.factories import PASSWORD, signup_body
+from tests.patience import LONG, SOON
 from tests.replica_set import ReplicaSet
 
 DEADLINE = 3.0
 """DATABASE_TIMEOUT_MS by default."""
 
-OUTAGE_SECONDS = 10
+OUTAGE_SECONDS = 60
 """Measured are 3, with an election time-out of 2; this machine may be busy."""
 
-HANG_SECONDS = 45
+HANG_SECONDS = 90
 """Measured are about 6; now and then it is longer, 14 once, also without us: a plain client of the same set found no
 majority for 9 seconds. Perhaps the other secondary goes on copying from the member that hangs; that is not proven."""
 
-HEALTH_SECONDS = 10
+HEALTH_SECONDS = 60
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -72,7 +73,7 @@ class Load:
     def of(self, name, status=None):
         return [call for call in list(self.calls) if call.name == name and status in (None, call.status)]
 
-    def wait_for(self, condition, seconds=60):
+    def wait_for(self, condition, seconds=LONG):
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.summary()
@@ -107,7 +108,7 @@ def call(url, name, path, *, json=None, form=None, token=None):
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     email = (json or {}).get("email") or (form or {}).get("username") or ""
-    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=LONG)
     with contextlib.closing(connection):
         started = time.monotonic()
         connection.request(method, path, body, headers)
@@ -153,7 +154,7 @@ def assert_clients_were_told_in_time(load, url):
     assert not [call for call in load.calls if call.status not in expected[call.name]], f"{load.summary()}\n{log}"
     refused = [call for call in load.calls if call.status == 503]
     assert all(call.retry_after and call.body["code"] == "database_unavailable" for call in refused)
-    assert not [(call.name, call.status, call.duration) for call in load.calls if call.duration > DEADLINE + 1]
+    assert not [(call.name, call.status, call.duration) for call in load.calls if call.duration > DEADLINE + SOON]
 
 
 def outage(load, fault):
@@ -174,7 +175,7 @@ def tell(measured):
 
 def is_healthy(url):
     health = call(url, "health", "/health")
-    assert health.duration <= DEADLINE + 1
+    assert health.duration <= DEADLINE + SOON
     assert set(health.body) == {"status", "database"}
     if health.status == 200:
         assert health.body == {"status": "healthy", "database": "connected"}

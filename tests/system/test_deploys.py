@@ -26,21 +26,22 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 
 from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
+from tests.patience import SOON
 from tests.system.conftest import running_nginx
 
-ENOUGH_REQUESTS = 5_000
-RELOADS = 4
+ENOUGH_REQUESTS = 2_000
+RELOADS = 3
 CLIENTS, FEW_CLIENTS = 20, 6
 ROUNDS_FROM_ONE_ADDRESS = 20
 """Two requests of a round are for the routes of which nginx grants an address some 50 in one go."""
 
-SECONDS = 60
+SECONDS = 120
 """Whatever has not come about by then never does."""
 
 AWAY = 502
 """What nginx answers while there is no gunicorn."""
 
-SLOW_CLIENTS = 500
+SLOW_CLIENTS = 400
 ROOT = Path(__file__).resolve().parents[2]
 # Hashing has low priority: on a busy machine 2 seconds would be too few, and "overloaded" the right answer.
 SETTINGS = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "64", "PROXY_COUNT": "1", "HASH_QUEUE_SECONDS": "20"}
@@ -258,7 +259,7 @@ def test_a_post_sent_when_a_worker_lets_go_of_its_connections_is_not_lost(servic
 
 
 def test_recycled_workers_lose_no_request(service):
-    with service(GUNICORN_CMD_ARGS="--max-requests 500 --max-requests-jitter 250") as (url, nginx):
+    with service(GUNICORN_CMD_ARGS="--max-requests 200 --max-requests-jitter 100") as (url, nginx):
         with Load(nginx) as load:
             load.wait_for(ENOUGH_REQUESTS)
         recycled = len(printed(url, "Autorestarting worker"))
@@ -386,7 +387,7 @@ def test_hundreds_of_slow_clients_hold_up_nobody(service):
                 durations += take_all_steps(nginx)
         assert len(held_open(slow)) == SLOW_CLIENTS
     print(f"\n{SLOW_CLIENTS} slow clients: of {len(durations)} other requests the slowest took {max(durations):.2f} s")  # noqa: T201  # for whoever asks with -s
-    assert max(durations) < 1
+    assert max(durations) < SOON
 
 
 SLOW_HEADER = b"POST /api/auth/login HTTP/1.1\r\nHost: pixora\r\nX-Slow: "

@@ -21,6 +21,7 @@ from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import ROOT, blocks, commands
 from tests.factories import PASSWORD, fastapi_user
+from tests.patience import LONG
 from tests.system.conftest import running_nginx
 
 NOT_RUN = {
@@ -257,6 +258,6 @@ def test_nginx_with_tls_as_its_file_says(service, tmp_path):
 
     with running_nginx(tmp_path, port, change=with_tls) as tls_port:
         context = ssl.create_default_context(cafile=authority.path)
-        with urllib.request.urlopen(f"https://127.0.0.1:{tls_port}/health", timeout=10, context=context) as answer:
+        with urllib.request.urlopen(f"https://127.0.0.1:{tls_port}/health", timeout=LONG, context=context) as answer:
             assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
             assert json.load(answer)["status"] == "healthy"

@@ -14,8 +14,9 @@ import pymongo
 import pytest
 
 from tests.factories import PASSWORD, signup_body
+from tests.patience import LONG
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 120
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def database(mongo_uri):
 
 
 def call(url, method, path, body, media_type="application/json", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=LONG)
     connection.request(method, path, body.encode(), {"Content-Type": media_type} | headers)
     text = connection.getresponse().read()
     connection.close()

@@ -17,6 +17,7 @@ from pixora.embedded import free_port
 from pixora.users.letters import token_of
 from tests.conftest import close
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
+from tests.patience import LONG
 from tests.system.conftest import running_nginx
 
 NEW_PASSWORD = "analytical-engine-no-1"
@@ -44,7 +45,7 @@ class Service:
 
     def call(self, method, path, body=b"", media_type="application/json", **headers):
         """Send a request; return the status and the body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG)
         sent = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, sent)
         response = connection.getresponse()

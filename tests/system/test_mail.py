@@ -19,7 +19,7 @@ from tests import smtp_server
 from tests.factories import fastapi_user
 from tests.system.conftest import ROOT
 
-SECONDS = 20
+SECONDS = 120
 
 
 def notice(to="ada@example.com"):

@@ -22,7 +22,7 @@ from pixora.embedded import free_port
 from tests.system.conftest import ROOT, running_nginx
 
 WORKERS = 4
-SECONDS = 30
+SECONDS = 120
 
 
 def ask(url, path="/", **headers):

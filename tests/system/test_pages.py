@@ -22,6 +22,7 @@ from playwright.sync_api import expect
 from pixora.embedded import Mongod, free_port
 from tests import smtp_server
 from tests.factories import PASSWORD, signup_body
+from tests.patience import LONG
 from tests.system.browser import Visit
 from tests.system.conftest import ROOT
 
@@ -40,7 +41,7 @@ class Service:
         data = body and (json.dumps(body) if media_type.endswith("json") else urllib.parse.urlencode(body)).encode()
         headers = {"Content-Type": media_type} | ({"Authorization": f"Bearer {token}"} if token else {})
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=LONG) as response:
             text = response.read()
         return json.loads(text) if text else None
 

@@ -29,7 +29,7 @@ CHECKS = {
     "positive_data_acceptance": {"expected-statuses": ["2xx"]},
     "negative_data_rejection": {"expected-statuses": ["400", "405", "415", "422"]},
 }
-GENERATION = {"deterministic": True, "database": "none", "max-examples": 40}
+GENERATION = {"deterministic": True, "database": "none", "max-examples": 15}
 OPERATIONS = [
     {"include-path-regex": "^/api/admin/", "enabled": False},  # see ADMIN_OPERATIONS
     {
@@ -330,7 +330,7 @@ def test_the_routes_of_administrators_keep_them(app, users, owner, target):
     other = fastapi_user()
     users.insert_one(other)
     parameters = {"path.user_id": other["_id"]} if target == "another" else {}
-    few = {"generation": GENERATION | {"max-examples": 20}, "phases": {"stateful": {"enabled": False}}}
+    few = {"generation": GENERATION | {"max-examples": 8}, "phases": {"stateful": {"enabled": False}}}
     schema = load(app, operations=ADMIN_OPERATIONS, parameters=parameters, **few)
     authorize(schema, owner.token)
     faults, seen = run(schema)
