@@ -261,6 +261,27 @@ def test_an_account_is_found_by_each_form_that_it_may_be_stored_in(address):
     assert unicodedata.normalize("NFC", lower.lower()) in spellings(address)  # as older versions have stored it
 
 
+@pytest.mark.parametrize("email", ["ada@pixora.test", "Ada@Laptop.LOCAL"])
+@pytest.mark.parametrize("environment", ["development", "testing"])
+def test_an_address_of_a_local_domain_is_accepted_in_development(make_app, email, environment):
+    with make_app(PIXORA_ENV=environment).app_context():
+        assert Email().deserialize(email) == email.lower()
+
+
+@pytest.mark.parametrize("email", ["ada@pixora.test", "ada@laptop.local"])
+def test_an_address_of_a_local_domain_is_refused_in_production(make_app, email):
+    with make_app(PIXORA_ENV="production").app_context(), pytest.raises(ValidationError, match="special-use"):
+        Email().deserialize(email)
+
+
+@pytest.mark.parametrize(
+    "email", ["ada@.test", "ada@local", "@pixora.test", "ada@pixora..local", "ada@[127.0.0.1].test"]
+)
+def test_what_is_no_address_is_refused_in_development_too(make_app, email):
+    with make_app(PIXORA_ENV="development").app_context(), pytest.raises(ValidationError):
+        Email().deserialize(email)
+
+
 def test_an_account_is_looked_for_as_typed_first_and_in_canonical_form_last():
     assert spellings("Ada@Example.COM") == ["Ada@Example.COM", "Ada@example.com", "ada@example.com"]
     assert spellings("ada@example.com") == ["ada@example.com"]
