@@ -51,11 +51,11 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
-metric_files = _module(ROOT / "pixora" / "metric_files.py")
+metric_files = _module(ROOT / "pixora/observability/metric_files.py")
 
 
 class Logger(GunicornLogger):
-    """Writes gunicorn's own messages as `pixora.logs` writes ours.
+    """Writes gunicorn's own messages as `pixora.observability.logs` writes ours.
 
     It does not import that module, and with it the whole application: what the master has imported the workers
     inherit, and a new version of it would not reach them by SIGHUP. Nor does it use the setting `logconfig_dict`,
@@ -66,7 +66,7 @@ class Logger(GunicornLogger):
         """Have one handler, at the start and after each SIGHUP."""
         super().setup(cfg)
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(_module(ROOT / "pixora" / "log_format.py").LineFormatter())
+        handler.setFormatter(_module(ROOT / "pixora/observability/log_format.py").LineFormatter())
         self.error_log.handlers = [handler]
 
 
@@ -108,8 +108,8 @@ class Worker(ThreadWorker):
     def handle_error(self, req: object, client: socket, addr: Any, exc: Exception) -> None:
         """Answer and log a failure outside of the application; the caller closes the connection."""
         # Not in the master, see Logger.
-        from pixora import metrics  # noqa: PLC0415
-        from pixora.problems import HTTP_DETAILS, MEDIA_TYPE, document  # noqa: PLC0415
+        from pixora.observability import metrics  # noqa: PLC0415
+        from pixora.web.problems import HTTP_DETAILS, MEDIA_TYPE, document  # noqa: PLC0415
 
         status, code = next((status, code) for kind, status, code in self.ANSWERS if isinstance(exc, kind))
         request_id = secrets.token_hex(16)
@@ -147,8 +147,8 @@ accesslog = None  # nginx writes one, in JSON
 # would open the port to every network.
 bind = "127.0.0.1:8000"
 
-workers = _settings["WEB_CONCURRENCY"]
-threads = _settings["GUNICORN_THREADS"]
+workers = _settings.web_concurrency
+threads = _settings.gunicorn_threads
 # A MongoClient has threads and sockets of its own, which do not survive a fork: each worker makes its own.
 preload_app = False
 # Workers are not recycled: no leak is known, and a new one takes most of a second of CPU. GUNICORN_CMD_ARGS can say
@@ -223,7 +223,7 @@ def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
 
 
 def post_worker_init(worker: ThreadWorker) -> None:
-    """Write gunicorn's lines as `pixora.logs` does, now that it is there: without a wait where nobody reads them."""
+    """Write gunicorn's lines by the application's handler, now that it is there: it never waits for a reader."""
     worker.log.error_log.handlers = logging.getLogger().handlers
 
 

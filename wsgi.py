@@ -9,14 +9,14 @@ from flask import Flask
 
 import config
 from pixora import create_app
-from pixora.keys import KeyFault
+from pixora.tokens.keys import KeyFault
 from pixora.upkeep.commands import for_the_doctor
 
 
 def require_signing_key() -> None:
     """End the process, with a sentence, when there is no key to sign with: the commands need none, serving does."""
     try:
-        _ = app.extensions["tokens"].ring().signing
+        _ = app.extensions["services"].tokens.ring().signing
     except KeyFault as fault:
         _exit(fault)
 

@@ -88,7 +88,7 @@ def _user(model: dict[str, Any], index: int, hashed: str) -> dict[str, Any]:
 
 
 def _event() -> dict[str, Any]:
-    """Return a row as `pixora.audit` writes it for a login."""
+    """Return a row as `pixora.accounts.audit` writes it for a login."""
     return {
         "_id": ObjectId(),
         "user_id": f"{random.getrandbits(96):024x}",

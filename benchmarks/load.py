@@ -21,7 +21,7 @@ from tests.factories import PASSWORD
 READERS = 8
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-PATIENCE_SECONDS = 25
+TIMEOUT_SECONDS = 25
 """For the answers still to come when a storm is over."""
 
 
@@ -162,7 +162,7 @@ class Storm:
                 await asyncio.sleep(0.05)
                 continue
             try:
-                await asyncio.wait_for(client.over, self.ends - time.monotonic() + PATIENCE_SECONDS)
+                await asyncio.wait_for(client.over, self.ends - time.monotonic() + TIMEOUT_SECONDS)
             except TimeoutError:
                 client.give_up()
 

@@ -32,7 +32,7 @@ from benchmarks.servers import (
     seed,
     started,
 )
-from pixora.tokens import REMEMBERED
+from pixora.tokens.access import REMEMBERED
 from tests.factories import PASSWORD
 
 ROUNDS = 5

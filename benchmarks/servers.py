@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pymongo
 from bson import ObjectId
+from mongod import Mongod, free_port
 
 import config
-from pixora.embedded import Mongod, free_port
 from tests.factories import fastapi_user
 
 ROOT = Path(__file__).resolve().parent.parent

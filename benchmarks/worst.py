@@ -1,7 +1,7 @@
 """The worst that four clients can send: to each route what takes it longest to refuse, without a pause.
 
 Eight clients read their profiles beside them, undisturbed and disturbed in turn, with the limits as they are by
-default. The worst of a route are the inputs that `tests/test_worst_inputs.py` and `tests/test_policy.py` know.
+default. The worst inputs of a route are those of `tests/test_worst_inputs.py` and `tests/passwords/test_policy.py`.
 """
 
 import http.client

@@ -3,47 +3,47 @@
 `create_app` wires the parts together: read it and you know the service.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from datetime import timedelta
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
 
-from pixora import (
-    audit,
-    cli,
-    counts,
-    cross_origin,
-    database,
-    docs,
-    forwarding,
-    hash_census,
-    hashing,
-    health,
-    hosts,
-    inspection,
-    mail_throttles,
-    openapi,
-    problems,
-    requests,
-    scrape,
-    throttles,
-    tokens,
-    wellknown,
-)
+from config import Settings
+from pixora import cli
+from pixora.accounts import audit, store
+from pixora.accounts.administrators import LEAVING_DEADLINES, Administrators
+from pixora.accounts.audit import Audit
+from pixora.accounts.directory import Directory
+from pixora.accounts.erasure import Erasure
+from pixora.accounts.hash_census import RefusalCost
+from pixora.accounts.one_time_tokens import OneTimeTokenStore
+from pixora.accounts.outbox import Outbox
+from pixora.accounts.outbox_metrics import OutboxMetrics
+from pixora.accounts.sessions import Lifetimes, SessionStore
+from pixora.accounts.store import UserStore
 from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
-from pixora.auth.account_routes import blueprint as account
 from pixora.auth.routes import blueprint as auth
+from pixora.database.client import Database
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
-from pixora.observation import Flask
+from pixora.observability.request_log import Flask
 from pixora.pages.again import blueprint as pages
+from pixora.passwords import cores
+from pixora.passwords.queue import FREE_THREADS, HashingQueue
+from pixora.services import Services
+from pixora.system import client_echo, docs, health, metrics_endpoint, wellknown
+from pixora.throttling import counters
+from pixora.throttling.counters import Counts
+from pixora.throttling.limits import LEASE_MARGIN, Throttles
+from pixora.throttling.mail import MailThrottles
+from pixora.tokens.access import Tokens
 from pixora.upkeep.commands import db, doctor
-from pixora.users import administrators, directory, erasures, letters, pending, sessions
-from pixora.users import store as users
+from pixora.users.credential_routes import blueprint as account
 from pixora.users.routes import blueprint as user_routes
+from pixora.web import cors, forwarding, hosts, middleware, openapi, problems
 
 __version__ = "0.1.0"
 
@@ -56,40 +56,27 @@ class JSONProvider(DefaultJSONProvider):
     compact = True
 
 
-def create_app(settings: Mapping[str, Any]) -> flask.Flask:
+def create_app(settings: Settings) -> flask.Flask:
     """Return the application.
 
-    Args:
-        settings: As `config.load` makes them.
+    Raises:
+        KeyFault: a key file of `JWT_KEY_DIR` cannot be used.
 
     """
     app = Flask(__name__)
     app.json = JSONProvider(app)
-    app.jinja_env.undefined = StrictUndefined  # what a template is not given is a fault, and not an empty place
-    app.config.from_mapping(settings, MAX_FORM_MEMORY_SIZE=settings["MAX_CONTENT_LENGTH"])
-    if app.config["TRACING"]:
-        from pixora import tracing  # noqa: PLC0415  # its packages are optional, and take a while to load
+    app.jinja_env.undefined = StrictUndefined  # a template that lacks a variable fails instead of showing a gap
+    app.config.from_mapping({name.upper(): value for name, value in asdict(settings).items()})
+    app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_content_length
+    if settings.tracing:
+        from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional, and take a while to load
 
         tracing.init_app(app)
     forwarding.init_app(app)
-    requests.init_app(app)
+    middleware.init_app(app)
     hosts.init_app(app)
-    tokens.init_app(app)
-    database.init_app(app, {**users.INDEXES, **counts.INDEXES, **audit.indexes(app.config["AUDIT_DAYS"])})
-    audit.init_app(app)
-    users.init_app(app)
-    sessions.init_app(app)
-    pending.init_app(app)
-    letters.init_app(app)
-    erasures.init_app(app)
-    scrape.init_app(app)
-    administrators.init_app(app)
-    directory.init_app(app)
-    hashing.init_app(app)
-    hash_census.init_app(app)
-    throttles.init_app(app)
-    mail_throttles.init_app(app)
-    machines = wellknown.blueprint, health.blueprint, inspection.blueprint, scrape.blueprint
+    app.extensions["services"] = _services(app, settings)
+    machines = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, auth, user_routes, account, admin, *machines, docs.blueprint)
     app.register_blueprint(pages)
     app.cli.add_command(cli.keys)
@@ -99,5 +86,48 @@ def create_app(settings: Mapping[str, Any]) -> flask.Flask:
     user_commands.add_command(import_command)
     app.cli.add_command(doctor)
     problems.init_app(app)  # after flask-smorest, which has a renderer of its own
-    cross_origin.init_app(app)
+    cors.init_app(app)
     return app
+
+
+def _services(app: flask.Flask, settings: Settings) -> Services:
+    """Build the services, each after those it needs."""
+    database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
+    tokens = Tokens(app)
+    hashing_queue = HashingQueue(
+        cores.number(),
+        max(1, settings.gunicorn_threads - FREE_THREADS),
+        settings.hash_queue_seconds,
+        rounds=settings.bcrypt_rounds,
+        workers=settings.web_concurrency,
+    )
+    database = Database(app, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
+    lease = 2 * timedelta(seconds=settings.hash_queue_seconds) + database_timeout + LEASE_MARGIN
+    throttles = Throttles(Counts(database, lease), app.config)
+    audit_trail = Audit(database)
+    users = UserStore(database)
+    lifetimes = Lifetimes(
+        idle=timedelta(days=settings.refresh_idle_days),
+        absolute=timedelta(days=settings.refresh_absolute_days),
+        most=settings.max_sessions_per_user,
+    )
+    one_time_tokens = OneTimeTokenStore(users, database)
+    outbox = Outbox(users)
+    return Services(
+        settings=settings,
+        tokens=tokens,
+        hashing_queue=hashing_queue,
+        database=database,
+        throttles=throttles,
+        mail_throttles=MailThrottles(throttles),
+        audit=audit_trail,
+        users=users,
+        sessions=SessionStore(users, lifetimes),
+        one_time_tokens=one_time_tokens,
+        outbox=outbox,
+        outbox_metrics=OutboxMetrics(outbox),
+        erasure=Erasure(database, users, one_time_tokens, outbox, audit_trail),
+        administrators=Administrators(users, LEAVING_DEADLINES * database_timeout),
+        directory=Directory(users),
+        refusal_cost=RefusalCost(database, settings.bcrypt_rounds),
+    )

@@ -15,13 +15,14 @@ from typing import Any
 import click
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from flask import current_app
 from flask.cli import AppGroup
 
-from pixora import clock, logs
-from pixora.audit import COMMAND, audit
+from pixora import clock
+from pixora.accounts.audit import COMMAND
 from pixora.errors import DatabaseUnavailable
-from pixora.keys import PrivateKey, read_key
+from pixora.observability import logs
+from pixora.services import services
+from pixora.tokens.keys import PrivateKey, read_key
 
 
 class Group(AppGroup):
@@ -60,7 +61,7 @@ def generate(algorithm: str) -> None:
     """
     kid = make_key(_directory(), algorithm)
     logs.to_stderr()
-    audit.record("key_generated", None, by=COMMAND, kid=kid, algorithm=algorithm)
+    services.audit.record("key_generated", None, by=COMMAND, kid=kid, algorithm=algorithm)
     click.echo(f"{kid} signs from now on.")
 
 
@@ -104,7 +105,7 @@ def retire(kid: str) -> None:
         raise click.ClickException(f"{kid} is the only key that can sign. Make another first: keys generate")
     paths[kid].unlink()
     logs.to_stderr()
-    audit.record("key_retired", None, by=COMMAND, kid=kid)
+    services.audit.record("key_retired", None, by=COMMAND, kid=kid)
     click.echo(f"{kid} is retired.")
 
 
@@ -125,7 +126,7 @@ def make_key(directory: Path, algorithm: str) -> str:
 
 
 def _directory() -> Path:
-    directory = current_app.config["JWT_KEY_DIR"]
+    directory = services.settings.jwt_key_dir
     if not directory:
         raise click.ClickException("JWT_KEY_DIR is not set: access tokens are signed with JWT_SECRET_KEY.")
     return Path(directory)

@@ -1,4 +1,4 @@
-"""What can go wrong, in the words that clients see. `pixora.problems` makes responses of these.
+"""What can go wrong, in the words that clients see. `pixora.web.problems` makes responses of these.
 
 The cause of a failure, where there is one to tell, belongs in the log and not in a message here.
 """
@@ -210,7 +210,7 @@ class Overloaded(PixoraError):
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
-class RoomFull(Overloaded):
+class HashingQueueFull(Overloaded):
     """So many are waiting that there is no place to wait.
 
     Refused at once, but nginx takes its time to hand it over: clients who try again at once would cost more than all

@@ -1,9 +1,7 @@
 """The Flask extensions, unbound. This module imports third parties only; `create_app` binds them."""
 
-from flask_jwt_extended import JWTManager
 from flask_pymongo import PyMongo
 from flask_smorest import Api
 
 mongo = PyMongo()
-jwt = JWTManager()
 api = Api()

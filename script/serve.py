@@ -1,6 +1,7 @@
 """Runs gunicorn on a development mongod: the second half of script/server."""
 
 import signal
+from dataclasses import fields
 
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` has its own handler: Ctrl-C prints no traceback
 
@@ -25,9 +26,10 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from mongod import Mongod, MongodFailed, free_port
+
 import config
 from pixora.cli import make_key
-from pixora.embedded import Mongod, MongodFailed, free_port
 
 BANNER = """
   Pixora is up: {url}
@@ -243,7 +245,8 @@ def _occupied(instance: Path, url: str) -> Iterator[None]:
 def _left_for_commands(instance: Path, environment: dict[str, str]) -> Iterator[None]:
     """Keep the settings, secrets among them, where script/flask finds them, while the service runs."""
     os.environ.update(environment)
-    settings = config.load_or_exit()
+    config.load_or_exit()
+    settings = {field.name.upper() for field in fields(config.Settings)}
     lines = [
         f"{name}={shlex.quote(value)}\n"
         for name, value in environment.items()

@@ -6,9 +6,11 @@ import logging
 import os
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -17,17 +19,18 @@ import pymongo
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from mongod import Mongod
 from pymongo import monitoring
 from pymongo.collection import Collection
 
 import config as configuration
+from config import Settings
 from pixora import clock, create_app
-from pixora.embedded import Mongod
-from pixora.hash_census import COMMENT
-from pixora.logs import Formatter
-from pixora.observation import REQUEST_LOG
-from pixora.users.letters import token_of
-from pixora.users.store import INDEXES
+from pixora.accounts.hash_census import COMMENT
+from pixora.accounts.outbox import token_of
+from pixora.accounts.store import INDEXES
+from pixora.observability.logs import Formatter
+from pixora.observability.request_log import REQUEST_LOG
 from tests.factories import PASSWORD, Account, signup_body
 
 UTCNOW = clock.utcnow
@@ -84,7 +87,7 @@ def mongo_uri(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def settings(mongo_uri: str) -> dict[str, Any]:
+def settings(mongo_uri: str) -> Settings:
     """Settings as `config.load` makes them, bcrypt at its lowest cost."""
     environment = {
         "PIXORA_ENV": "testing",
@@ -102,7 +105,7 @@ def settings(mongo_uri: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def session_app(settings: dict[str, Any]) -> Iterator[Flask]:
+def session_app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
     close(app)
@@ -115,12 +118,12 @@ def app(session_app: Flask, users: Collection[dict[str, Any]]) -> Flask:
 
 
 @pytest.fixture
-def make_app(settings: dict[str, Any], users: Collection[dict[str, Any]]) -> Iterator[Callable[..., Flask]]:
+def make_app(settings: Settings, users: Collection[dict[str, Any]]) -> Iterator[Callable[..., Flask]]:
     """Make an application with some settings changed."""
     made: list[Flask] = []
 
     def make(**changes: Any) -> Flask:
-        made.append(create_app(settings | changes))
+        made.append(create_app(replace(settings, **{name.lower(): value for name, value in changes.items()})))
         return made[-1]
 
     yield make
@@ -158,13 +161,13 @@ def dropped(users: Collection[dict[str, Any]]) -> Iterator[Collection[dict[str, 
 
 
 @pytest.fixture
-def environment(settings: dict[str, Any]) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
     """The environment of a command in a process of its own, with these settings."""
     return os.environ | {
         "PIXORA_ENV": "testing",
-        "MONGO_URI": settings["MONGO_URI"],
-        "SECRET_KEY": settings["SECRET_KEY"],
-        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
+        "MONGO_URI": settings.mongo_uri,
+        "SECRET_KEY": settings.secret_key,
+        "JWT_SECRET_KEY": settings.jwt_secret_key,
         "BCRYPT_ROUNDS": "4",
     }
 
@@ -186,7 +189,7 @@ def trail(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, An
 
 
 @pytest.fixture
-def letters_to(users: Collection[dict[str, Any]]) -> Callable[[str], list[dict[str, Any]]]:
+def emails_to(users: Collection[dict[str, Any]]) -> Callable[[str], list[dict[str, Any]]]:
     """Read what waits in the outbox for an address, the oldest letter first."""
 
     def read(address: str) -> list[dict[str, Any]]:
@@ -198,11 +201,11 @@ def letters_to(users: Collection[dict[str, Any]]) -> Callable[[str], list[dict[s
 
 
 @pytest.fixture
-def token_sent(app: Flask, letters_to: Callable[[str], list[dict[str, Any]]]) -> Callable[[str, str], str]:
+def token_sent(app: Flask, emails_to: Callable[[str], list[dict[str, Any]]]) -> Callable[[str, str], str]:
     """Take the token out of the newest letter of a kind to an address, as its reader would."""
 
     def read(address: str, template: str) -> str:
-        letter = [letter for letter in letters_to(address) if letter["template"] == template][-1]
+        letter = [letter for letter in emails_to(address) if letter["template"] == template][-1]
         with app.app_context():
             token = token_of(letter)
         assert token is not None
@@ -221,6 +224,42 @@ def account(client: FlaskClient) -> Account:
 def other_account(client: FlaskClient) -> Account:
     """Someone else."""
     return make_account(client, email="grace@example.com")
+
+
+@pytest.fixture
+def change_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Change settings of an application that is already made."""
+
+    def change(app: Flask, **changes: Any) -> None:
+        services = app.extensions["services"]
+        settings = replace(services.settings, **{name.lower(): value for name, value in changes.items()})
+        monkeypatch.setitem(app.extensions, "services", replace(services, settings=settings))
+        for name, value in changes.items():
+            monkeypatch.setitem(app.config, name, value)
+
+    return change
+
+
+@pytest.fixture
+def log_in(client):
+    def log_in(email="ada@example.com", password=PASSWORD):
+        return client.post("/api/auth/login", data={"username": email, "password": password})
+
+    return log_in
+
+
+@pytest.fixture
+def post_at_once(app):
+    """Post the same many times at once; count the answers by status."""
+
+    def post(times, path, body):
+        def one(_):
+            return app.test_client().post(path, json=body).status_code
+
+        with ThreadPoolExecutor(times) as pool:
+            return Counter(pool.map(one, range(times)))
+
+    return post
 
 
 class CommandWatch(monitoring.CommandListener):
@@ -346,8 +385,8 @@ class MovableClock:
 
 
 def close(app: Flask) -> None:
-    app.extensions["database"]._database.client.close()
-    app.extensions["hashing"].close()
+    app.extensions["services"].database._database.client.close()
+    app.extensions["services"].hashing_queue.close()
 
 
 def make_account(client: FlaskClient, **changes: str) -> Account:

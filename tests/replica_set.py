@@ -1,6 +1,6 @@
 """A replica set of three members on this machine, to be hurt.
 
-Here and not in `pixora.embedded`, which has what `script/server` needs: only tests want members that die.
+Here and not in `script/mongod.py`, which has what `script/server` needs: only tests want members that die.
 """
 
 import contextlib
@@ -9,10 +9,10 @@ import signal
 import time
 
 import pymongo
+from mongod import REPLICA_SET, Mongod, free_port
 from pymongo.errors import PyMongoError
 
 import config
-from pixora.embedded import REPLICA_SET, Mongod, free_port
 
 ELECTION_SECONDS = 2
 """After so long without a word from the primary the others elect another; MongoDB's default is 10."""

@@ -36,32 +36,97 @@ def that_import(prefix):
     }
 
 
-def test_users_never_imports_auth():
-    assert not [name for name in that_import("pixora.auth") if name.startswith("pixora/users/")]
+ORDER = (
+    ("pixora.clock", "pixora.errors", "pixora.extensions"),
+    ("pixora.web",),
+    ("pixora.observability",),
+    ("pixora.database",),
+    ("pixora.passwords",),
+    ("pixora.tokens",),
+    ("pixora.throttling",),
+    ("pixora.accounts",),
+    ("pixora.services",),
+    ("pixora.cli",),
+    ("pixora.auth",),
+    ("pixora.users",),
+    ("pixora.admin",),
+    ("pixora.mail",),
+    ("pixora.pages",),
+    ("pixora.system",),
+    ("pixora.importing", "pixora.upkeep"),
+    ("pixora",),
+)
+"""The parts of the package from the ground up: each may import those above it in this list, and none below."""
+
+
+def level(name):
+    """Return the place of a module, by its dotted name, in `ORDER`."""
+    return next(
+        number
+        for number, parts in enumerate(ORDER)
+        if any(name == part or (name.startswith(part + ".") and part != "pixora") for part in parts)
+    )
+
+
+def dotted(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {dotted(path) for path in MODULES}
+
+
+def modules_imported_by(path):
+    """Return the modules of ours that a module imports, by their dotted names."""
+    found = set()
+    for name in imports(path):
+        if name.startswith("pixora"):
+            found.add(name if name in NAMES else name.rsplit(".", 1)[0])
+    return found & NAMES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module)
+def test_imports_go_up_the_list_and_never_down(path):
+    own = level(dotted(path))
+    below = {name for name in modules_imported_by(path) if level(name) > own}
+    assert not {name for name in below if name != "pixora"}
+
+
+def test_no_module_imports_another_that_imports_it():
+    graph = {dotted(path): modules_imported_by(path) - {"pixora", dotted(path)} for path in MODULES}
+    graph["pixora"] = set()
+    while free := {name for name, needed in graph.items() if not needed & graph.keys()}:
+        graph = {name: needed for name, needed in graph.items() if name not in free}
+    assert graph == {}
 
 
 def test_only_the_database_and_the_stores_know_pymongo():
     assert that_import("pymongo") | that_import("bson") == {
-        "pixora/audit.py",
-        "pixora/counts.py",
-        "pixora/database.py",
-        "pixora/embedded.py",
+        "pixora/accounts/administrators.py",
+        "pixora/accounts/audit.py",
+        "pixora/accounts/directory.py",
+        "pixora/accounts/outbox.py",
+        "pixora/accounts/sessions.py",
+        "pixora/accounts/store.py",
+        "pixora/database/client.py",
+        "pixora/database/failures.py",
+        "pixora/database/indexes.py",
         "pixora/importing/batches.py",
-        "pixora/indexes.py",
-        "pixora/outages.py",
+        "pixora/throttling/counters.py",
         "pixora/upkeep/addresses.py",
         "pixora/upkeep/rewriting.py",
         "pixora/upkeep/upgrade.py",
-        "pixora/users/administrators.py",
-        "pixora/users/directory.py",
-        "pixora/users/letters.py",
-        "pixora/users/sessions.py",
-        "pixora/users/store.py",
     }
 
 
-def test_the_package_never_imports_the_configuration():
-    assert that_import("config") == set()
+def test_the_package_takes_nothing_from_the_configuration_but_the_type_of_the_settings():
+    assert {name for path in MODULES for name in imports(path) if name.startswith("config")} == {
+        "config",
+        "config.Settings",
+    }
+
+
+def test_the_package_root_is_small():
+    assert len(list((ROOT / "pixora").glob("*.py"))) <= 8
 
 
 def test_extensions_import_third_parties_only():
@@ -72,15 +137,10 @@ def test_errors_import_nothing_of_ours():
     assert "pixora/errors.py" not in that_import("pixora")
 
 
-def test_passwords_know_no_flask():
-    assert not {"pixora/passwords.py", "pixora/foreign_hashes.py"} & that_import("flask")
-    assert "pixora/foreign_hashes.py" not in that_import("pixora")
-    ours = {name for name in imports(ROOT / "pixora/passwords.py") if name.startswith("pixora.")}
-    assert ours == {"pixora.foreign_hashes", "pixora.foreign_hashes.ForeignHash"}
-
-
-def test_the_service_does_not_need_the_embedded_database():
-    assert that_import("pixora.embedded") == set()
+def test_of_the_passwords_only_the_queue_knows_the_rest_of_the_service():
+    theirs = {module(path) for path in MODULES if module(path).startswith("pixora/passwords/")}
+    assert not theirs & that_import("flask")
+    assert not theirs & that_import("pixora.database")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixora.users.letters import token_of
+from pixora.accounts.outbox import token_of
 from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body

@@ -3,12 +3,13 @@
 import json
 import os
 import re
+from dataclasses import replace
 
 import click
 import pytest
+from mongod import free_port
 
 from pixora import create_app
-from pixora.embedded import free_port
 
 OTHERS = {"openapi"}
 """Of Flask-Smorest's."""
@@ -93,9 +94,9 @@ def test_every_help_is_printed(app, everything):
 @pytest.mark.parametrize("arguments", [["mail", "show"], ["db", "upgrade"], ["users", "show", "ada"]])
 def test_without_the_database_a_command_ends_with_75_and_a_sentence(settings, arguments):
     uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
-    app = create_app(settings | {"MONGO_URI": uri, "DATABASE_TIMEOUT_MS": 200})
+    app = create_app(replace(settings, mongo_uri=uri, database_timeout_ms=200))
     result = app.test_cli_runner().invoke(args=arguments)
-    app.extensions["database"]._database.client.close()
+    app.extensions["services"].database._database.client.close()
     assert result.exit_code == 75
     assert "The database is not available (unreachable). Try again later." in result.stderr
 

@@ -50,20 +50,20 @@ def faults(load):
 
 def test_production_is_the_default_and_starts_with_a_database_and_strong_secrets(load):
     settings = load(**GOOD)
-    assert settings["PIXORA_ENV"] == "production"
-    assert settings["TESTING"] is False
-    assert settings["JWT_ACCESS_TOKEN_EXPIRES"] == 900
-    assert settings["BCRYPT_ROUNDS"] == 12
-    assert settings["MAX_CONTENT_LENGTH"] == 16384
-    assert settings["GUNICORN_THREADS"] == 64
-    assert settings["THROTTLE_LOGIN_PER_ACCOUNT_AND_IP"] == "10 per 15 minute"
-    assert settings["THROTTLE_LOGIN_PER_ACCOUNT"] == "100 per hour"
-    assert settings["THROTTLE_LOGIN_PER_IP"] == "60 per 15 minute"
-    assert settings["THROTTLE_SIGNUP_PER_IP"] == "20 per hour"
-    assert settings["THROTTLE_MAIL_PER_ACCOUNT"] == "5 per hour"
-    assert settings["REQUIRE_VERIFIED_EMAIL"] is settings["ENUMERATION_SAFE"] is False
-    assert settings["TRUSTED_HOSTS"] is None
-    assert settings["CORS_ORIGINS"] == []
+    assert settings.pixora_env == "production"
+    assert settings.testing is False
+    assert settings.jwt_access_token_expires == 900
+    assert settings.bcrypt_rounds == 12
+    assert settings.max_content_length == 16384
+    assert settings.gunicorn_threads == 64
+    assert settings.throttle_login_per_account_and_ip == "10 per 15 minute"
+    assert settings.throttle_login_per_account == "100 per hour"
+    assert settings.throttle_login_per_ip == "60 per 15 minute"
+    assert settings.throttle_signup_per_ip == "20 per hour"
+    assert settings.throttle_mail_per_account == "5 per hour"
+    assert settings.require_verified_email is settings.enumeration_safe is False
+    assert settings.trusted_hosts is None
+    assert settings.cors_origins == []
 
 
 def test_production_names_each_setting_that_is_missing(faults):
@@ -80,7 +80,7 @@ def test_production_refuses_a_weak_secret(faults, name, secret):
 
 @pytest.mark.parametrize("environment", ["development", "testing"])
 def test_a_weak_secret_will_do_elsewhere(load, environment):
-    assert load(**GOOD | {"PIXORA_ENV": environment, "SECRET_KEY": "x", "JWT_SECRET_KEY": "x"})["SECRET_KEY"] == "x"
+    assert load(**GOOD | {"PIXORA_ENV": environment, "SECRET_KEY": "x", "JWT_SECRET_KEY": "x"}).secret_key == "x"
 
 
 def test_production_refuses_one_secret_for_both_uses(faults):
@@ -203,14 +203,14 @@ def test_a_malformed_value_is_named(faults, name, value):
     ],
 )
 def test_an_smtp_url_may_have_all_that_is_needed(load, url):
-    assert (load(**GOOD, SMTP_URL=url, **LETTERS)["SMTP_URL"] or "") == url
+    assert (load(**GOOD, SMTP_URL=url, **LETTERS).smtp_url or "") == url
 
 
 @pytest.mark.parametrize(
     "sender", ["no-reply@example.com", "Example <no-reply@example.com>", '"St. John" <a@b.co>', "Ä <a@bücher.example>"]
 )
 def test_a_sender_may_have_a_name(load, sender):
-    assert load(**GOOD, MAIL_FROM=sender)["MAIL_FROM"] == sender
+    assert load(**GOOD, MAIL_FROM=sender).mail_from == sender
 
 
 def test_in_production_letters_need_a_sender_and_a_place_for_their_links(faults):
@@ -218,7 +218,7 @@ def test_in_production_letters_need_a_sender_and_a_place_for_their_links(faults)
 
 
 def test_in_development_they_do_not(load):
-    assert load(**GOOD, SMTP_URL="smtp://localhost:1025", PIXORA_ENV="development")["MAIL_FROM"] is None
+    assert load(**GOOD, SMTP_URL="smtp://localhost:1025", PIXORA_ENV="development").mail_from is None
 
 
 @pytest.mark.parametrize("uri", ["mongodb://user:hunter2@x/y@host/db", "mongodb+srv://user:%zzhunter2@host/db"])
@@ -241,7 +241,7 @@ def test_every_fault_is_named_at_once(faults):
     ],
 )
 def test_any_mongodb_uri_with_a_database_is_taken(load, uri):
-    assert load(**GOOD | {"MONGO_URI": uri})["MONGO_URI"] == uri
+    assert load(**GOOD | {"MONGO_URI": uri}).mongo_uri == uri
 
 
 def test_lists_are_separated_by_commas(load):
@@ -250,8 +250,8 @@ def test_lists_are_separated_by_commas(load):
         TRUSTED_HOSTS="api.example.com, .example.org",
         CORS_ORIGINS="https://a.example.com,http://localhost:3000",
     )
-    assert settings["TRUSTED_HOSTS"] == ["api.example.com", ".example.org"]
-    assert settings["CORS_ORIGINS"] == ["https://a.example.com", "http://localhost:3000"]
+    assert settings.trusted_hosts == ["api.example.com", ".example.org"]
+    assert settings.cors_origins == ["https://a.example.com", "http://localhost:3000"]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_lists_are_separated_by_commas(load):
     ],
 )
 def test_hosts_are_taken_in_the_form_in_which_they_are_compared(load, given, taken):
-    assert load(**GOOD, TRUSTED_HOSTS=given)["TRUSTED_HOSTS"] == taken
+    assert load(**GOOD, TRUSTED_HOSTS=given).trusted_hosts == taken
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_hosts_are_taken_in_the_form_in_which_they_are_compared(load, given, tak
     ],
 )
 def test_origins_are_taken_as_browsers_send_them(load, given, taken):
-    assert load(**GOOD, CORS_ORIGINS=given)["CORS_ORIGINS"] == taken
+    assert load(**GOOD, CORS_ORIGINS=given).cors_origins == taken
 
 
 NUMBERS = {
@@ -345,7 +345,7 @@ def test_with_every_number_at_its_highest_people_sign_up_log_in_and_stay_signed_
 def test_a_secret_may_be_in_a_file(load, tmp_path):
     (tmp_path / "key").write_text(GOOD["SECRET_KEY"] + "\n")
     environment = {name: value for name, value in GOOD.items() if name != "SECRET_KEY"}
-    assert load(**environment, SECRET_KEY_FILE=str(tmp_path / "key"))["SECRET_KEY"] == GOOD["SECRET_KEY"]
+    assert load(**environment, SECRET_KEY_FILE=str(tmp_path / "key")).secret_key == GOOD["SECRET_KEY"]
 
 
 def test_a_file_that_cannot_be_read_is_named(faults, tmp_path):
@@ -378,12 +378,12 @@ COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example.com:4318"}
 
 
 def test_traces_are_wanted_where_there_is_a_collector(load):
-    assert load(**GOOD)["TRACING"] is False
-    assert load(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT="")["TRACING"] is False
-    assert load(**GOOD, **COLLECTOR)["TRACING"] is True
-    assert load(**GOOD, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="https://c.example.com/v1/traces")["TRACING"] is True
-    assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true")["TRACING"] is False
-    assert load(**GOOD, **COLLECTOR, OTEL_TRACES_EXPORTER="none")["TRACING"] is False
+    assert load(**GOOD).tracing is False
+    assert load(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT="").tracing is False
+    assert load(**GOOD, **COLLECTOR).tracing is True
+    assert load(**GOOD, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="https://c.example.com/v1/traces").tracing is True
+    assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true").tracing is False
+    assert load(**GOOD, **COLLECTOR, OTEL_TRACES_EXPORTER="none").tracing is False
 
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.instrumentation.flask"])
@@ -392,7 +392,7 @@ def test_traces_without_the_packages_are_refused_with_what_to_install(faults, lo
     monkeypatch.setattr(config_rules, "find_spec", lambda name: None if name == missing else find(name))
     [sentence] = faults(**GOOD, **COLLECTOR)["OTEL_EXPORTER_OTLP_ENDPOINT"]
     assert "pip install --require-hashes -r requirements-tracing.txt" in sentence
-    assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true")["TRACING"] is False
+    assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true").tracing is False
 
 
 def test_traces_go_over_http(faults):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import config
-from pixora import errors, problems
+from pixora import errors
+from pixora.web import problems
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from mongod import free_port
 
 from pixora import clock
-from pixora.audit import audit
-from pixora.embedded import free_port
-from pixora.users.erasures import KEPT, erasures
+from pixora.accounts.erasure import KEPT
+from pixora.services import services
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
-from tests.patience import SOON
+from tests.timeouts import SOON
 
 NAMES = {"first_name": "Xanthippe", "last_name": "Quackenbush"}
 EMAIL = "xanthippe.quackenbush@example.com"
@@ -115,7 +115,7 @@ def complete(client):
 
     def complete(after=KEPT):
         with client.application.app_context():
-            erasures.complete(clock.utcnow() + after)
+            services.erasure.complete(clock.utcnow() + after)
 
     return complete
 
@@ -190,7 +190,7 @@ def test_two_who_are_erased_have_two_pseudonyms(client, database):
 
 def test_what_an_administrator_did_to_others_stays_when_the_administrator_is_erased(client, eraser, database, delete):
     with client.application.test_request_context(headers={"X-Request-ID": EMAIL.replace("@", ".")}):
-        audit.record("user_disabled", "6924a1e0c3f1a2b4d5e6f708", by=eraser.id)
+        services.audit.record("user_disabled", "6924a1e0c3f1a2b4d5e6f708", by=eraser.id)
     delete()
     [row] = of(database, event="user_disabled")
     [deleted] = of(database, event="account_deleted")
@@ -256,7 +256,7 @@ def test_a_note_of_an_erasure_has_no_id_in_clear(eraser, database, delete):
 def test_what_a_request_records_that_was_under_way_is_erased_as_well(client, eraser, database, delete, complete):
     delete()
     with client.application.test_request_context():
-        audit.record("login_failed", eraser.id)  # it has read the account before it was gone, and hashed since
+        services.audit.record("login_failed", eraser.id)  # it has read the account before it was gone, and hashed since
     complete(KEPT - timedelta(seconds=10))
     assert of(database, user_id=eraser.id)
     complete()
@@ -279,7 +279,7 @@ def test_an_erasure_under_another_secret_is_reported_and_not_tried_for_ever(
 ):
     delete()
     with make_app(SECRET_KEY="x" * 48).app_context(), capture_logs() as lines:
-        erasures.complete(clock.utcnow() + KEPT)
+        services.erasure.complete(clock.utcnow() + KEPT)
     assert [line["event"] for line in lines] == ["erasure_unreadable"]
     assert database["erasures"].count_documents({}) == 0
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pixora import clock
-from pixora.logs import Formatter, Handler
-from pixora.observation import REQUEST_LOG, Line
+from pixora.observability.logs import Formatter, Handler
+from pixora.observability.request_log import REQUEST_LOG, Line
 
 # What ends a line somewhere (in JavaScript, in Python, in a terminal), moves its cursor, or is no text at all.
 BREAKS = "\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1e", "\x85", "\u2028", "\u2029", "\x00", "\x1b[2K\x1b[1A", "\x9b31m"

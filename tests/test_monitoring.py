@@ -9,8 +9,9 @@ import promql_parser
 import pytest
 import yaml
 
-from pixora import metrics, scrape
-from pixora.audit import EVENTS
+from pixora.accounts.audit import EVENTS
+from pixora.observability import metrics
+from pixora.system import metrics_endpoint
 from tests.documents import blocks
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
@@ -79,7 +80,7 @@ def test_the_metrics_that_are_made_at_a_scrape_are_as_this_test_has_them(client)
     text = client.get("/metrics").text
     assert "\npixora_outbox_oldest_seconds " in text
     assert '\npixora_outbox_letters{state="failed"} ' in text
-    assert scrape.blueprint.name == "metrics"
+    assert metrics_endpoint.blueprint.name == "metrics"
 
 
 def test_every_metric_is_on_the_dashboard():

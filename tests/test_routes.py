@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixora.requests import HEADERS
+from pixora.web.middleware import HEADERS
 
 PUBLIC = {
     *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live", "GET /health/client"),

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pymongo
 import pytest
+from mongod import Mongod
 
 import config
-from pixora.embedded import Mongod
 from tests.conftest import close
 from tests.factories import PASSWORD, fastapi_user
 

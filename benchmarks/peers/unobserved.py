@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import flask
 
-from pixora import metrics, observation
+from pixora.observability import metrics, request_log
 
-observation.Flask.process_response = flask.Flask.process_response
-observation.Flask.request_class = flask.Request
+request_log.Flask.process_response = flask.Flask.process_response
+request_log.Flask.request_class = flask.Request
 metrics.database_operation = lambda name: SimpleNamespace(observe=lambda seconds: None)
 
 from wsgi import app  # noqa: E402  # made without these

@@ -5,21 +5,21 @@ import sys
 from typing import Any
 
 import click
-from flask import current_app
 from marshmallow import ValidationError
 
-from pixora import clock, logs, passwords, policy
+from pixora import clock
+from pixora.accounts.audit import COMMAND
+from pixora.accounts.roles import ADMIN, ROLES, roles_of
 from pixora.admin import service
 from pixora.admin.schemas import AdminUserSchema
-from pixora.audit import COMMAND, audit
 from pixora.auth.schemas import SignupSchema
 from pixora.cli import Group
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.errors import EmailTaken, LastAdmin, UserNotFound
-from pixora.users.directory import directory
-from pixora.users.fields import spellings
-from pixora.users.standing import ADMIN, ROLES, roles_of
-from pixora.users.store import store
+from pixora.observability import logs
+from pixora.passwords import policy, verify
+from pixora.services import services
+from pixora.web.fields import spellings
 
 LONGEST_LINE = 1024
 """Bytes of a password that comes by stdin: more than any that is accepted."""
@@ -75,14 +75,14 @@ def create(role: str, verified: bool, **profile: str) -> None:  # noqa: FBT001  
     except policy.PasswordRejected as error:
         raise click.ClickException(f"The password is refused: {_sentence(error.messages)}") from error
     user = {
-        "_id": store.new_id(),
+        "_id": services.users.new_id(),
         **fields,
-        "password": passwords.hash_password(fields["password"], current_app.config["BCRYPT_ROUNDS"]),
+        "password": verify.hash_password(fields["password"], services.settings.bcrypt_rounds),
         "email_verified": verified,
         "roles": [known for known in ROLES if known in (ROLES[0], role)],
     }
-    store.create(user, clock.utcnow())
-    audit.record("user_created", user["_id"], by=COMMAND, roles=user["roles"])
+    services.users.create(user, clock.utcnow())
+    services.audit.record("user_created", user["_id"], by=COMMAND, roles=user["roles"])
     click.echo(f"{user['email']} is there now, with the id {user['_id']}.")
 
 
@@ -143,7 +143,9 @@ def promote(user: str) -> None:
 
 
 def _id_of(user: str) -> str:
-    found: Document | None = store.find_by_email(*spellings(user)) if "@" in user else directory.find(user)
+    found: Document | None = (
+        services.users.find_by_email(*spellings(user)) if "@" in user else services.directory.find(user)
+    )
     if found is None:
         raise UserNotFound
     return str(found["_id"])

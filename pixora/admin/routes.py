@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from pixora import cursors
 from pixora.admin import schemas, service
-from pixora.blueprint import Blueprint, fails
-from pixora.database import Document
+from pixora.auth.guards import require_admin
+from pixora.database.client import Document
 from pixora.errors import LastAdmin, UserNotFound, ValidationFailed
-from pixora.guards import require_admin
-from pixora.users.fields import LIMIT_MESSAGE
+from pixora.web import pagination
+from pixora.web.blueprint import Blueprint, fails
+from pixora.web.fields import LIMIT_MESSAGE
 
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/api/admin/users", description="All users, for those with the role `admin`"
@@ -20,7 +20,7 @@ blueprint = Blueprint(
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.UserPageSchema, example=schemas.PAGE_EXAMPLE)
 @blueprint.arguments(schemas.ListUsersSchema, location="query")
-def list_users(admin: Document, query: dict[str, Any]) -> cursors.Page:
+def list_users(admin: Document, query: dict[str, Any]) -> pagination.Page:
     """List the users, page by page.
 
     In the order of their ids, which is that of sign-ups. With `email`, those whose address begins so, in the order

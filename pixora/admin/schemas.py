@@ -4,9 +4,9 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from pixora.users.fields import TypedEmail
+from pixora.accounts.roles import ROLES, is_disabled
 from pixora.users.schemas import EXAMPLE, ListSchema, ProfileSchema
-from pixora.users.standing import ROLES, is_disabled
+from pixora.web.fields import TypedEmail
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
 ROLES_EXAMPLE = {"roles": ["user", "admin"]}

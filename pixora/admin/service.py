@@ -15,21 +15,20 @@ from typing import Any
 
 from flask import g
 
-from pixora import clock, cursors
-from pixora.audit import COMMAND, audit
-from pixora.auth.one_time_tokens import Purpose
-from pixora.database import Document
+from pixora import clock
+from pixora.accounts import updates
+from pixora.accounts.audit import COMMAND
+from pixora.accounts.roles import ADMIN, ENABLED, ENABLED_ADMIN, ROLES, is_admin, is_disabled, roles_of
+from pixora.accounts.sessions import in_session
+from pixora.database.client import Document
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, UserNotFound
-from pixora.users import changes
-from pixora.users.administrators import administrators
-from pixora.users.directory import directory
-from pixora.users.fields import spellings
-from pixora.users.sessions import in_session
-from pixora.users.standing import ADMIN, ENABLED, ENABLED_ADMIN, ROLES, is_admin, is_disabled, roles_of
-from pixora.users.store import store
+from pixora.services import services
+from pixora.tokens.one_time import Purpose
+from pixora.web import pagination
+from pixora.web.fields import spellings
 
 
-def page(limit: int, after: str | None, email: str | None) -> cursors.Page:
+def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
     """Return a page of the users.
 
     Args:
@@ -41,15 +40,19 @@ def page(limit: int, after: str | None, email: str | None) -> cursors.Page:
         ValidationFailed: `after` is no cursor of such a page.
 
     """
-    kind, key = (cursors.ID, "_id") if email is None else (cursors.EMAIL, "email")
-    last = None if after is None else cursors.read(kind, after)
-    found = directory.page(limit + 1, last) if email is None else directory.search(spellings(email), limit + 1, last)
-    return cursors.page(found, limit, lambda user: cursors.make(kind, user[key]))
+    kind, key = (pagination.ID, "_id") if email is None else (pagination.EMAIL, "email")
+    last = None if after is None else pagination.read(kind, after)
+    found = (
+        services.directory.page(limit + 1, last)
+        if email is None
+        else services.directory.search(spellings(email), limit + 1, last)
+    )
+    return pagination.page(found, limit, lambda user: pagination.make(kind, user[key]))
 
 
 def find(user_id: str) -> Document:
     """Return the profile of a user; raise `UserNotFound`."""
-    user = directory.find(user_id)
+    user = services.directory.find(user_id)
     if user is None:
         raise UserNotFound
     return user
@@ -65,14 +68,14 @@ def disable(user_id: str, by: str) -> bool:
     """
     while not is_disabled(find(user_id)):
         stages = (
-            changes.setting({"disabled": True}, clock.utcnow()),
-            changes.ending_sessions(),
-            changes.ending_tokens(*Purpose),
+            updates.set_fields({"disabled": True}, clock.utcnow()),
+            updates.end_sessions(),
+            updates.end_tokens(*Purpose),
         )
-        with administrators.without(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
+        with services.administrators.without(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
             changed = _change(user_id, by, *stages, **ENABLED, **condition)
         if changed:
-            audit.record("user_disabled", user_id, by=by)
+            services.audit.record("user_disabled", user_id, by=by)
             return True
     return False
 
@@ -84,13 +87,13 @@ def enable(user_id: str, by: str) -> bool:
         UserNotFound: there is none.
 
     """
-    stages = changes.setting({}, clock.utcnow()), changes.removing("disabled")
+    stages = updates.set_fields({}, clock.utcnow()), updates.unset_fields("disabled")
     with _recorded_if_lost("user_enabled", user_id, by):
         changed = _change(user_id, by, *stages, disabled=True)
     if changed is None:
         find(user_id)
         return False
-    audit.record("user_enabled", user_id, by=by)
+    services.audit.record("user_enabled", user_id, by=by)
     return True
 
 
@@ -110,13 +113,13 @@ def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
         before = roles_of(user)
         if before == wanted:
             return user
-        stage = changes.setting({"roles": wanted}, clock.utcnow())
+        stage = updates.set_fields({"roles": wanted}, clock.utcnow())
         with contextlib.ExitStack() as stack:
-            condition = {} if ADMIN in wanted else stack.enter_context(administrators.without(user_id))
+            condition = {} if ADMIN in wanted else stack.enter_context(services.administrators.without(user_id))
             stack.enter_context(_recorded_if_lost("roles_changed", user_id, by, before=before, roles=wanted))
             changed = _change(user_id, by, stage, roles=user.get("roles"), **condition)
         if changed:
-            audit.record("roles_changed", user_id, by=by, before=before, roles=wanted)
+            services.audit.record("roles_changed", user_id, by=by, before=before, roles=wanted)
             return changed
 
 
@@ -128,11 +131,11 @@ def end_sessions(user_id: str, by: str) -> bool:
 
     """
     with _recorded_if_lost("sessions_ended", user_id, by):
-        changed = _change(user_id, by, changes.ending_sessions(), **{"sessions.0": {"$exists": True}})
+        changed = _change(user_id, by, updates.end_sessions(), **{"sessions.0": {"$exists": True}})
     if changed is None:
         find(user_id)
         return False
-    audit.record("sessions_ended", user_id, by=by)
+    services.audit.record("sessions_ended", user_id, by=by)
     return True
 
 
@@ -145,14 +148,14 @@ def _change(user_id: str, by: str, *stages: Document, **condition: Any) -> Docum
 
     """
     if by != COMMAND:
-        administrator = store.find(by, g.session_id)
+        administrator = services.users.find(by, g.session_id)
         if administrator is None:
             raise InvalidToken
         if not is_admin(administrator):
             raise AdminOnly
         if by == user_id:
             condition = condition | {"$and": [ENABLED_ADMIN, in_session(g.session_id)]}
-    return directory.change(user_id, *stages, **condition)
+    return services.directory.change(user_id, *stages, **condition)
 
 
 @contextlib.contextmanager
@@ -160,5 +163,5 @@ def _recorded_if_lost(event: str, user_id: str, by: str, **details: Any) -> Iter
     try:
         yield
     except DatabaseUnavailable:
-        audit.record(event, user_id, by=by, outcome="unknown", **details)
+        services.audit.record(event, user_id, by=by, outcome="unknown", **details)
         raise

@@ -11,19 +11,14 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import current_app
-
-from pixora import metrics, passwords, policy
-from pixora.audit import audit
-from pixora.database import Document
+from pixora.accounts.roles import is_disabled
+from pixora.database.client import Document
 from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
-from pixora.hash_census import refusal_cost
-from pixora.hashing import room
-from pixora.requests import caller
-from pixora.throttles import throttles
-from pixora.users.fields import spellings
-from pixora.users.standing import is_disabled
-from pixora.users.store import store
+from pixora.observability import metrics
+from pixora.passwords import policy, verify
+from pixora.services import services
+from pixora.web.fields import spellings
+from pixora.web.middleware import caller
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +37,7 @@ def seated(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
     @wraps(function)
     def with_seat(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         try:
-            with room.seat():
+            with services.hashing_queue.slot():
                 return function(*args, **kwargs)
         except Overloaded:
             metrics.hashing_shed.inc()
@@ -60,7 +55,7 @@ def check(email: str, password: str, address: str | None) -> Document:
 
     """
     known_as = spellings(email)
-    user = _guess("login_failed", known_as[-1], password, address, lambda: store.find_by_email(*known_as))
+    user = _guess("login_failed", known_as[-1], password, address, lambda: services.users.find_by_email(*known_as))
     if user is None:
         raise InvalidCredentials
     return user
@@ -79,7 +74,9 @@ def check_own(user: Document, password: str, address: str | None) -> str:
         RateLimited: there have been too many wrong guesses; the password is not looked at.
 
     """
-    found = _guess("wrong_password", canonical(user), password, address, lambda: store.find_credentials(user["_id"]))
+    found = _guess(
+        "wrong_password", canonical(user), password, address, lambda: services.users.find_credentials(user["_id"])
+    )
     if found is None:
         raise WrongPassword
     stored: str = found["password"]
@@ -94,7 +91,7 @@ def canonical(user: Document) -> str:
 def require_length(field: str, password: str) -> None:
     """Check the length of a new password; raise `ValidationFailed`, told under the name of the field."""
     with _told_under(field):
-        policy.check_length(password, current_app.config["PASSWORD_MIN_LENGTH"])
+        policy.check_length(password, services.settings.password_min_length)
 
 
 def hash_new(field: str, password: str, user: Mapping[str, str]) -> str:
@@ -112,21 +109,21 @@ def hash_new(field: str, password: str, user: Mapping[str, str]) -> str:
     """
     known_words = policy.known_words(user["first_name"], user["last_name"], user["email"])
     with _told_under(field):
-        return _in_queue(_check_and_hash, password, current_app.config["BCRYPT_ROUNDS"], known_words)
+        return _in_queue(_check_and_hash, password, services.settings.bcrypt_rounds, known_words)
 
 
-def hash_again(password: str, patience: float) -> str:
-    """Return the hash of a password that is in use, at today's cost; `patience`: as in `HashingRoom.run`."""
-    return _in_queue(passwords.hash_password, password, current_app.config["BCRYPT_ROUNDS"], patience=patience)
+def hash_again(password: str, timeout: float) -> str:
+    """Return the hash of a password that is in use, at today's cost; `timeout`: as in `HashingRoom.run`."""
+    return _in_queue(verify.hash_password, password, services.settings.bcrypt_rounds, timeout=timeout)
 
 
 def _check_and_hash(password: str, rounds: int, known_words: tuple[str, ...]) -> str:
     policy.check_strength(password, known_words)
-    return passwords.hash_password(password, rounds)
+    return verify.hash_password(password, rounds)
 
 
-def _in_queue(function: Callable[..., str], *arguments: Any, patience: float | None = None) -> str:
-    return room.run(function, *arguments, is_wanted=caller(), patience=patience)
+def _in_queue(function: Callable[..., str], *arguments: Any, timeout: float | None = None) -> str:
+    return services.hashing_queue.run(function, *arguments, is_wanted=caller(), timeout=timeout)
 
 
 @contextmanager
@@ -141,15 +138,15 @@ def _guess(
     event: str, email: str, password: str, address: str | None, find: Callable[[], Document | None]
 ) -> Document | None:
     """Return the user who is found, if this is the password; else record the event."""
-    with throttles.guess(email, address) as guess:
+    with services.throttles.guess(email, address) as guess:
         user = find()
         guess.right = _is_password_of(user, password)
     if guess.right:
         return user
     user_id = user["_id"] if user else None
-    audit.record(event, user_id)
+    services.audit.record(event, user_id)
     if guess.fills:
-        audit.record("locked_out", user_id, limits=guess.fills)
+        services.audit.record("locked_out", user_id, limits=guess.fills)
     return None
 
 
@@ -157,7 +154,9 @@ def _is_password_of(user: Document | None, password: str) -> bool:
     stored = None if user is None else user.get("password") or ""
     is_enabled = user is None or not is_disabled(user)
     try:
-        return room.run(passwords.verify_password, password, stored, refusal_cost(), is_enabled, is_wanted=caller())
-    except passwords.CorruptHash as error:
+        return services.hashing_queue.run(
+            verify.verify_password, password, stored, services.refusal_cost(), is_enabled, is_wanted=caller()
+        )
+    except verify.CorruptHash as error:
         log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user and user["_id"]})
         return False

@@ -7,10 +7,11 @@ checked is still stored and that the session that asks still exists.
 
 from collections.abc import Iterator
 
+from pixora.accounts.sessions import in_session
 from pixora.auth import credentials
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.errors import InvalidToken, WrongPassword
-from pixora.users.sessions import in_session, sessions
+from pixora.services import services
 
 ATTEMPTS = 3
 """How often a write is tried: a login in between may replace the hash by another of the same password, once."""
@@ -39,6 +40,6 @@ def by_password(
         checked = {"password": credentials.check_own(user, password, address)}
         yield checked if session_id is None else checked | in_session(session_id)
         if session_id is not None:
-            sessions.require(user["_id"], session_id)
+            services.sessions.require(user["_id"], session_id)
     # Whatever goes on there, the user is not what was read at the beginning of the request.
     raise WrongPassword if session_id is None else InvalidToken

@@ -3,19 +3,16 @@
 from contextlib import suppress
 
 from pixora import clock
-from pixora.audit import audit
+from pixora.accounts import updates
+from pixora.accounts.one_time_tokens import DECOY_EMAIL
+from pixora.accounts.outbox import letter
+from pixora.accounts.roles import is_disabled
 from pixora.auth import credentials
-from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
 from pixora.errors import DatabaseUnavailable
-from pixora.mail_throttles import mail_throttles
-from pixora.throttles import throttles
-from pixora.users import changes
-from pixora.users.fields import spellings
-from pixora.users.letters import letter
-from pixora.users.pending import NOBODY, pending
-from pixora.users.standing import is_disabled
-from pixora.users.store import store
+from pixora.services import services
+from pixora.tokens.one_time import OneTimeToken, Purpose
+from pixora.web.fields import spellings
 
 
 def request(email: str, client_ip: str | None) -> None:
@@ -27,21 +24,21 @@ def request(email: str, client_ip: str | None) -> None:
         RateLimited: the client's network has asked for too many letters, to whomever.
 
     """
-    mail_throttles.count_request(client_ip)
+    services.mail_throttles.count_request(client_ip)
     known_as = spellings(email)
-    user = store.find_by_email(*known_as)
+    user = services.users.find_by_email(*known_as)
     now = clock.utcnow()
-    token = OneTimeToken.make(user["_id"] if user else store.new_id())
+    token = OneTimeToken.make(user["_id"] if user else services.users.new_id())
     record = token.record(Purpose.RESET_PASSWORD, now)
-    with mail_throttles.reset(known_as[-1], client_ip) as may_go:
+    with services.mail_throttles.reset(known_as[-1], client_ip) as may_go:
         if user is not None and may_go and not is_disabled(user):
             posted = letter("reset_password", user["email"], now, secret=token.text)
-            pending.issue(user, Purpose.RESET_PASSWORD, record, posted)
-            audit.record("password_reset_requested", user["_id"])
+            services.one_time_tokens.issue(user, Purpose.RESET_PASSWORD, record, posted)
+            services.audit.record("password_reset_requested", user["_id"])
         else:
-            posted = letter("reset_password", NOBODY, now, secret=token.text)
-            pending.pretend(Purpose.RESET_PASSWORD, record, posted)
-            audit.record("password_reset_requested", None)
+            posted = letter("reset_password", DECOY_EMAIL, now, secret=token.text)
+            services.one_time_tokens.pretend(Purpose.RESET_PASSWORD, record, posted)
+            services.audit.record("password_reset_requested", None)
 
 
 @credentials.seated
@@ -62,14 +59,14 @@ def reset(token: str, new_password: str) -> None:
     redemption = Redemption(Purpose.RESET_PASSWORD, token)
     password_hash = credentials.hash_new("new_password", new_password, redemption.user)
     now = clock.utcnow()
-    redemption.spend(
-        changes.setting({"password": password_hash, "email_verified": True}, now),
-        changes.ending_sessions(),
-        changes.ending_tokens(*Purpose),
-        changes.posting(letter("password_changed", redemption.user["email"], now)),
+    redemption.redeem(
+        updates.set_fields({"password": password_hash, "email_verified": True}, now),
+        updates.end_sessions(),
+        updates.end_tokens(*Purpose),
+        updates.queue_emails(letter("password_changed", redemption.user["email"], now)),
     )
-    audit.record("password_reset", redemption.user["_id"])
+    services.audit.record("password_reset", redemption.user["_id"])
     email = credentials.canonical(redemption.user)
     with suppress(DatabaseUnavailable):  # the password is set; the counters end by themselves
-        throttles.clear_login(email)
-        mail_throttles.clear_link(email)
+        services.throttles.clear_login(email)
+        services.mail_throttles.clear_link(email)

@@ -1,10 +1,10 @@
 """How a one-time token is used up: looked at first, and spent only together with what it is good for."""
 
 from pixora import clock
-from pixora.auth.one_time_tokens import OneTimeToken, Purpose
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.errors import InvalidOneTimeToken
-from pixora.users.pending import pending
+from pixora.services import services
+from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
 class Redemption:
@@ -27,7 +27,7 @@ class Redemption:
         token = OneTimeToken.parse(text)
         self._purpose, self._text = purpose, text
         self._digest = token.digest(purpose)
-        user = pending.find(token.user_id, purpose)
+        user = services.one_time_tokens.find(token.user_id, purpose)
         record: Document = (user or {}).get("tokens", {}).get(purpose, {})
         # No secret is compared here, but hashes of one: nobody gets nearer to it by measuring how long this takes.
         if user is None or record.get("hash") != self._digest:
@@ -35,8 +35,8 @@ class Redemption:
         self.user, self.record = user, record
         self._require_time()
 
-    def spend(self, *stages: Document) -> None:
-        """Spend the token and change the user by `stages`, from `users.changes`: both at once, or neither.
+    def redeem(self, *stages: Document) -> None:
+        """Spend the token and change the user by `stages`, from `accounts.updates`: both at once, or neither.
 
         Raises:
             InvalidOneTimeToken: another request was faster, or its time has run out.
@@ -47,9 +47,9 @@ class Redemption:
             raise InvalidOneTimeToken("used")
 
     def spend_if(self, allowed: Document, *stages: Document) -> bool:
-        """Do what `spend` does under one more condition, from `permission`; return False when only that has failed."""
+        """Do what `redeem` does under one more condition, from `permission`; return False when only that has failed."""
         now = clock.utcnow()
-        if pending.redeem(self.user["_id"], self._purpose, self._digest, now, *stages, **allowed):
+        if services.one_time_tokens.redeem(self.user["_id"], self._purpose, self._digest, now, *stages, **allowed):
             return True
         Redemption(self._purpose, self._text)  # raises if the token is no longer good
         return False

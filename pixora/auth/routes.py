@@ -1,11 +1,10 @@
 """`/api/auth`: signing up, logging in and out, staying logged in; and what the links in letters lead to."""
 
-from flask import Response, current_app, g, jsonify, request
+from flask import Response, g, jsonify, request
 
-from pixora.audit import audit
-from pixora.auth import address, recovery, schemas, service, verification
-from pixora.blueprint import Blueprint, fails
-from pixora.database import Document
+from pixora.auth import email_change, recovery, schemas, service, verification
+from pixora.auth.guards import public, require_user
+from pixora.database.client import Document
 from pixora.errors import (
     DatabaseUnavailable,
     EmailNotVerified,
@@ -17,8 +16,8 @@ from pixora.errors import (
     RateLimited,
     WrongPassword,
 )
-from pixora.guards import public, require_user
-from pixora.users.sessions import sessions
+from pixora.services import services
+from pixora.web.blueprint import Blueprint, fails
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing up, logging in and out")
 
@@ -49,7 +48,7 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
     instead.
     """
     user_id = service.sign_up(account, account.pop("password"), request.remote_addr)
-    if current_app.config["ENUMERATION_SAFE"]:
+    if services.settings.enumeration_safe:
         return _accepted(schemas.SIGNUP_MESSAGE)
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
@@ -91,8 +90,8 @@ def refresh(form: dict[str, str]) -> service.Grant:
 @blueprint.response(204)
 def logout(user: Document) -> None:
     """End the session of the access token, at once and everywhere."""
-    if sessions.end(user["_id"], g.session_id):
-        audit.record("session_ended", user["_id"], session_id=g.session_id)
+    if services.sessions.end(user["_id"], g.session_id):
+        services.audit.record("session_ended", user["_id"], session_id=g.session_id)
 
 
 @blueprint.route("/verify-email", methods=["POST"])
@@ -161,7 +160,7 @@ def confirm_change_of_address(body: dict[str, str]) -> None:
 
     It counts as verified. Links that were sent to the old address are good no more.
     """
-    address.confirm(body["token"])
+    email_change.confirm(body["token"])
 
 
 def _accepted(message: dict[str, str]) -> Response:

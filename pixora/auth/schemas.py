@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from flask import current_app
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from pixora import passwords, policy
-from pixora.users.fields import Birthday, Contact, Email, PersonName, Text, TypedEmail
+from pixora.passwords import policy, verify
+from pixora.services import services
+from pixora.web.fields import Birthday, Contact, Email, PersonName, Text, TypedEmail
 
 SIGNUP_EXAMPLE = {
     "first_name": "Ada",
@@ -44,12 +44,12 @@ TOKEN_EXAMPLE = {
 
 
 class NewPassword(Text):
-    """A password to be; `PASSWORD_MIN_LENGTH` is added to its documentation by `pixora.openapi`."""
+    """A password to be; `PASSWORD_MIN_LENGTH` is added to its documentation by `pixora.web.openapi`."""
 
     def __init__(self, **kwargs: Any) -> None:
         metadata = {
             "format": "password",
-            "maxLength": passwords.MAX_BYTES,
+            "maxLength": verify.MAX_BYTES,
             "description": "At most 72 bytes in UTF-8, no rules of composition, but not one that zxcvbn finds easy to "
             "guess (a score under 3, the names and e-mail known), nor one made of these and digits alone. Neither "
             "trimmed nor normalised.",
@@ -81,7 +81,7 @@ class SignupSchema(Schema):
     def _check_password(self, data: dict[str, Any], **kwargs: Any) -> None:
         # Its length only: whether it is easy to guess takes longer to find out, and comes after the throttle.
         try:
-            policy.check_length(data["password"], current_app.config["PASSWORD_MIN_LENGTH"])
+            policy.check_length(data["password"], services.settings.password_min_length)
         except policy.PasswordRejected as error:
             raise ValidationError({"password": error.messages}) from error
 

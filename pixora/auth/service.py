@@ -6,24 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from flask import current_app, g
+from flask import g
 
-from pixora import clock, passwords
-from pixora.audit import audit
-from pixora.auth import credentials, refresh_tokens, verification
-from pixora.auth.one_time_tokens import Purpose
-from pixora.auth.refresh_tokens import RefreshToken
-from pixora.database import Document
+from pixora import clock
+from pixora.accounts import updates
+from pixora.accounts.one_time_tokens import DECOY_EMAIL
+from pixora.accounts.outbox import letter
+from pixora.accounts.roles import USER, is_disabled
+from pixora.auth import credentials, verification
+from pixora.database.client import Document
 from pixora.errors import EmailNotVerified, EmailTaken, InvalidGrant, Overloaded
-from pixora.mail_throttles import mail_throttles
-from pixora.throttles import throttles
-from pixora.tokens import tokens
-from pixora.users import changes
-from pixora.users.letters import letter
-from pixora.users.pending import NOBODY, pending
-from pixora.users.sessions import sessions
-from pixora.users.standing import USER, is_disabled
-from pixora.users.store import store
+from pixora.passwords import verify
+from pixora.services import services
+from pixora.tokens import refresh as refresh_tokens
+from pixora.tokens.one_time import Purpose
+from pixora.tokens.refresh import RefreshToken
 
 USER_AGENT_LENGTH = 200
 
@@ -34,7 +31,7 @@ database had moved the session on and could not say so. Longer than an outage, w
 MOST_REPEATS = 100
 """How often one refresh token is answered again: as many as tabs that come back at once."""
 
-REHASH_PATIENCE_SECONDS = 0.5
+REHASH_TIMEOUT_SECONDS = 0.5
 """How long a login that has succeeded waits for its password to be hashed anew: in a storm it goes on without."""
 
 
@@ -62,10 +59,10 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
         Overloaded: too many passwords are waiting to be hashed; so too in `log_in`.
 
     """
-    throttles.count_sign_up(address)
+    services.throttles.count_sign_up(address)
     password_hash = credentials.hash_new("password", password, profile)
     now = clock.utcnow()
-    user_id = store.new_id()
+    user_id = services.users.new_id()
     token, posted = verification.post(user_id, profile["email"], now)
     user = {
         "_id": user_id,
@@ -77,19 +74,19 @@ def sign_up(profile: Mapping[str, str], password: str, address: str | None) -> s
         "letters": [posted],
     }
     email = profile["email"]
-    if not current_app.config["ENUMERATION_SAFE"]:
+    if not services.settings.enumeration_safe:
         try:
             _create(user, now)
         except EmailTaken:
-            audit.record("signup_refused", None)  # whose address it is, is not looked up
+            services.audit.record("signup_refused", None)  # whose address it is, is not looked up
             raise
-    elif owner := store.find_by_email(email):
+    elif owner := services.users.find_by_email(email):
         _tell_owner(owner, email, now)
     else:
         try:
             _create(user, now)
         except EmailTaken:  # since it was looked for
-            _tell_owner(store.find_by_email(email), email, now)
+            _tell_owner(services.users.find_by_email(email), email, now)
     return user_id
 
 
@@ -109,17 +106,17 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
     """
     while True:
         user = credentials.check(email, password, address)
-        if current_app.config["REQUIRE_VERIFIED_EMAIL"] and not user.get("email_verified"):
-            audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
+        if services.settings.require_verified_email and not user.get("email_verified"):
+            services.audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
             verification.send_again_if_expired(user, address)
             raise EmailNotVerified
         stored = user["password"]
-        if passwords.cost(stored) < current_app.config["BCRYPT_ROUNDS"] and passwords.can_hash(password):
+        if verify.cost(stored) < services.settings.bcrypt_rounds and verify.can_hash(password):
             with contextlib.suppress(Overloaded):  # then at another login
-                rehashed = credentials.hash_again(password, REHASH_PATIENCE_SECONDS)
-                if store.replace_password_hash(user["_id"], stored, rehashed):
+                rehashed = credentials.hash_again(password, REHASH_TIMEOUT_SECONDS)
+                if services.users.replace_password_hash(user["_id"], stored, rehashed):
                     stored = rehashed
-                    audit.record("hash_upgraded", user["_id"])
+                    services.audit.record("hash_upgraded", user["_id"])
         now = clock.utcnow()
         session = {
             "id": secrets.token_hex(12),
@@ -129,8 +126,8 @@ def log_in(email: str, password: str, user_agent: str, address: str | None) -> G
             "last_used_at": now,
             "user_agent": user_agent[:USER_AGENT_LENGTH],
         }
-        if sessions.open(user["_id"], session, stored):
-            audit.record("login", user["_id"], session_id=session["id"])
+        if services.sessions.open(user["_id"], session, stored):
+            services.audit.record("login", user["_id"], session_id=session["id"])
             return _grant(user["_id"], session, 0)
         # The password was changed meanwhile, or only its hash, or the user is gone or disabled: look again.
 
@@ -152,28 +149,28 @@ def refresh(text: str) -> Grant:
     token = RefreshToken.parse(text)
     while token is not None:
         now = clock.utcnow()
-        session = sessions.find(token.user_id, token.session_id)
-        if session is None or not token.is_genuine(current_app.config["SECRET_KEY"], session["salt"]):
+        session = services.sessions.find(token.user_id, token.session_id)
+        if session is None or not token.is_genuine(services.settings.secret_key, session["salt"]):
             break
-        if sessions.lifetimes.has_ended(session, now):
+        if services.sessions.lifetimes.has_ended(session, now):
             break
         current = session["generation"]
         if token.generation == current:
-            if sessions.advance(token.user_id, token.session_id, current, now):
+            if services.sessions.advance(token.user_id, token.session_id, current, now):
                 return _grant_successor(token, session, current + 1)
             continue  # another request was first: look again
         if token.generation == current - 1 and _is_in_grace(session, now):
-            if sessions.repeat(token.user_id, token.session_id, current, MOST_REPEATS):
+            if services.sessions.repeat(token.user_id, token.session_id, current, MOST_REPEATS):
                 return _grant_successor(token, session, current)
             break  # too often; or the session has moved on or ended just now
-        if token.generation < current and sessions.end(token.user_id, token.session_id):
-            audit.record("refresh_reuse", token.user_id, session_id=token.session_id)
+        if token.generation < current and services.sessions.end(token.user_id, token.session_id):
+            services.audit.record("refresh_reuse", token.user_id, session_id=token.session_id)
         break  # a generation still to come is one of before the database was restored from a backup
     raise InvalidGrant
 
 
 def _is_in_grace(session: Document, now: datetime) -> bool:
-    grace = timedelta(seconds=current_app.config["REFRESH_GRACE_SECONDS"])
+    grace = timedelta(seconds=services.settings.refresh_grace_seconds)
     answered = session.get("answered", {})
     if answered.get("generation") == session["generation"]:
         return bool(now - answered["at"] <= grace)
@@ -182,15 +179,15 @@ def _is_in_grace(session: Document, now: datetime) -> bool:
 
 def _grant_successor(token: RefreshToken, session: Document, generation: int) -> Grant:
     if session.get("answered", {}).get("generation") != generation:
-        sessions.note_answer(token.user_id, token.session_id, generation, clock.utcnow())
+        services.sessions.note_answer(token.user_id, token.session_id, generation, clock.utcnow())
     return _grant(token.user_id, session, generation)
 
 
 def _grant(user_id: str, session: Document, generation: int) -> Grant:
     g.user_id = user_id  # for the log
-    not_after = session["created_at"] + sessions.lifetimes.absolute
-    access_token, expires_in = tokens.issue(user_id, session["id"], not_after)
-    secret = current_app.config["SECRET_KEY"]
+    not_after = session["created_at"] + services.sessions.lifetimes.absolute
+    access_token, expires_in = services.tokens.issue(user_id, session["id"], not_after)
+    secret = services.settings.secret_key
     refresh_token = refresh_tokens.make(user_id, session["id"], generation, secret, session["salt"])
     return {
         "access_token": access_token,
@@ -201,9 +198,9 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
 
 
 def _create(user: Document, now: datetime) -> None:
-    with mail_throttles.own(user["email"]) as may_go:
-        store.create(user if may_go else user | {"tokens": {}, "letters": []}, now)
-    audit.record("signup", user["_id"])
+    with services.mail_throttles.own(user["email"]) as may_go:
+        services.users.create(user if may_go else user | {"tokens": {}, "letters": []}, now)
+    services.audit.record("signup", user["_id"])
 
 
 def _tell_owner(owner: Document | None, email: str, now: datetime) -> None:
@@ -211,10 +208,10 @@ def _tell_owner(owner: Document | None, email: str, now: datetime) -> None:
 
     Who is disabled gets none: it says how to log in.
     """
-    with mail_throttles.taken(email) as may_go:
+    with services.mail_throttles.taken(email) as may_go:
         if owner is None or not may_go or is_disabled(owner):
-            pending.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", NOBODY, now))
+            services.one_time_tokens.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", DECOY_EMAIL, now))
         else:
             posted = letter("address_taken", owner["email"], now)
-            store.change(owner["_id"], changes.posting(posted), email=owner["email"])
-    audit.record("signup_refused", owner["_id"] if owner else None)
+            services.users.change(owner["_id"], updates.queue_emails(posted), email=owner["email"])
+    services.audit.record("signup_refused", owner["_id"] if owner else None)

@@ -8,17 +8,15 @@ from contextlib import suppress
 from datetime import datetime
 
 from pixora import clock
-from pixora.audit import audit
+from pixora.accounts import updates
+from pixora.accounts.outbox import letter
+from pixora.accounts.sessions import in_session
 from pixora.auth import credentials, permission
-from pixora.auth.one_time_tokens import OneTimeToken, Purpose
 from pixora.auth.redemption import Redemption
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.errors import InvalidCredentials, RateLimited
-from pixora.mail_throttles import mail_throttles
-from pixora.users import changes
-from pixora.users.letters import letter
-from pixora.users.pending import pending
-from pixora.users.sessions import in_session, sessions
+from pixora.services import services
+from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
 def post(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
@@ -42,11 +40,11 @@ def send(user: Document, session_id: str, client_ip: str | None) -> None:
     """
     if user.get("email_verified"):
         return
-    mail_throttles.count_request(client_ip)
+    services.mail_throttles.count_request(client_ip)
     posted = post(user["_id"], user["email"], clock.utcnow())
-    with mail_throttles.own(credentials.canonical(user), required=True):
-        if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, **in_session(session_id)):
-            sessions.require(user["_id"], session_id)
+    with services.mail_throttles.own(credentials.canonical(user), required=True):
+        if not services.one_time_tokens.issue(user, Purpose.VERIFY_EMAIL, *posted, **in_session(session_id)):
+            services.sessions.require(user["_id"], session_id)
 
 
 def send_again_if_expired(user: Document, client_ip: str | None) -> None:
@@ -59,7 +57,7 @@ def send_again_if_expired(user: Document, client_ip: str | None) -> None:
         client_ip: The client's.
 
     """
-    found = pending.find(user["_id"], Purpose.VERIFY_EMAIL) or {}
+    found = services.one_time_tokens.find(user["_id"], Purpose.VERIFY_EMAIL) or {}
     record = found.get("tokens", {}).get(Purpose.VERIFY_EMAIL)
     if record is None or record["expires_at"] <= clock.utcnow():
         with suppress(RateLimited):
@@ -87,10 +85,10 @@ def send_again(email: str, password: str, client_ip: str | None) -> bool:
 
 def _send_again(user: Document, client_ip: str | None) -> None:
     """Send another link to a user whose password was right."""
-    mail_throttles.count_request(client_ip)
+    services.mail_throttles.count_request(client_ip)
     posted = post(user["_id"], user["email"], clock.utcnow())
-    with mail_throttles.own(credentials.canonical(user), required=True):
-        if not pending.issue(user, Purpose.VERIFY_EMAIL, *posted, password=user["password"]):
+    with services.mail_throttles.own(credentials.canonical(user), required=True):
+        if not services.one_time_tokens.issue(user, Purpose.VERIFY_EMAIL, *posted, password=user["password"]):
             raise InvalidCredentials  # it was changed meanwhile
 
 
@@ -105,6 +103,6 @@ def confirm(token: str, password: str, address: str | None) -> None:
     """
     redemption = Redemption(Purpose.VERIFY_EMAIL, token)
     allowed = permission.by_password(redemption.user, password, address)
-    while not redemption.spend_if(next(allowed), changes.setting({"email_verified": True}, clock.utcnow())):
+    while not redemption.spend_if(next(allowed), updates.set_fields({"email_verified": True}, clock.utcnow())):
         pass
-    audit.record("email_verified", redemption.user["_id"])
+    services.audit.record("email_verified", redemption.user["_id"])

@@ -5,10 +5,10 @@ from enum import StrEnum
 
 from pymongo.errors import BulkWriteError
 
-from pixora.database import Database, Document
+from pixora.accounts.erasure import Erasure
+from pixora.database.client import Database, Document
+from pixora.database.failures import DUPLICATE_KEY
 from pixora.importing.records import Reader
-from pixora.outages import DUPLICATE_KEY
-from pixora.users.erasures import ErasureStore
 
 SECONDS = 60
 """For storing one batch: an election in between, of ten seconds or so, need not end the run."""
@@ -37,7 +37,7 @@ class Batches:
 
     """
 
-    def __init__(self, database: Database, reader: Reader, erasures: ErasureStore, *, restore: bool = False) -> None:
+    def __init__(self, database: Database, reader: Reader, erasures: Erasure, *, restore: bool = False) -> None:
         self._database = database
         self._users = database.collection("users")
         self._reader = reader
@@ -64,7 +64,7 @@ class Batches:
     def _insert(self, users: Sequence[Document]) -> list[Outcome]:
         self._database.prepare()  # without the unique index two could share an address
         try:
-            with self._database.translated_errors("importing.store", at_least=SECONDS):
+            with self._database.operation("importing.store", at_least=SECONDS):
                 self._users.insert_many(users, ordered=False)
             return [Outcome.IMPORTED] * len(users)
         except BulkWriteError as error:
@@ -82,7 +82,7 @@ class Batches:
     def _find_alike(self, users: Sequence[Document]) -> dict[str, Document]:
         """Return who has the id or the address of one of these, by both."""
         alike = [{name: {"$in": [user[name] for user in users]}} for name in ("_id", "email")]
-        with self._database.translated_errors("importing.find_alike", at_least=SECONDS):
+        with self._database.operation("importing.find_alike", at_least=SECONDS):
             found = list(self._users.find({"$or": alike}, {"email": 1, "password": 1}))
         return {user["_id"]: user for user in found} | {user["email"]: user for user in found}
 

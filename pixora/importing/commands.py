@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TextIO
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
-from pixora.database import database
 from pixora.errors import DatabaseUnavailable
 from pixora.importing import lines
 from pixora.importing.batches import Batches
@@ -25,7 +23,7 @@ from pixora.importing.checkpoints import Checkpoint, NotOurs, fingerprint
 from pixora.importing.importer import Importer, Refuse
 from pixora.importing.lines import Line
 from pixora.importing.records import Reader
-from pixora.users.erasures import erasures
+from pixora.services import services
 
 PIECE = 1024 * 1024
 
@@ -98,8 +96,8 @@ def import_command(
                     Checkpoint(line.number, line.end, first, counts).save(checkpoint)
                 show(line.end)
 
-            reader = Reader(current_app.config["SECRET_KEY"])
-            batches = Batches(database, reader, erasures, restore=restore_erased)
+            reader = Reader(services.settings.secret_key)
+            batches = Batches(services.database, reader, services.erasure, restore=restore_erased)
             importer = Importer(reader, batches, _teller(rejects), advance, done.counts)
             importer.run(left)
         if checkpoint:

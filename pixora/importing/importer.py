@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from flask import current_app
 
-from pixora import passwords
-from pixora.audit import COMMAND, audit
-from pixora.database import Document
+from pixora.accounts.audit import COMMAND
+from pixora.database.client import Document
 from pixora.importing.batches import SECONDS, Batches, Outcome
 from pixora.importing.lines import Line
 from pixora.importing.records import LineRefused, Reader
+from pixora.passwords import verify
+from pixora.services import services
 
 BATCH = 1_000
 
@@ -108,9 +109,9 @@ class Importer:
         imported = defaultdict(list)
         for user, outcome in zip(users, outcomes, strict=True):
             if outcome is Outcome.IMPORTED:
-                imported[passwords.scheme(user["password"])].append(user["_id"])
+                imported[verify.scheme(user["password"])].append(user["_id"])
         for scheme, ids in imported.items():
-            audit.record_all("user_imported", ids, by=COMMAND, at_least=SECONDS, scheme=scheme)
+            services.audit.record_all("user_imported", ids, by=COMMAND, at_least=SECONDS, scheme=scheme)
         return outcomes
 
     def _settle(self, batch: Batch, stored: Future[list[Outcome]]) -> None:

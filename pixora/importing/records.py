@@ -8,14 +8,15 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from pixora import clock, passwords
+from pixora import clock
+from pixora.accounts.roles import USER
 from pixora.admin.schemas import Roles
-from pixora.blueprint import loads
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.errors import MalformedBody
 from pixora.importing.lines import LONGEST, Line
-from pixora.users.fields import Birthday, Contact, Email, PersonName, Text
-from pixora.users.standing import USER
+from pixora.passwords import verify
+from pixora.web.blueprint import loads
+from pixora.web.fields import Birthday, Contact, Email, PersonName, Text
 
 EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MOST_NAMED = 5
@@ -36,8 +37,8 @@ class PasswordHash(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         try:
-            passwords.kind(text)
-        except passwords.CorruptHash as error:
+            verify.kind(text)
+        except verify.CorruptHash as error:
             raise ValidationError(f"Cannot be checked: {error}.") from error
         return text
 

@@ -4,7 +4,8 @@ from email.headerregistry import Address, AddressHeader, HeaderRegistry
 from typing import cast
 
 import email_validator
-from flask import current_app
+
+from pixora.services import services
 
 DEVELOPMENT_SENDER = "Pixora <pixora@pixora.example>"
 """Production has `MAIL_FROM`, before it sends anything."""
@@ -12,7 +13,7 @@ DEVELOPMENT_SENDER = "Pixora <pixora@pixora.example>"
 
 def sender() -> Address:
     """Return who letters are from, by `MAIL_FROM`."""
-    header = HeaderRegistry()("From", current_app.config["MAIL_FROM"] or DEVELOPMENT_SENDER)
+    header = HeaderRegistry()("From", services.settings.mail_from or DEVELOPMENT_SENDER)
     [address] = cast(AddressHeader, header).addresses
     return transportable(address.addr_spec, address.display_name)
 

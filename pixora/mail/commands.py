@@ -12,18 +12,16 @@ from datetime import datetime
 from typing import Any
 
 import click
-from flask import current_app
 
 from pixora import clock
+from pixora.accounts.outbox import Claimed, Unreadable
 from pixora.cli import Group
 from pixora.errors import DatabaseUnavailable
 from pixora.mail import rendering
 from pixora.mail.failures import Unavailable
 from pixora.mail.links import Obsolete, link_of
 from pixora.mail.sender import Sender, connection
-from pixora.users.erasures import erasures
-from pixora.users.letters import Claimed, Unreadable, letters
-from pixora.users.pending import pending
+from pixora.services import services
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +46,7 @@ def send(watch: bool) -> None:  # noqa: FBT001  # click's flag
     The exit status is 0 when all went well, 1 when a letter was given up, 75 when the SMTP server or the database is
     away, and 78 when there is no SMTP_URL. SIGTERM and SIGINT end it after the letter at hand.
     """
-    if not current_app.config["SMTP_URL"]:
+    if not services.settings.smtp_url:
         click.echo("There is no SMTP_URL: letters stay in the outbox. See: flask --app wsgi mail show", err=True)
         sys.exit(os.EX_CONFIG)
     stopped = threading.Event()
@@ -71,7 +69,7 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     The exit status is 0, or 75 when the database is away.
     """
     now = clock.utcnow()
-    shown = [written for claimed in letters.list() if (written := _shown(claimed, now))]
+    shown = [written for claimed in services.outbox.list() if (written := _shown(claimed, now))]
     if as_json:
         click.echo(json.dumps(shown))
         return
@@ -96,9 +94,9 @@ def _send_once(sender: Sender, stopped: threading.Event) -> int:
 def _clear() -> None:
     """See to what is due at times, and has nobody else to do it."""
     now = clock.utcnow()
-    letters.clear(now)
-    pending.clear(now)
-    erasures.complete(now)
+    services.outbox.clear(now)
+    services.one_time_tokens.clear(now)
+    services.erasure.complete(now)
 
 
 def _watch(sender: Sender, stopped: threading.Event) -> int:
@@ -151,7 +149,7 @@ def _shown(claimed: Claimed, now: datetime) -> dict[str, Any] | None:
         return None
     except Unreadable:
         token, expires_at = "(encrypted-under-another-SECRET_KEY)", now
-    if token is not None and current_app.config["PIXORA_ENV"] == "production":
+    if token is not None and services.settings.pixora_env == "production":
         token = "(hidden)"  # noqa: S105  # which is the point
     content = rendering.render(letter, token, expires_at)
     return {

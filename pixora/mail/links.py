@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from pixora.auth.one_time_tokens import OneTimeToken, Purpose
+from pixora.accounts.outbox import Claimed, token_of
 from pixora.errors import InvalidOneTimeToken
-from pixora.users.letters import Claimed, token_of
+from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
 class Obsolete(Exception):

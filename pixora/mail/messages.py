@@ -3,7 +3,7 @@
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.mail.addresses import sender, transportable
 from pixora.mail.rendering import Content
 

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from flask import current_app, render_template
+from flask import render_template
 
-from pixora.database import Document
+from pixora.database.client import Document
 from pixora.mail.addresses import sender
+from pixora.services import services
 
 LINE_LENGTH = 72
 
@@ -77,7 +78,7 @@ def service_name() -> str:
 
 
 def _public_url() -> str:
-    return current_app.config["PUBLIC_URL"] or DEVELOPMENT_URL
+    return services.settings.public_url or DEVELOPMENT_URL
 
 
 def _wrap(paragraph: str) -> str:

@@ -8,16 +8,16 @@ from datetime import timedelta
 from email.message import EmailMessage
 from typing import NamedTuple
 
-from flask import current_app
 from jinja2 import TemplateError
 
 from pixora import clock
+from pixora.accounts.outbox import Claimed, Unreadable
 from pixora.mail import messages, rendering
 from pixora.mail.addresses import sender
 from pixora.mail.failures import NotSent, Refused, Unavailable
 from pixora.mail.links import Obsolete, link_of
 from pixora.mail.smtp import Connection, Server
-from pixora.users.letters import Claimed, Unreadable, letters
+from pixora.services import services
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Sender:
         """
         outcomes: Counter[str] = Counter()
         self.note()
-        while not is_stopped() and (claimed := letters.claim(clock.utcnow())):
+        while not is_stopped() and (claimed := services.outbox.claim(clock.utcnow())):
             outcomes[self._handle(claimed)] += 1
         self._connection.close()  # it would not outlive a pause
         return outcomes
@@ -66,7 +66,7 @@ class Sender:
     def note(self) -> None:
         """Remove from the outbox what was sent."""
         while self._not_noted:
-            letters.remove(*self._not_noted[-1])
+            services.outbox.remove(*self._not_noted[-1])
             self._not_noted.pop()
 
     @property
@@ -82,7 +82,7 @@ class Sender:
             message = _message(claimed)
             self._connection.send(message, message["To"].addresses[0].addr_spec)
         except Obsolete:
-            letters.remove(claimed.user_id, letter["id"])
+            services.outbox.remove(claimed.user_id, letter["id"])
             return _told("letter_dropped", "A letter was dropped: its link is good no longer.", claimed)
         except NotSent as failure:
             if isinstance(failure, Refused) or letter["attempts"] >= MOST_ATTEMPTS:
@@ -100,8 +100,8 @@ class Sender:
 
 
 def connection() -> Connection:
-    """Return a connection, not yet made, to the server of `SMTP_URL`."""
-    return Connection(Server.from_url(current_app.config["SMTP_URL"]), sender().domain)
+    """Return a connection, not yet made, to the server of `SMTP_URL`, which must be set."""
+    return Connection(Server.from_url(services.settings.smtp_url or ""), sender().domain)
 
 
 def _message(claimed: Claimed) -> EmailMessage:
@@ -119,12 +119,12 @@ def _message(claimed: Claimed) -> EmailMessage:
 def _put_off(claimed: Claimed, failure: str) -> str:
     wait = min(FIRST_WAIT * 2 ** (claimed.letter["attempts"] - 1), LONGEST_WAIT)
     wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
-    letters.put_off(claimed, clock.utcnow() + wait, failure)
+    services.outbox.put_off(claimed, clock.utcnow() + wait, failure)
     return _told("letter_put_off", "A letter could not be sent, and will be tried again.", claimed, failure)
 
 
 def _give_up(claimed: Claimed, failure: str) -> str:
-    letters.give_up(claimed, clock.utcnow(), failure)
+    services.outbox.give_up(claimed, clock.utcnow(), failure)
     return _told("letter_given_up", "A letter could not be sent, and was given up.", claimed, failure)
 
 

@@ -7,12 +7,12 @@ from marshmallow import Schema, ValidationError
 
 from pixora.auth import verification
 from pixora.auth.schemas import Password
-from pixora.blueprint import BodyParser
 from pixora.errors import DatabaseUnavailable, InvalidCredentials, Overloaded, PixoraError, RateLimited
 from pixora.mail.rendering import VERIFY_AGAIN, service_name
 from pixora.pages import words
 from pixora.pages.routes import blueprint, message
-from pixora.users.fields import TypedEmail
+from pixora.web.blueprint import BodyParser
+from pixora.web.fields import TypedEmail
 
 __all__ = ["blueprint"]
 

@@ -6,12 +6,12 @@ from typing import NamedTuple
 from flask import request
 from marshmallow import Schema
 
-from pixora.auth import address, recovery, verification
-from pixora.auth.one_time_tokens import Purpose
+from pixora.auth import email_change, recovery, verification
 from pixora.auth.schemas import NewPassword, Password
 from pixora.mail.rendering import PAGES
 from pixora.pages import words
-from pixora.users.fields import Text
+from pixora.tokens.one_time import Purpose
+from pixora.web.fields import Text
 
 
 class Form(NamedTuple):
@@ -76,6 +76,6 @@ FORMS = (
         words.CONFIRM_EMAIL,
         ConfirmEmailSchema,
         None,
-        lambda fields: address.confirm(fields["token"]),
+        lambda fields: email_change.confirm(fields["token"]),
     ),
 )

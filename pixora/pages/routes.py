@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from pixora.auth.one_time_tokens import Purpose
 from pixora.auth.redemption import Redemption
-from pixora.blueprint import BodyParser
 from pixora.errors import (
     DatabaseUnavailable,
     EmailTaken,
@@ -29,6 +27,9 @@ from pixora.errors import (
 from pixora.mail.rendering import service_name
 from pixora.pages import words
 from pixora.pages.forms import FORMS, Form
+from pixora.services import services
+from pixora.tokens.one_time import Purpose
+from pixora.web.blueprint import BodyParser
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -139,7 +140,7 @@ def _form(
         address=address,
         messages=messages,
         alert=alert,
-        min_length=current_app.config["PASSWORD_MIN_LENGTH"],
+        min_length=services.settings.password_min_length,
     )
     response = make_response(page, error.status if error else HTTPStatus.OK)
     if error and (retry_after := getattr(error, "retry_after", error.headers.get("Retry-After"))):

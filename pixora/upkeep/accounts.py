@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from pixora import clock, hash_census
-from pixora.database import Database
+from pixora import clock
+from pixora.accounts import hash_census
+from pixora.database.client import Database
 from pixora.upkeep.addresses import BATCH_SECONDS, survey
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
@@ -83,7 +84,7 @@ def hashes(database: Database, rounds: int) -> Iterator[Finding]:
 
 def erasures(database: Database) -> Iterator[Finding]:
     """Look for erasures that were left half-way: someone is gone, and what is recorded about them may not be."""
-    with database.translated_errors():
+    with database.operation():
         number = database.collection("erasures").count_documents({"at": {"$lte": clock.utcnow() - LATE}})
     if number:
         yield fault(

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from bson import MinKey
 
-from pixora.database import Database, Document
-from pixora.users.fields import canonical
+from pixora.database.client import Database, Document
+from pixora.web.fields import canonical
 
 BATCH = 2_000
 BATCH_SECONDS = 60
@@ -58,7 +58,7 @@ class Survey(NamedTuple):
 
 def count(database: Database) -> int:
     """Return about how many users there are, at once."""
-    with database.translated_errors("upkeep.count"):
+    with database.operation("upkeep.count"):
         return database.collection("users").estimated_document_count()
 
 
@@ -96,7 +96,7 @@ def batches(database: Database) -> Iterator[list[Document]]:
     collection = database.collection("users")
     last: Any = MinKey()
     while True:
-        with database.translated_errors(at_least=BATCH_SECONDS):
+        with database.operation(at_least=BATCH_SECONDS):
             # By `min` and not `$gt`, which would leave out the ids of all other types than that of `last`.
             cursor = collection.find({}, {"email": 1}).hint([("_id", 1)]).min([("_id", last)]).limit(BATCH + 1)
             found = list(cursor)

@@ -10,15 +10,14 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
-from pixora import logs
 from pixora.cli import Group
-from pixora.database import database
+from pixora.observability import logs
+from pixora.services import services
 from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.doctor import checks, examine, unconfigured
 from pixora.upkeep.findings import Finding, State
 from pixora.upkeep.rewriting import Refusal
 from pixora.upkeep.upgrade import Upgrade, upgrade
-from pixora.users.erasures import erasures
 
 COLOURS = {State.OK: "green", State.WARNING: "yellow", State.FAULT: "red", State.UNKNOWN: "magenta"}
 
@@ -47,7 +46,7 @@ def upgrade_command(indexes_only: bool, as_json: bool) -> None:  # noqa: FBT001 
     is away: what was done by then stays done.
     """
     logs.to_stderr()
-    done = upgrade(database, erasures, _bar, addresses_too=not indexes_only)
+    done = upgrade(services.database, services.erasure, _bar, addresses_too=not indexes_only)
     if as_json:
         click.echo(json.dumps(done.as_json()))
     else:
@@ -130,7 +129,7 @@ def doctor(as_json: bool, url: str | None) -> None:  # noqa: FBT001  # click's f
         findings = unconfigured(faults)
     else:
         app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask documents it
-        findings = examine(app, checks(app, url or app.config["PUBLIC_URL"]))
+        findings = examine(app, checks(app, url or services.settings.public_url))
     told = []
     for name, finding in findings:
         told.append({"check": name, "state": finding.state, "told": finding.told, "advice": finding.advice})

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from flask import Flask
 
 from pixora.errors import DatabaseUnavailable
+from pixora.services import Services
 from pixora.upkeep import accounts, outbox, proxies, server, settings
 from pixora.upkeep.findings import Finding, State, fault, unknown
 
@@ -32,7 +33,8 @@ class Check(NamedTuple):
 
 def checks(app: Flask, url: str | None) -> dict[str, Check]:
     """Return all checks, by name and in their order. `url`: where the service is to be asked, or None."""
-    config, database = app.config, app.extensions["database"]
+    services: Services = app.extensions["services"]
+    config, database = services.settings, services.database
 
     def on_database(look: Look, seconds: float = SECONDS) -> Check:
         return Check(look, after="database", seconds=seconds)
@@ -50,11 +52,11 @@ def checks(app: Flask, url: str | None) -> dict[str, Check]:
         "disk": on_database(partial(server.disk, database)),
         "indexes": on_database(partial(server.indexes, database)),
         "addresses": on_database(partial(accounts.addresses, database), MINUTES),
-        "hashes": on_database(partial(accounts.hashes, database, config["BCRYPT_ROUNDS"]), MINUTES),
+        "hashes": on_database(partial(accounts.hashes, database, config.bcrypt_rounds), MINUTES),
         "erasures": on_database(partial(accounts.erasures, database)),
         "outbox": on_database(partial(outbox.outbox, database, config)),
         "smtp": Check(partial(outbox.smtp, config)),
-        "client": Check(partial(proxies.client, url, config["SECRET_KEY"], config["PUBLIC_URL"])),
+        "client": Check(partial(proxies.client, url, config.secret_key, config.public_url)),
     }
 
 

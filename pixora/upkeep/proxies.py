@@ -1,7 +1,7 @@
 """The doctor's look through the proxies: is the client that the service sees the one that called.
 
-It calls as a client would who makes up an address, and reads from the answer, see `pixora.inspection`, what became of
-that and what the proxies have added.
+It calls as a client would who makes up an address, and reads from the answer, see `pixora.system.client_echo`,
+what became of that and what the proxies have added.
 """
 
 import http.client
@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
-from pixora.forwarding import client_ip
-from pixora.inspection import ClientSchema, make_pass
+from pixora.system.client_echo import ClientSchema, make_pass
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
+from pixora.web.forwarding import client_ip
 
 SECONDS = 5
 MOST_BYTES = 65536

@@ -10,9 +10,9 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, WriteError
 
 from pixora import clock
-from pixora.database import Database, Document
+from pixora.accounts import updates as changes
+from pixora.database.client import Database, Document
 from pixora.upkeep.addresses import BATCH_SECONDS, Progress, Survey, batches, mask, wanted_form
-from pixora.users import changes
 
 BY_ID = {"_id": 1}
 
@@ -83,8 +83,8 @@ def _lower(database: Database, users: list[Document]) -> tuple[int, list[Documen
     """
     collection = database.collection("users")
     theirs = {"_id": {"$in": [user["_id"] for user in users]}, "email": {"$in": [user["email"] for user in users]}}
-    stage = changes.computing({"email": {"$toLower": "$email"}}, clock.utcnow())
-    with database.translated_errors(at_least=BATCH_SECONDS):
+    stage = changes.set_expressions({"email": {"$toLower": "$email"}}, clock.utcnow())
+    with database.operation(at_least=BATCH_SECONDS):
         try:
             return collection.update_many(theirs, [stage], hint=BY_ID).modified_count, []
         except WriteError:
@@ -98,13 +98,13 @@ def _change_one_by_one(database: Database, users: list[Document]) -> tuple[int, 
     updates = [
         UpdateOne(
             {"_id": user["_id"], "email": user["email"]},
-            [changes.setting({"email": wanted_form(user["email"])}, now)],
+            [changes.set_fields({"email": wanted_form(user["email"])}, now)],
             hint=BY_ID,
         )
         for user in users
     ]
     try:
-        with database.translated_errors(at_least=BATCH_SECONDS):
+        with database.operation(at_least=BATCH_SECONDS):
             return database.collection("users").bulk_write(updates, ordered=False).modified_count, []
     except BulkWriteError as error:
         failures = [(users[failure["index"]], failure["code"]) for failure in error.details["writeErrors"]]

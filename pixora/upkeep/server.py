@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pixora import clock
-from pixora.database import Database, Document
+from pixora.database.client import Database, Document
 from pixora.errors import DatabaseUnavailable
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 

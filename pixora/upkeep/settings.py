@@ -3,16 +3,16 @@
 import ipaddress
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pixora.hosts import is_trusted
-from pixora.keys import KeyFault
+from config import Settings
 from pixora.mail.smtp import is_loopback
-from pixora.tokens import tokens
+from pixora.services import services
+from pixora.tokens.keys import KeyFault
 from pixora.upkeep.findings import Finding, fault, ok, warning
+from pixora.web.hosts import is_trusted
 
 SECRET_BYTES = 32
 MAKE_ONE = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
@@ -23,17 +23,17 @@ WEAK = {"w": ("0", "1"), "journal": ("false",), "j": ("false",)}
 UNCHECKED = ("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames")
 
 
-def environment(settings: Mapping[str, Any]) -> Iterator[Finding]:
+def environment(settings: Settings) -> Iterator[Finding]:
     """Look at what kind of service this is meant to be."""
-    name = settings["PIXORA_ENV"]
+    name = settings.pixora_env
     if name == "production":
         yield ok("PIXORA_ENV is production.")
     else:
         yield warning(f"PIXORA_ENV is {name}, which lets weak settings pass.", "Serve strangers with production only.")
-    url = urlsplit(settings["PUBLIC_URL"] or "")
+    url = urlsplit(settings.public_url or "")
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         yield warning("PUBLIC_URL has no TLS: passwords and tokens travel in the clear.", "Use https://.")
-    hosts = settings.get("ANSWERED_HOSTS")
+    hosts = settings.trusted_hosts
     if hosts and url.netloc and not is_trusted(url.netloc, hosts):
         yield fault(
             f"TRUSTED_HOSTS does not list {url.hostname}, the host of PUBLIC_URL: every client gets 400.",
@@ -41,21 +41,25 @@ def environment(settings: Mapping[str, Any]) -> Iterator[Finding]:
         )
 
 
-def secrets(settings: Mapping[str, Any]) -> Iterator[Finding]:
+def secrets(settings: Settings) -> Iterator[Finding]:
     """Look at how long the secrets are. Production does not even start with weak ones; elsewhere they are let pass."""
-    given = {name: settings[name] for name in ("SECRET_KEY", "JWT_SECRET_KEY") if settings[name]}
+    given = {
+        name: value
+        for name, value in (("SECRET_KEY", settings.secret_key), ("JWT_SECRET_KEY", settings.jwt_secret_key))
+        if value
+    }
     short = [name for name, secret in given.items() if len(secret.encode()) < SECRET_BYTES]
     for name in short:
         yield fault(f"{name} has less than {SECRET_BYTES} bytes: it can be guessed.", MAKE_ONE)
-    if not short and settings["PIXORA_ENV"] == "production":
+    if not short and settings.pixora_env == "production":
         yield ok("The secrets are long and hard to guess.")
     elif not short:
         yield ok("The secrets are long. How hard they are to guess is only looked at in production.")
 
 
-def uri(settings: Mapping[str, Any]) -> Iterator[Finding]:
+def uri(settings: Settings) -> Iterator[Finding]:
     """Look at how MONGO_URI has us connect. Read by hand: PyMongo would ask the DNS about mongodb+srv://."""
-    parts = urlsplit(settings["MONGO_URI"])
+    parts = urlsplit(settings.mongo_uri)
     options = _options(settings)
     credentials, _, addresses = parts.netloc.rpartition("@")
     hosts = [_host(address) for address in addresses.split(",")]
@@ -80,7 +84,7 @@ def uri(settings: Mapping[str, Any]) -> Iterator[Finding]:
         yield ok("MONGO_URI asks for TLS.")
 
 
-def write_concern(settings: Mapping[str, Any]) -> Iterator[Finding]:
+def write_concern(settings: Settings) -> Iterator[Finding]:
     """Look at what MONGO_URI says about when a write is done."""
     options = _options(settings)
     weak = [f"{name}={options[name]}" for name, values in WEAK.items() if options.get(name, "").lower() in values]
@@ -96,16 +100,16 @@ def write_concern(settings: Mapping[str, Any]) -> Iterator[Finding]:
         yield warning("MONGO_URI says retryWrites=false: each election costs some requests.", "Remove it.")
 
 
-def signing_key(settings: Mapping[str, Any]) -> Iterator[Finding]:
+def signing_key(settings: Settings) -> Iterator[Finding]:
     """Look for a key to sign with, and at who may read it."""
-    if not settings["JWT_KEY_DIR"]:
+    if not settings.jwt_key_dir:
         yield ok("Access tokens are signed with JWT_SECRET_KEY.")
         return
     try:
-        yield ok(f"{tokens.ring().signing.kid} signs the access tokens.")
+        yield ok(f"{services.tokens.ring().signing.kid} signs the access tokens.")
     except KeyFault as error:
         yield fault(str(error), "flask --app wsgi keys generate")
-    directory = Path(settings["JWT_KEY_DIR"])
+    directory = Path(settings.jwt_key_dir)
     if directory.stat().st_mode & stat.S_IWOTH:
         yield fault("Everybody may write into JWT_KEY_DIR, and so make keys.", "chmod o-w on the directory.")
     for path in sorted(directory.glob("*.pem")):
@@ -115,8 +119,8 @@ def signing_key(settings: Mapping[str, Any]) -> Iterator[Finding]:
         yield warning("The disk of JWT_KEY_DIR is full: no key can be made.", "Make room.")
 
 
-def _options(settings: Mapping[str, Any]) -> dict[str, str]:
-    return {name.lower(): value for name, value in parse_qsl(urlsplit(settings["MONGO_URI"]).query)}
+def _options(settings: Settings) -> dict[str, str]:
+    return {name.lower(): value for name, value in parse_qsl(urlsplit(settings.mongo_uri).query)}
 
 
 def _host(address: str) -> str:

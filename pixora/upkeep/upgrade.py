@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import OperationFailure
 
-from pixora import clock, indexes
-from pixora.database import Database
+from pixora import clock
+from pixora.accounts.erasure import Erasure
+from pixora.database import indexes
+from pixora.database.client import Database
+from pixora.database.failures import DUPLICATE_KEY
 from pixora.errors import DatabaseUnavailable
-from pixora.outages import DUPLICATE_KEY
+from pixora.services import services
 from pixora.upkeep import addresses
 from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.rewriting import Rewriting, rewrite
-from pixora.users.erasures import ErasureStore
-from pixora.users.pending import pending
 
 UNIQUE = "users.email_1"
 
@@ -82,7 +83,7 @@ class Upgrade(NamedTuple):
         }
 
 
-def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar, *, addresses_too: bool = True) -> Upgrade:
+def upgrade(database: Database, erasures: Erasure, bar: ProgressBar, *, addresses_too: bool = True) -> Upgrade:
     """Make or mend the indexes, give every address its canonical form, and end erasures that were left half-way.
 
     Safe to repeat, and to begin again when it was killed.
@@ -109,7 +110,7 @@ def upgrade(database: Database, erasures: ErasureStore, bar: ProgressBar, *, add
             rewriting = rewrite(database, survey, progress)
     if not index_work.advice:  # as long as an index is wrong, the stores serve nobody
         erasures.complete(clock.utcnow())
-        pending.clear(clock.utcnow())
+        services.one_time_tokens.clear(clock.utcnow())
     return Upgrade(index_work, survey, rewriting)
 
 

@@ -6,9 +6,10 @@ Of an administrator it tells that one did it, and neither who nor from where: th
 import re
 from datetime import UTC, datetime, timedelta
 
-from pixora import cursors
-from pixora.audit import COMMAND, Place, audit
-from pixora.database import Document
+from pixora.accounts.audit import COMMAND, Place
+from pixora.database.client import Document
+from pixora.services import services
+from pixora.web import pagination
 
 EXPORTED = 1000
 """How many of the last ones are in an export; somebody who is attacked has hundreds a day."""
@@ -17,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = re.compile("([0-9]{1,14})-([0-9a-f]{24})")
 
 
-def page(user_id: str, limit: int, after: str | None = None) -> cursors.Page:
+def page(user_id: str, limit: int, after: str | None = None) -> pagination.Page:
     """Return a page of what has happened to a user, the newest first.
 
     Args:
@@ -30,8 +31,8 @@ def page(user_id: str, limit: int, after: str | None = None) -> cursors.Page:
         DatabaseUnavailable: as ever.
 
     """
-    found = audit.events(user_id, limit + 1, None if after is None else _place(after))
-    return cursors.page([_shown(row) for row in found], limit, _cursor)
+    found = services.audit.events(user_id, limit + 1, None if after is None else _place(after))
+    return pagination.page([_shown(row) for row in found], limit, _cursor)
 
 
 def _shown(row: Document) -> Document:
@@ -42,11 +43,11 @@ def _shown(row: Document) -> Document:
 
 
 def _cursor(row: Document) -> str:
-    return cursors.make(cursors.EVENT, f"{(row['at'] - _EPOCH) // timedelta(milliseconds=1)}-{row['_id']}")
+    return pagination.make(pagination.EVENT, f"{(row['at'] - _EPOCH) // timedelta(milliseconds=1)}-{row['_id']}")
 
 
 def _place(cursor: str) -> Place:
-    place = _PLACE.fullmatch(cursors.read(cursors.EVENT, cursor))
+    place = _PLACE.fullmatch(pagination.read(pagination.EVENT, cursor))
     if place is None:
-        raise cursors.refusal()
+        raise pagination.refusal()
     return Place(_EPOCH + timedelta(milliseconds=int(place[1])), place[2])

@@ -7,9 +7,9 @@ about these: whether someone has an account with the address that one has asked 
 
 from datetime import datetime
 
-from pixora.database import Document
+from pixora.database.client import Document
+from pixora.services import services
 from pixora.users import events
-from pixora.users.sessions import sessions
 
 
 def export(user: Document, now: datetime) -> Document:
@@ -18,7 +18,8 @@ def export(user: Document, now: datetime) -> Document:
         "exported_at": now,
         "profile": user,
         "sessions": [
-            session | {"expires_at": sessions.lifetimes.end_of(session)} for session in user.get("sessions", [])
+            session | {"expires_at": services.sessions.lifetimes.end_of(session)}
+            for session in user.get("sessions", [])
         ],
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
         "letters": [letter for letter in user.get("letters", []) if letter["to"] == user["email"]],

@@ -4,17 +4,18 @@ from typing import Any
 
 from flask import g
 
-from pixora import clock, cursors
-from pixora.audit import audit
-from pixora.blueprint import Blueprint, fails
-from pixora.database import Document
+from pixora import clock
+from pixora.accounts import updates
+from pixora.accounts.sessions import in_session
+from pixora.auth.guards import require_user
+from pixora.database.client import Document
 from pixora.errors import InvalidToken, NotYourProfile, PreconditionFailed, SessionNotFound, ValidationFailed
-from pixora.guards import require_user
-from pixora.users import changes, etags, events, export, schemas
-from pixora.users.fields import LIMIT_MESSAGE
+from pixora.services import services
+from pixora.users import events, export, schemas
 from pixora.users.schemas import EXAMPLE, SESSION_EXAMPLE, EndSessionsSchema, ProfileSchema, SessionSchema
-from pixora.users.sessions import in_session, sessions
-from pixora.users.store import store
+from pixora.web import etags, pagination
+from pixora.web.blueprint import Blueprint, fails
+from pixora.web.fields import LIMIT_MESSAGE
 
 blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="One's own profile and sessions")
 
@@ -40,10 +41,10 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
     With `If-Match`, only if the profile is still as it was read.
     """
     required = etags.required_state(user)
-    stage = changes.setting(fields, clock.utcnow())
-    changed = store.change_profile(user["_id"], stage, **required, **in_session(g.session_id))
+    stage = updates.set_fields(fields, clock.utcnow())
+    changed = services.users.change_profile(user["_id"], stage, **required, **in_session(g.session_id))
     if changed is None:
-        sessions.require(user["_id"], g.session_id)
+        services.sessions.require(user["_id"], g.session_id)
         raise PreconditionFailed
     return changed, {"ETag": f'"{etags.etag(changed)}"'}
 
@@ -58,7 +59,7 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
 )
 def export_me(user: Document) -> tuple[Document, dict[str, str]]:
     """Export all that is stored about oneself, but secrets, as a file."""
-    everything = store.find_all(user["_id"], g.session_id)
+    everything = services.users.find_all(user["_id"], g.session_id)
     if everything is None:
         raise InvalidToken  # the session has ended, or the user is gone
     now = clock.utcnow()
@@ -70,7 +71,7 @@ def export_me(user: Document) -> tuple[Document, dict[str, str]]:
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
 @blueprint.arguments(schemas.ListSchema, location="query")
-def list_events(user: Document, query: dict[str, Any]) -> cursors.Page:
+def list_events(user: Document, query: dict[str, Any]) -> pagination.Page:
     """List what has happened to one's account, the newest first.
 
     Logins, right and wrong, changes, sessions that were ended, and what administrators did. Pass `next` as `after` for
@@ -101,8 +102,8 @@ def list_sessions(user: Document) -> list[Document]:
     """List one's own sessions, the one used last first."""
     now = clock.utcnow()
     return [
-        session | {"current": session["id"] == g.session_id, "expires_at": sessions.lifetimes.end_of(session)}
-        for session in sessions.list(user["_id"], now, by=g.session_id)
+        session | {"current": session["id"] == g.session_id, "expires_at": services.sessions.lifetimes.end_of(session)}
+        for session in services.sessions.list(user["_id"], now, by=g.session_id)
     ]
 
 
@@ -113,8 +114,8 @@ def list_sessions(user: Document) -> list[Document]:
 @blueprint.arguments(EndSessionsSchema, location="query")
 def end_sessions(user: Document, query: dict[str, bool]) -> None:
     """End all of one's own other sessions; with `current=true` the session of the access token as well."""
-    if sessions.end_all(user["_id"], by=g.session_id, but=None if query["current"] else g.session_id):
-        audit.record("sessions_ended", user["_id"])
+    if services.sessions.end_all(user["_id"], by=g.session_id, but=None if query["current"] else g.session_id):
+        services.audit.record("sessions_ended", user["_id"])
 
 
 @blueprint.route("/me/sessions/<session_id>", methods=["DELETE"])
@@ -123,7 +124,7 @@ def end_sessions(user: Document, query: dict[str, bool]) -> None:
 @blueprint.response(204)
 def end_session(user: Document, session_id: str) -> None:
     """End one of one's own sessions, at once and everywhere."""
-    if not sessions.end(user["_id"], session_id, by=g.session_id):
-        sessions.require(user["_id"], g.session_id)
+    if not services.sessions.end(user["_id"], session_id, by=g.session_id):
+        services.sessions.require(user["_id"], g.session_id)
         raise SessionNotFound
-    audit.record("session_ended", user["_id"], session_id=session_id)
+    services.audit.record("session_ended", user["_id"], session_id=session_id)

@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from pixora.audit import EVENTS
-from pixora.users.fields import Birthday, Contact, Limit, PersonName, Text, Timestamp
+from pixora.accounts.audit import EVENTS
+from pixora.web.fields import Birthday, Contact, Limit, PersonName, Text, Timestamp
 
 EXAMPLE = {
     "id": "6924a1e0c3f1a2b4d5e6f708",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pixora.users.store import UserStore
+from pixora.accounts.store import UserStore
 from tests.conftest import make_account
 from tests.factories import HASH_2B, PASSWORD, fastapi_user
 

@@ -7,11 +7,11 @@ from threading import Barrier, Event
 import pytest
 
 from pixora import clock
+from pixora.accounts.outbox import Claimed
+from pixora.accounts.sessions import SessionStore
+from pixora.accounts.store import UserStore
 from pixora.auth import credentials
 from pixora.mail.links import Obsolete, link_of
-from pixora.users.letters import Claimed
-from pixora.users.sessions import SessionStore
-from pixora.users.store import UserStore
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.conftest import make_account
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
@@ -179,13 +179,13 @@ def test_and_costs_the_same_operations(client, account, other_account, disable, 
 
 def test_and_the_same_hash(client, users, account, disable, monkeypatch):
     verified = []
-    verify = credentials.passwords.verify_password
+    verify = credentials.verify.verify_password
 
     def note(password, stored, cost, is_enabled):
         verified.append((stored, cost))
         return verify(password, stored, cost, is_enabled)
 
-    monkeypatch.setattr(credentials.passwords, "verify_password", note)
+    monkeypatch.setattr(credentials.verify, "verify_password", note)
     disable()
     assert log_in(client, account.email).status_code == 401
     assert [stored for stored, _ in verified] == [users.find_one({"_id": account.id})["password"]]
@@ -291,17 +291,17 @@ def test_a_change_that_is_under_way_is_not_made(client, account, users, disable,
     assert (stored["first_name"], stored["sessions"], stored["disabled"]) == ("Ada", [], True)
 
 
-def test_a_change_of_address_that_is_under_way_sends_nothing(client, account, users, letters_to, disable, once):
+def test_a_change_of_address_that_is_under_way_sends_nothing(client, account, users, emails_to, disable, once):
     once(UserStore, "change", disable)
     body = {"email": "new@example.com", "password": PASSWORD}
     assert client.post(f"{ME}/email", json=body, headers=account.bearer).status_code == 401
-    assert letters_to("new@example.com") == []
+    assert emails_to("new@example.com") == []
     assert users.find_one({"_id": account.id})["tokens"] == {}
 
 
-def test_a_request_to_reset_looks_the_same_and_sends_nothing(client, account, letters_to, disable, watch_commands):
+def test_a_request_to_reset_looks_the_same_and_sends_nothing(client, account, emails_to, disable, watch_commands):
     disable()
-    answers, seen, before = [], [], letters_to(account.email)
+    answers, seen, before = [], [], emails_to(account.email)
     for email in (account.email, "nobody@example.com"):
         client.post(RESET, json={"email": email})
         with watch_commands() as commands:
@@ -309,7 +309,7 @@ def test_a_request_to_reset_looks_the_same_and_sends_nothing(client, account, le
         seen.append(written(commands))
     assert answers[0] == answers[1]
     assert seen[0] == seen[1]
-    assert letters_to(account.email) == before
+    assert emails_to(account.email) == before
 
 
 def test_a_link_to_reset_from_before_is_no_good(client, account, users, token_sent, disable, enable):
@@ -362,9 +362,9 @@ def test_a_link_to_another_address_is_no_good(client, account, users, token_sent
     assert users.find_one({"_id": account.id})["email"] == account.email
 
 
-def test_letters_with_such_links_are_not_sent(app, users, account, letters_to, disable):
+def test_letters_with_such_links_are_not_sent(app, users, account, emails_to, disable):
     disable()
-    [letter] = letters_to(account.email)
+    [letter] = emails_to(account.email)
     tokens = users.find_one({"_id": account.id})["tokens"]
     with app.app_context(), pytest.raises(Obsolete):
         link_of(Claimed(account.id, letter, tokens), clock.utcnow())
@@ -378,11 +378,11 @@ def test_the_address_of_a_disabled_user_stays_taken(client, account, other_accou
 
 
 def test_with_enumeration_safe_a_sign_up_tells_nothing_and_sends_nothing(
-    make_app, account, disable, letters_to, watch_commands
+    make_app, account, disable, emails_to, watch_commands
 ):
     client = make_app(ENUMERATION_SAFE=True).test_client()
     disable()
-    answers, seen, before = [], [], letters_to(account.email)
+    answers, seen, before = [], [], emails_to(account.email)
     for email in ("new@example.com", account.email):
         client.post(RESET, json={"email": email})  # a count that is there is gone on with
         with watch_commands() as commands:
@@ -390,18 +390,18 @@ def test_with_enumeration_safe_a_sign_up_tells_nothing_and_sends_nothing(
         seen.append(written(commands))
     assert answers[0] == answers[1]
     assert answers[0][0] == 202
-    assert letters_to(account.email) == before
+    assert emails_to(account.email) == before
     assert [seen[0][:-2], seen[0][-1]] == [seen[1][:-2], seen[1][-1]]
     assert seen[0][-2] == ("insert", "users", {"w": "majority"})
     assert seen[1][-2] == ("update", "decoys", {"w": "majority"})
 
 
 def test_with_enumeration_safe_a_change_of_address_tells_nothing_and_sends_nothing(
-    make_app, client, account, other_account, disable, letters_to, watch_commands
+    make_app, client, account, other_account, disable, emails_to, watch_commands
 ):
     safe = make_app(ENUMERATION_SAFE=True).test_client()
     disable()
-    answers, seen, before = [], [], letters_to(account.email)
+    answers, seen, before = [], [], emails_to(account.email)
     for email in ("new@example.com", account.email):
         client.post(RESET, json={"email": email})
         with watch_commands() as commands:
@@ -411,7 +411,7 @@ def test_with_enumeration_safe_a_change_of_address_tells_nothing_and_sends_nothi
     assert answers[0] == answers[1]
     assert answers[0][0] == 202
     assert seen[0][1:] == seen[1][1:]  # the first one looks for the indexes
-    assert letters_to(account.email) == before
+    assert emails_to(account.email) == before
 
 
 @pytest.mark.parametrize("value", [False, None, 0, "yes", 1])

@@ -13,11 +13,11 @@ from threading import Barrier
 
 import pytest
 
+from pixora.accounts import updates
+from pixora.accounts.administrators import Administrators
+from pixora.accounts.roles import ENABLED_ADMIN
 from pixora.clock import utcnow
 from pixora.errors import LastAdmin
-from pixora.users import changes
-from pixora.users.administrators import Administrators
-from pixora.users.standing import ENABLED_ADMIN
 from tests.admin.conftest import promote
 from tests.conftest import make_account
 from tests.factories import PASSWORD
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIE_WHILE_ONE_IS_LEAVING = """
 import json, os, signal, sys
 from pixora import create_app
-from pixora.users.administrators import administrators
+from pixora.accounts.administrators import administrators
 settings, user_id = json.load(sys.stdin)
 with create_app(settings).app_context(), administrators.without(user_id):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -49,7 +49,7 @@ def delete_self(client, by, whom):
 @pytest.fixture
 def make_administrators(app):
     """Look after the administrators with announcements that count for so many seconds."""
-    return lambda seconds: Administrators(app.extensions["users"], timedelta(seconds=seconds))
+    return lambda seconds: Administrators(app.extensions["services"].users, timedelta(seconds=seconds))
 
 
 def enabled(users):
@@ -146,7 +146,7 @@ def test_a_promotion_meanwhile_is_not_undone_without_a_look_at_who_is_left(
     with app.app_context(), make_administrators(30).without(account.id) as condition:
         users.update_one({"_id": account.id}, {"$set": {"roles": ["admin"]}})  # by another
         users.update_one({"_id": admin.id}, {"$set": {"roles": ["user"]}})  # and account is the last one now
-        assert not app.extensions["users"].delete(account.id, **condition)
+        assert not app.extensions["services"].users.delete(account.id, **condition)
     assert enabled(users) == 1
 
 
@@ -175,12 +175,12 @@ def test_a_process_that_dies_in_between_has_taken_nobody_away_and_its_announceme
 
 
 def test_a_process_that_is_held_up_changes_nothing(app, make_administrators, users, admin, second_admin):
-    directory = app.extensions["directory"]
-    stage = changes.removing("roles")
+    directory = app.extensions["services"].directory
+    stage = updates.unset_fields("roles")
     with app.app_context(), make_administrators(1).without(admin.id) as condition:
         time.sleep(0.6)
         assert directory.change(admin.id, stage, **condition) is None
-        assert not app.extensions["users"].delete(admin.id, **condition)
+        assert not app.extensions["services"].users.delete(admin.id, **condition)
     with app.app_context(), make_administrators(60).without(admin.id) as condition:
         assert directory.change(admin.id, stage, **condition) is not None
     assert enabled(users) == 1
@@ -191,7 +191,7 @@ def test_what_another_has_announced_since_is_not_taken_for_ones_own(
 ):
     with app.app_context(), make_administrators(60).without(admin.id) as condition:
         users.update_one({"_id": admin.id}, [{"$set": {"leaving": {"$add": ["$$NOW", 5]}}}])
-        assert not app.extensions["users"].delete(admin.id, **condition)
+        assert not app.extensions["services"].users.delete(admin.id, **condition)
 
 
 def test_a_change_that_may_be_under_way_stays_announced(app, make_administrators, users, admin, second_admin):

@@ -2,10 +2,10 @@
 
 import pytest
 
+from pixora.accounts.directory import Directory
+from pixora.accounts.roles import is_admin
 from pixora.admin import service
 from pixora.errors import DatabaseUnavailable
-from pixora.users.directory import Directory
-from pixora.users.standing import is_admin
 from tests.factories import fastapi_user
 
 ME = "/api/users/me"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixora.users.store import UserStore
+from pixora.accounts.store import UserStore
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.factories import PASSWORD, signup_body
 
@@ -43,20 +43,20 @@ def test_sign_up_answers_alike_whether_or_not_the_address_is_taken(safe, account
     assert "Location" not in new.headers
 
 
-def test_a_new_account_is_made_and_gets_its_letter(safe, users, letters_to):
+def test_a_new_account_is_made_and_gets_its_letter(safe, users, emails_to):
     client = safe()
     sign_up(client, "new@example.com")
-    assert [letter["template"] for letter in letters_to("new@example.com")] == ["verify_email"]
+    assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email"]
     form = {"username": "new@example.com", "password": NEW_PASSWORD}
     assert client.post("/api/auth/login", data=form).status_code == 200
 
 
-def test_the_owner_of_a_taken_address_gets_a_letter_and_nothing_else_changes(safe, account, users, letters_to):
+def test_the_owner_of_a_taken_address_gets_a_letter_and_nothing_else_changes(safe, account, users, emails_to):
     before = users.find_one()
     sign_up(safe(), account.email)
     after = users.find_one()
-    assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email", "address_taken"]
-    assert "token" not in letters_to(account.email)[-1]
+    assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email", "address_taken"]
+    assert "token" not in emails_to(account.email)[-1]
     assert after | {"letters": before["letters"]} == before
 
 
@@ -77,14 +77,14 @@ def test_the_same_is_done_whether_or_not_the_address_is_taken(safe, account, wat
     assert seen["throttled"] == [*before, ("update", "decoys", majority), after]
 
 
-def test_the_owner_is_not_flooded_with_letters(safe, account, letters_to):
+def test_the_owner_is_not_flooded_with_letters(safe, account, emails_to):
     client = safe(THROTTLE_MAIL_PER_ACCOUNT="2 per hour")
     answers = [told(sign_up(client, account.email)) for _ in range(5)]
     assert all(answer == answers[0] for answer in answers)
-    assert [letter["template"] for letter in letters_to(account.email)].count("address_taken") == 2
+    assert [letter["template"] for letter in emails_to(account.email)].count("address_taken") == 2
 
 
-def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, letters_to, monkeypatch):
+def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, emails_to, monkeypatch):
     client = safe()
     create = UserStore.create
 
@@ -95,7 +95,7 @@ def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, letters_to
 
     monkeypatch.setattr(UserStore, "create", create_late)
     assert sign_up(client, "new@example.com").status_code == 202
-    assert [letter["template"] for letter in letters_to("new@example.com")] == ["verify_email", "address_taken"]
+    assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email", "address_taken"]
 
 
 def test_sign_up_still_tells_what_is_wrong_with_the_fields(safe, account):
@@ -120,12 +120,12 @@ def test_change_of_address_answers_alike_whether_or_not_the_address_is_taken(ask
     assert free.status_code == 202
 
 
-def test_the_owner_of_the_address_gets_a_letter_and_nobody_a_token(client, ask, account, other_account, letters_to):
+def test_the_owner_of_the_address_gets_a_letter_and_nobody_a_token(client, ask, account, other_account, emails_to):
     ask(other_account.email)
-    posted = letters_to(other_account.email)[-1]
+    posted = emails_to(other_account.email)[-1]
     assert posted["template"] == "address_taken"
     assert "token" not in posted
-    assert letters_to(account.email)[-1]["template"] == "email_changing"
+    assert emails_to(account.email)[-1]["template"] == "email_changing"
 
 
 def test_the_same_is_done_whether_or_not_the_new_address_is_taken(ask, other_account, watch_commands):

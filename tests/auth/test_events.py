@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pixora.audit import EVENTS
+from pixora.accounts.audit import EVENTS
 from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, fastapi_user, signup_body
@@ -13,7 +13,7 @@ from tests.factories import PASSWORD, fastapi_user, signup_body
 ME = "/api/users/me"
 NEW = "ada.lovelace@example.com"
 OTHER = "grace@example.com"
-NOBODY = "nobody"
+DECOY_EMAIL = "nobody"
 LIMITS = {"THROTTLE_LOGIN_PER_ACCOUNT_AND_IP": "3 per 15 minute", "THROTTLE_MAIL_PER_ACCOUNT": "2 per hour"}
 
 
@@ -50,7 +50,7 @@ class World:
 
     def sign_up_again(self):
         self.client.post("/api/auth/signup", json=signup_body())
-        return NOBODY
+        return DECOY_EMAIL
 
     def sign_up_again_where_nothing_is_told(self):
         self.make_client(ENUMERATION_SAFE=True).post("/api/auth/signup", json=signup_body())
@@ -63,7 +63,7 @@ class World:
 
     def log_in_as_nobody(self):
         self.send_login("nobody@example.com")
-        return NOBODY
+        return DECOY_EMAIL
 
     def log_in_unverified(self):
         self.send_login(client=self.make_client(REQUIRE_VERIFIED_EMAIL=True))
@@ -109,7 +109,7 @@ class World:
 
     def ask_nobody_for_a_reset(self):
         self.client.post("/api/auth/password-reset", json={"email": "nobody@example.com"})
-        return NOBODY
+        return DECOY_EMAIL
 
     def log_out_twice(self):
         assert [self.call("POST", "/api/auth/logout").status_code for _ in range(2)] == [204, 401]
@@ -174,7 +174,7 @@ CAUSES = [
 
 ELSEWHERE = {
     "account_deleted",  # tests/test_erasure.py
-    *("key_generated", "key_retired"),  # tests/test_keys.py
+    *("key_generated", "key_retired"),  # tests/tokens/test_keys.py
     *("user_created", "user_imported", "user_disabled", "user_enabled", "roles_changed"),
 }
 
@@ -188,7 +188,7 @@ def world(make_app, users, counts, trail, token_sent, move_clock):
 def test_what_happens_is_recorded_once_and_about_whom_it_happens_to(world, trail, cause, events):
     trail.delete_many({})
     about = cause(world)
-    user_id = {NOBODY: None}.get(about, about if isinstance(about, str) else world.account.id)
+    user_id = {DECOY_EMAIL: None}.get(about, about if isinstance(about, str) else world.account.id)
     rows = list(trail.find(sort=[("at", 1), ("_id", 1)]))
     assert [row["event"] for row in rows] == events
     assert {row["user_id"] for row in rows} <= {user_id}

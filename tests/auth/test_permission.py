@@ -75,12 +75,12 @@ def test_a_write_in_flight_does_nothing_when_the_owner_was_faster(
 
 @pytest.mark.parametrize("defence", ["reset", "change"])
 def test_no_address_is_changed_by_a_link_that_was_asked_for_in_the_meantime(
-    client, account, owner, letters_to, before_a_write, defence
+    client, account, owner, emails_to, before_a_write, defence
 ):
     method, path, body = CHANGE_OF_ADDRESS
     before_a_write("users", getattr(owner, defence))
     client.open(path, method=method, json=body, headers=account.bearer)
-    assert letters_to(THIEF_S) == []
+    assert emails_to(THIEF_S) == []
     form = {"username": account.email, "password": NEW_PASSWORD}
     assert client.post("/api/auth/login", data=form).status_code == 200
 

@@ -1,11 +1,12 @@
 import pytest
 
-from pixora import passwords, policy
+from pixora.accounts.one_time_tokens import DECOYS, OneTimeTokenStore
 from pixora.auth import recovery
-from pixora.auth.one_time_tokens import OneTimeToken
 from pixora.errors import DatabaseUnavailable, InvalidOneTimeToken, Overloaded
-from pixora.hashing import HashingRoom
-from pixora.users.pending import DECOYS, PendingStore
+from pixora.passwords import policy
+from pixora.passwords import verify as passwords
+from pixora.passwords.queue import HashingQueue
+from pixora.tokens.one_time import OneTimeToken
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.factories import PASSWORD, fastapi_user
 
@@ -31,9 +32,9 @@ def confirm(client, token, new_password=NEW_PASSWORD):
     return client.post(CONFIRM, json={"token": token, "new_password": new_password})
 
 
-def test_the_letter_goes_to_the_address_of_the_account(client, account, letters_to):
+def test_the_letter_goes_to_the_address_of_the_account(client, account, emails_to):
     client.post(REQUEST, json={"email": f" {account.email.upper()}\n"})
-    assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email", "reset_password"]
+    assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email", "reset_password"]
 
 
 def test_neither_the_token_nor_its_secret_is_stored(token, users):
@@ -67,9 +68,9 @@ def test_a_reset_verifies_the_address_and_ends_all_tokens(client, account, token
     assert user["updated_at"] > before
 
 
-def test_the_owner_is_told_of_a_reset(client, account, token, letters_to):
+def test_the_owner_is_told_of_a_reset(client, account, token, emails_to):
     confirm(client, token)
-    assert letters_to(account.email)[-1]["template"] == "password_changed"
+    assert emails_to(account.email)[-1]["template"] == "password_changed"
 
 
 def test_a_token_is_good_once(client, token):
@@ -133,7 +134,7 @@ def test_an_overload_leaves_the_token_good(client, app, token, monkeypatch):
         raise Overloaded
 
     with monkeypatch.context() as patch:
-        patch.setattr(HashingRoom, "run", refuse)
+        patch.setattr(HashingQueue, "run", refuse)
         assert confirm(client, token).status_code == 503
     assert confirm(client, token).status_code == 204
 
@@ -143,7 +144,7 @@ def test_a_fault_of_the_database_leaves_the_token_good(client, token, monkeypatc
         raise DatabaseUnavailable
 
     with monkeypatch.context() as patch:
-        patch.setattr(PendingStore, "redeem", fail)
+        patch.setattr(OneTimeTokenStore, "redeem", fail)
         assert confirm(client, token).status_code == 503
     assert confirm(client, token).status_code == 204
 
@@ -168,9 +169,9 @@ def test_the_pages_are_told_why_a_token_is_refused(app, token, move_clock, spoil
 
 
 @pytest.mark.parametrize("typed", ["ADA@example.com", "Ada@EXAMPLE.com"])
-def test_the_address_may_be_typed_in_any_case(client, account, letters_to, typed):
+def test_the_address_may_be_typed_in_any_case(client, account, emails_to, typed):
     client.post(REQUEST, json={"email": typed})
-    assert letters_to(account.email)[-1]["template"] == "reset_password"
+    assert emails_to(account.email)[-1]["template"] == "reset_password"
 
 
 def test_a_user_of_the_fastapi_service_recovers_an_account(client, users, log_in, token_sent):
@@ -185,7 +186,7 @@ def test_a_user_of_the_fastapi_service_recovers_an_account(client, users, log_in
 @pytest.mark.parametrize(
     "email", ["nobody@example.com", "no address", "", "x" * 5000, '{"$ne": null}', "a\r\nBcc: b@c.d"]
 )
-def test_the_answer_is_the_same_for_an_address_without_an_account(client, account, letters_to, email):
+def test_the_answer_is_the_same_for_an_address_without_an_account(client, account, emails_to, email):
     known = client.post(REQUEST, json={"email": account.email})
     unknown = client.post(REQUEST, json={"email": email})
     assert (unknown.status_code, unknown.json) == (known.status_code, known.json)
@@ -222,10 +223,10 @@ def test_the_decoys_are_few_and_do_not_grow(client, decoys):
     assert max(len(decoy["letters"]) for decoy in decoys.find()) <= 20
 
 
-def test_no_more_letters_wait_for_a_user_than_a_document_can_bear(client, account, letters_to):
+def test_no_more_letters_wait_for_a_user_than_a_document_can_bear(client, account, emails_to):
     for _ in range(30):
         client.post(REQUEST, json={"email": account.email})
-    assert len(letters_to(account.email)) == 20
+    assert len(emails_to(account.email)) == 20
 
 
 def test_a_letter_that_is_refused_leaves_the_token_good(make_app, account, token_sent, counts):
@@ -235,14 +236,14 @@ def test_a_letter_that_is_refused_leaves_the_token_good(make_app, account, token
     assert confirm(client, token_sent(account.email, "reset_password")).status_code == 204
 
 
-def test_a_letter_does_not_go_to_an_address_that_was_just_left(app, client, account, users, monkeypatch, letters_to):
-    issue = PendingStore.issue
+def test_a_letter_does_not_go_to_an_address_that_was_just_left(app, client, account, users, monkeypatch, emails_to):
+    issue = OneTimeTokenStore.issue
 
     def issue_late(self, user, *args):
         users.update_one({"_id": account.id}, {"$set": {"email": "left@example.com"}})
         return issue(self, user, *args)
 
-    monkeypatch.setattr(PendingStore, "issue", issue_late)
+    monkeypatch.setattr(OneTimeTokenStore, "issue", issue_late)
     assert client.post(REQUEST, json={"email": account.email}).status_code == 202
     assert "reset_password" not in users.find_one()["tokens"]
 

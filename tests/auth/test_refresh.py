@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 import jwt
 import pytest
 
-from pixora.auth.refresh_tokens import make
 from pixora.auth.service import MOST_REPEATS
+from pixora.tokens.refresh import make
 from tests.conftest import make_account
 from tests.factories import PASSWORD
 
@@ -130,7 +130,7 @@ def test_a_refresh_by_the_version_before_is_taken_for_one_that_got_no_answer(
     of_before = {"$set": {"sessions.0.generation": 4}, "$unset": {"sessions.0.repeats": True}}
     users.update_one({"_id": account.id}, of_before)
     move_clock(seconds=45)
-    token = make(account.id, session()["id"], 3, settings["SECRET_KEY"], session()["salt"])
+    token = make(account.id, session()["id"], 3, settings.secret_key, session()["salt"])
     assert refresh(client, token).status_code == 200
 
 
@@ -227,7 +227,7 @@ def test_a_dump_of_the_database_yields_no_token(client, account, session):
 
 def test_a_generation_still_to_come_is_refused_and_changes_nothing(client, account, session, settings):
     stored = session()
-    future = make(account.id, stored["id"], 5, settings["SECRET_KEY"], stored["salt"])
+    future = make(account.id, stored["id"], 5, settings.secret_key, stored["salt"])
     assert_refused(refresh(client, future))
     assert session() == stored
 

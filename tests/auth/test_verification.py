@@ -1,6 +1,6 @@
 import pytest
 
-from pixora.auth.one_time_tokens import OneTimeToken
+from pixora.tokens.one_time import OneTimeToken
 from tests.auth.conftest import is_refused
 from tests.conftest import make_account
 from tests.factories import PASSWORD, fastapi_user, signup_body
@@ -24,11 +24,11 @@ def confirm(client, token, password=PASSWORD):
     return client.post(CONFIRM, json={"token": token, "password": password})
 
 
-def test_signing_up_posts_the_letter_in_the_same_operation(client, letters_to, watch_commands):
+def test_signing_up_posts_the_letter_in_the_same_operation(client, emails_to, watch_commands):
     with watch_commands() as commands:
         client.post("/api/auth/signup", json=signup_body())
     assert [command.command_name for command in commands if "users" in command.command.values()] == ["insert"]
-    assert [letter["template"] for letter in letters_to("ada@example.com")] == ["verify_email"]
+    assert [letter["template"] for letter in emails_to("ada@example.com")] == ["verify_email"]
 
 
 def test_token_and_password_verify_the_address(client, token, is_verified, users):
@@ -95,19 +95,19 @@ def test_a_token_is_no_good_for_another_user(client, token, other_account):
     assert is_refused(confirm(client, theirs))
 
 
-def test_another_letter_can_be_asked_for_and_ends_the_first_token(client, account, token, token_sent, letters_to):
+def test_another_letter_can_be_asked_for_and_ends_the_first_token(client, account, token, token_sent, emails_to):
     response = client.post(SEND, headers=account.bearer)
     assert response.status_code == 202
     assert set(response.json) == {"message"}
-    assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email"] * 2
+    assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email"] * 2
     assert is_refused(confirm(client, token))
     assert confirm(client, token_sent(account.email, "verify_email")).status_code == 204
 
 
-def test_none_is_sent_to_an_address_that_is_verified(client, account, token, letters_to):
+def test_none_is_sent_to_an_address_that_is_verified(client, account, token, emails_to):
     confirm(client, token)
     assert client.post(SEND, headers=account.bearer).status_code == 202
-    assert len(letters_to(account.email)) == 1
+    assert len(emails_to(account.email)) == 1
 
 
 def test_asking_too_often_is_refused(make_app, account, counts):
@@ -124,7 +124,7 @@ def test_letters_to_others_are_not_counted_with_it(make_app, account, other_acco
     assert client.post(SEND, headers=other_account.bearer).status_code == 202
 
 
-def test_all_kinds_of_letters_are_counted_together(make_app, account, counts, letters_to):
+def test_all_kinds_of_letters_are_counted_together(make_app, account, counts, emails_to):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     client.post("/api/auth/password-reset", json={"email": account.email})
     assert client.post(SEND, headers=account.bearer).status_code == 429
@@ -170,35 +170,35 @@ class TestALoginThatIsRefused:
     def log_in(client, email, password=PASSWORD):
         return client.post("/api/auth/login", data={"username": email, "password": password})
 
-    def test_sends_a_new_link_once_the_last_one_has_expired(self, strict, account, move_clock, letters_to, token_sent):
+    def test_sends_a_new_link_once_the_last_one_has_expired(self, strict, account, move_clock, emails_to, token_sent):
         move_clock(hours=24)
         response = self.log_in(strict, account.email)
         assert (response.status_code, response.json["code"]) == (403, "email_not_verified")
         assert "logging in sends a new one" in response.json["detail"]
-        assert [letter["template"] for letter in letters_to(account.email)] == ["verify_email"] * 2
+        assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email"] * 2
         assert confirm(strict, token_sent(account.email, "verify_email")).status_code == 204
         assert self.log_in(strict, account.email).status_code == 200
 
-    def test_sends_none_while_the_last_one_works(self, strict, account, letters_to, token):
+    def test_sends_none_while_the_last_one_works(self, strict, account, emails_to, token):
         self.log_in(strict, account.email)
-        assert len(letters_to(account.email)) == 1
+        assert len(emails_to(account.email)) == 1
         assert confirm(strict, token).status_code == 204
 
-    def test_sends_none_when_the_password_is_wrong(self, strict, account, move_clock, letters_to):
+    def test_sends_none_when_the_password_is_wrong(self, strict, account, move_clock, emails_to):
         move_clock(hours=24)
         assert self.log_in(strict, account.email, "wrong-password-1").status_code == 401
-        assert len(letters_to(account.email)) == 1
+        assert len(emails_to(account.email)) == 1
 
-    def test_sends_only_so_many(self, strict, account, move_clock, letters_to, users):
+    def test_sends_only_so_many(self, strict, account, move_clock, emails_to, users):
         for _ in range(5):
             users.update_one({}, {"$unset": {"tokens": True}})
             assert self.log_in(strict, account.email).status_code == 403
-        assert len(letters_to(account.email)) == 4  # with that of the sign-up, which another application has counted
+        assert len(emails_to(account.email)) == 4  # with that of the sign-up, which another application has counted
 
-    def test_sends_one_to_a_user_of_the_fastapi_service(self, strict, users, letters_to):
+    def test_sends_one_to_a_user_of_the_fastapi_service(self, strict, users, emails_to):
         users.insert_one(user := fastapi_user())
         assert self.log_in(strict, user["email"]).status_code == 403
-        assert len(letters_to(user["email"])) == 1
+        assert len(emails_to(user["email"])) == 1
 
 
 def test_where_it_is_required_a_reset_opens_the_door_as_well(make_app, users, token_sent):

@@ -11,15 +11,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from mongod import Mongod
 
 import config
-from pixora.embedded import Mongod
 from pixora.importing import batches, importer, lines
 from pixora.importing.checkpoints import fingerprint
 from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2B, PASSWORD, SCRYPT, fastapi_user
 from tests.importing.conftest import jsonl, record, summary
 
 ROOT = Path(__file__).resolve().parents[2]
+
+NO_HASH = "not a hash by bcrypt at a cost from 4 to 16, nor by argon2id, scrypt, pbkdf2-sha256"
 
 
 def log_in(app, email):
@@ -71,7 +73,7 @@ def test_refused_lines_are_told_of_and_the_others_imported(run, users):
         "Line 4: Is not well-formed JSON in UTF-8, or has a name twice.",
         "Line 5: contact: Must be a telephone number with its country code, as in +44.",
         "Line 5: birthday: Must be a date that exists, as YYYY-MM-DD.",
-        "Line 6: password_hash: Cannot be checked: not a hash by bcrypt, nor by argon2id, scrypt, pbkdf2-sha256.",
+        f"Line 6: password_hash: Cannot be checked: {NO_HASH}.",
     ]
     assert emails(users) == ["user1@example.com", "user7@example.com"]
 
@@ -144,10 +146,10 @@ class TestWhoeverIsErased:
         assert "0 users imported, 1 there already, 1 not imported because they were erased, " in result.stdout
 
 
-def test_also_when_another_secret_key_makes_other_ids(run, users, app, monkeypatch):
+def test_also_when_another_secret_key_makes_other_ids(run, users, app, change_settings):
     data = jsonl(*map(record, range(3)))
     run(data)
-    monkeypatch.setitem(app.config, "SECRET_KEY", "another secret, of more than thirty-two bytes")
+    change_settings(app, SECRET_KEY="another secret, of more than thirty-two bytes")
     assert run(data) == (0, summary(already_there=3), [])
     assert users.count_documents({}) == 3
 

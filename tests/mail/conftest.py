@@ -3,13 +3,13 @@
 import ssl
 
 import pytest
+from mongod import free_port
 
 from pixora import clock
-from pixora.auth.one_time_tokens import OneTimeToken, Purpose
-from pixora.embedded import free_port
+from pixora.accounts.outbox import letter
 from pixora.mail.rendering import PAGES
 from pixora.mail.sender import Sender, connection
-from pixora.users.letters import letter
+from pixora.tokens.one_time import OneTimeToken, Purpose
 from tests import smtp_server
 from tests.authority import Authority
 from tests.factories import fastapi_user
@@ -58,9 +58,9 @@ def trusted(authority, monkeypatch):
 
 
 @pytest.fixture
-def send_all(context, smtp, monkeypatch):
+def send_all(context, smtp, change_settings):
     """Send what is due, as one pass of `mail send` does."""
-    monkeypatch.setitem(context.config, "SMTP_URL", smtp.url)
+    change_settings(context, SMTP_URL=smtp.url)
 
     def send_all():
         with connection() as server:

@@ -2,21 +2,20 @@ import json
 import signal
 
 import pytest
+from mongod import free_port
 
 from pixora import clock
-from pixora.embedded import free_port
 from pixora.mail.sender import MOST_ATTEMPTS
-from pixora.users.letters import letters
+from pixora.services import services
 
 
 @pytest.fixture
-def run(context, monkeypatch):
+def run(context, change_settings):
     """Run a `mail` command in this process, with some settings changed."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def run(*arguments, **settings):
-        for name, value in settings.items():
-            monkeypatch.setitem(context.config, name, value)
+        change_settings(context, **settings)
         return context.test_cli_runner().invoke(args=["mail", *arguments])
 
     yield run
@@ -128,5 +127,5 @@ def test_show_tells_of_a_letter_that_cannot_be_read(run, post):
 
 def test_a_letter_that_is_being_sent_is_shown(run, post):
     post()
-    letters.claim(clock.utcnow())
+    services.outbox.claim(clock.utcnow())
     assert "1 in the outbox." in run("show").stdout

@@ -4,14 +4,14 @@ import email.policy
 import pytest
 
 from pixora import clock
+from pixora.accounts.outbox import letter
 from pixora.mail.messages import build
 from pixora.mail.rendering import render
-from pixora.users.letters import letter
 
 
 @pytest.fixture
-def built(context, monkeypatch):
-    monkeypatch.setitem(context.config, "MAIL_FROM", "Pixora <no-reply@example.com>")
+def built(context, change_settings):
+    change_settings(context, MAIL_FROM="Pixora <no-reply@example.com>")
 
     def built(to="ada@example.com", made=None):
         made = made or letter("password_changed", to, clock.utcnow())
@@ -46,8 +46,8 @@ def test_text_comes_first_and_html_is_the_alternative(built):
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
 
 
-def test_what_is_sent_has_seven_bits_and_short_lines(built, context, monkeypatch):
-    monkeypatch.setitem(context.config, "MAIL_FROM", "Bücher für Ängstliche <post@bücher.example>")
+def test_what_is_sent_has_seven_bits_and_short_lines(built, context, change_settings):
+    change_settings(context, MAIL_FROM="Bücher für Ängstliche <post@bücher.example>")
     data = built().as_bytes()
     assert data.isascii()
     assert max(map(len, data.split(b"\r\n"))) <= 78

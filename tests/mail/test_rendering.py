@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
+from pixora.accounts.outbox import TEMPLATES, letter
 from pixora.mail.rendering import PAGES, render
-from pixora.users.letters import TEMPLATES, letter
 from tests.mail.conftest import context_of
 
 TOKEN = "x" * 59
@@ -56,8 +56,8 @@ def test_a_letter_is_short_and_its_lines_too(rendered, template):
 
 
 @pytest.mark.parametrize(("template", "page"), PAGES.items())
-def test_the_link_goes_to_the_page_at_the_public_url(rendered, context, monkeypatch, template, page):
-    monkeypatch.setitem(context.config, "PUBLIC_URL", "https://auth.example.com")
+def test_the_link_goes_to_the_page_at_the_public_url(rendered, context, change_settings, template, page):
+    change_settings(context, PUBLIC_URL="https://auth.example.com")
     content = rendered(template)
     assert content.link == f"https://auth.example.com{page}?token={TOKEN}"
     assert f"\n{content.link}\n" in content.text
@@ -90,16 +90,16 @@ def test_other_letters_have_no_link(rendered, template):
     assert "http" not in text
 
 
-def test_the_service_goes_by_the_name_in_mail_from(rendered, context, monkeypatch):
-    monkeypatch.setitem(context.config, "MAIL_FROM", "Lovelace & <Sons> <post@example.com>".replace("<Sons> ", ""))
+def test_the_service_goes_by_the_name_in_mail_from(rendered, context, change_settings):
+    change_settings(context, MAIL_FROM="Lovelace & <Sons> <post@example.com>".replace("<Sons> ", ""))
     content = rendered("password_changed")
     assert "Lovelace & " in content.text
     assert "Lovelace &amp; " in content.html
 
 
-def test_without_a_name_it_goes_by_its_host(rendered, context, monkeypatch):
-    monkeypatch.setitem(context.config, "MAIL_FROM", "post@example.com")
-    monkeypatch.setitem(context.config, "PUBLIC_URL", "https://auth.example.com")
+def test_without_a_name_it_goes_by_its_host(rendered, context, change_settings):
+    change_settings(context, MAIL_FROM="post@example.com")
+    change_settings(context, PUBLIC_URL="https://auth.example.com")
     assert "at auth.example.com" in rendered("address_taken").text
 
 
@@ -109,8 +109,8 @@ def test_the_html_asks_nothing_of_anybody(rendered, template):
     assert not re.search(r"<(img|script|link|iframe|style|form)|url\(|@import", page)
 
 
-def test_what_is_told_to_a_template_is_escaped_in_html(rendered, context, monkeypatch):
-    monkeypatch.setitem(context.config, "MAIL_FROM", '"<script>alert(1)</script>" <post@example.com>')
+def test_what_is_told_to_a_template_is_escaped_in_html(rendered, context, change_settings):
+    change_settings(context, MAIL_FROM='"<script>alert(1)</script>" <post@example.com>')
     content = rendered("password_changed")
     assert "<script>" in content.text
     assert "<script>" not in content.html

@@ -4,15 +4,16 @@ from datetime import timedelta
 
 import pymongo
 import pytest
+from mongod import free_port
 
 from pixora import clock
-from pixora.auth.one_time_tokens import OneTimeToken, Purpose
-from pixora.embedded import free_port
+from pixora.accounts.outbox import LEASE, TEMPLATES, letter
 from pixora.errors import DatabaseUnavailable
 from pixora.mail.failures import Unavailable
 from pixora.mail.rendering import PAGES
 from pixora.mail.sender import FIRST_WAIT, JITTER, LONGEST_WAIT, MOST_ATTEMPTS, Sender, connection
-from pixora.users.letters import LEASE, TEMPLATES, letter, letters
+from pixora.services import services
+from pixora.tokens.one_time import OneTimeToken, Purpose
 from tests.factories import fastapi_user
 
 
@@ -112,10 +113,10 @@ def test_letters_that_fail_together_do_not_come_back_together(post, users, send_
     assert max(due) - min(due) > timedelta(seconds=2)
 
 
-def test_a_server_that_is_away_costs_one_letter_one_attempt(post, users, context, monkeypatch):
+def test_a_server_that_is_away_costs_one_letter_one_attempt(post, users, context, change_settings):
     post()
     post()
-    monkeypatch.setitem(context.config, "SMTP_URL", f"smtp://127.0.0.1:{free_port()}")
+    change_settings(context, SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with connection() as server, pytest.raises(Unavailable):
         Sender(server).send_all(lambda: False)
     assert sorted(left["attempts"] for left in outbox(users)) == [0, 1]
@@ -158,9 +159,9 @@ def test_a_letter_whose_link_was_used_is_not_sent(post, users, send_all, smtp):
     assert smtp.received == []
 
 
-def test_a_letter_of_another_secret_key_is_given_up(post, users, send_all, context, monkeypatch):
+def test_a_letter_of_another_secret_key_is_given_up(post, users, send_all, context, change_settings):
     post("reset_password")
-    monkeypatch.setitem(context.config, "SECRET_KEY", "another")
+    change_settings(context, SECRET_KEY="another")
     assert send_all() == {"given_up": 1}
     assert outbox(users)[0]["failure"] == "secret_key"
 
@@ -181,7 +182,7 @@ def test_a_letter_that_this_version_has_no_template_for_is_given_up(post, users,
 def test_a_letter_on_which_each_sender_has_died_is_given_up(post, users, send_all, smtp, move_clock):
     post()
     for _ in range(MOST_ATTEMPTS):
-        letters.claim(clock.utcnow())
+        services.outbox.claim(clock.utcnow())
         move_clock(seconds=LEASE.total_seconds())
     assert send_all() == {"given_up": 1}
     assert smtp.offered == 0
@@ -213,8 +214,8 @@ def test_a_letter_that_was_sent_while_the_database_went_away_is_noted_later(cont
     assert outbox(users) == []
 
 
-def test_a_sender_that_is_told_to_stop_ends_after_the_letter_at_hand(post, context, smtp, monkeypatch):
-    monkeypatch.setitem(context.config, "SMTP_URL", smtp.url)
+def test_a_sender_that_is_told_to_stop_ends_after_the_letter_at_hand(post, context, smtp, change_settings):
+    change_settings(context, SMTP_URL=smtp.url)
     for _ in range(3):
         post()
     stopped = threading.Event()

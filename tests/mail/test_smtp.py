@@ -6,14 +6,14 @@ from email.message import EmailMessage
 from urllib.parse import quote
 
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from pixora.mail import smtp as module
 from pixora.mail.failures import PutOff, Refused, Unavailable
 from pixora.mail.smtp import Connection, Server
 from tests import smtp_server
 from tests.mail.conftest import tls_context
-from tests.patience import SOON
+from tests.timeouts import SOON
 
 RECIPIENT = "ada@example.com"
 CREDENTIALS = f"{quote(smtp_server.USER, safe='')}:{quote(smtp_server.PASSWORD, safe='')}"

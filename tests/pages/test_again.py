@@ -71,27 +71,27 @@ def test_the_e_mail_about_a_taken_address_leads_on(app):
         *({"email": "<script>", "password": "x"}, {"email": EMAIL, "password": PASSWORD, "x": "y"}),
     ],
 )
-def test_whoever_cannot_log_in_gets_no_link_and_does_not_learn_why(strict, letters_to, fields):
+def test_whoever_cannot_log_in_gets_no_link_and_does_not_learn_why(strict, emails_to, fields):
     response = strict.post(PAGE, data=fields)
     assert response.status_code == 401
     assert html.escape(words.WRONG_CREDENTIALS) in response.text
     assert "<script>" not in response.text
-    assert len(letters_to(EMAIL)) == 1
+    assert len(emails_to(EMAIL)) == 1
 
 
-def test_whoever_is_verified_already_is_told_to_log_in(strict, users, letters_to):
+def test_whoever_is_verified_already_is_told_to_log_in(strict, users, emails_to):
     users.update_one({}, {"$set": {"email_verified": True}})
     response = send(strict)
     assert (response.status_code, words.VERIFIED_ALREADY.heading in response.text) == (200, True)
-    assert len(letters_to(EMAIL)) == 1
+    assert len(emails_to(EMAIL)) == 1
 
 
-def test_only_so_many_e_mails_are_sent(strict, letters_to):
+def test_only_so_many_e_mails_are_sent(strict, emails_to):
     answers = [send(strict) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert int(answers[-1].headers["Retry-After"]) > 60
     assert "too many attempts, or e-mails to this address" in answers[-1].text
-    assert len(letters_to(EMAIL)) == 3
+    assert len(emails_to(EMAIL)) == 3
 
 
 def test_guesses_count_as_those_of_a_login(make_app, users, counts):
@@ -101,10 +101,10 @@ def test_guesses_count_as_those_of_a_login(make_app, users, counts):
     assert log_in(client) == 429
 
 
-def test_a_password_that_changes_meanwhile_sends_nothing(strict, users, letters_to, before_a_write):
+def test_a_password_that_changes_meanwhile_sends_nothing(strict, users, emails_to, before_a_write):
     before_a_write("users", lambda: users.update_one({}, {"$set": {"password": "another"}}))
     assert send(strict).status_code == 401
-    assert len(letters_to(EMAIL)) == 1
+    assert len(emails_to(EMAIL)) == 1
 
 
 def test_the_page_has_the_headers_of_the_others(strict):

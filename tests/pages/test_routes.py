@@ -3,15 +3,15 @@ from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
 
 import pytest
+from mongod import free_port
 
-from pixora.auth.one_time_tokens import OneTimeToken
-from pixora.embedded import free_port
+from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.errors import Overloaded
-from pixora.hashing import HashingRoom
 from pixora.pages import words
 from pixora.pages.forms import FORMS
-from pixora.requests import HEADERS
-from pixora.users.pending import PendingStore
+from pixora.passwords.queue import HashingQueue
+from pixora.tokens.one_time import OneTimeToken
+from pixora.web.middleware import HEADERS
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
 
@@ -255,7 +255,7 @@ def test_an_overloaded_service_leaves_the_form_and_the_link_as_they_are(client, 
         raise Overloaded
 
     with monkeypatch.context() as patch:
-        patch.setattr(HashingRoom, "run", refuse)
+        patch.setattr(HashingQueue, "run", refuse)
         response = send(client, path, token)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     page, _ = assert_can_be_sent_again(response, path, token)
@@ -277,12 +277,14 @@ def test_without_a_database_there_is_still_a_form_to_send_again(make_app, accoun
 
 
 def test_a_fault_of_ours_is_a_page_too(make_app, monkeypatch):
-    client = make_app(PROPAGATE_EXCEPTIONS=False).test_client()
+    app = make_app()
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    client = app.test_client()
 
     def fail(*args):
         raise RuntimeError
 
-    monkeypatch.setattr(PendingStore, "find", fail)
+    monkeypatch.setattr(OneTimeTokenStore, "find", fail)
     response = client.get(f"/verify-email?token={OneTimeToken.make('0' * 24).text}")
     assert (response.status_code, words.OUR_FAULT.heading in response.text) == (500, True)
     assert_has_the_headers(response)

@@ -16,9 +16,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from mongod import free_port
 from playwright.sync_api import Browser
 
-from pixora.embedded import free_port
 from tests.conftest import NO_THROTTLES
 from tests.system.browser import running as running_browser
 

@@ -11,11 +11,11 @@ from urllib.parse import urlencode, urlsplit
 
 import pymongo
 import pytest
+from mongod import find_mongod, free_port
 from pymongo.errors import PyMongoError
 
 import config
-from pixora.embedded import find_mongod, free_port
-from pixora.users.standing import ENABLED_ADMIN
+from pixora.accounts.roles import ENABLED_ADMIN
 from tests.factories import HASH_2B, PASSWORD, fastapi_user
 
 ROUNDS = 8

@@ -7,14 +7,14 @@ from urllib.parse import quote, urlencode
 
 import pymongo
 import pytest
+from mongod import REPLICA_SET, Mongod
 
 import config
-from pixora.embedded import REPLICA_SET, Mongod
 from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import blocks
 from tests.factories import PASSWORD, signup_body
-from tests.patience import SOON
+from tests.timeouts import SOON
 
 USER = "pixora@example.com"
 DATABASE_PASSWORD = "p@ss:w/rd?#[%]&é"  # every character here that a URI has another use for

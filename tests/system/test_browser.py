@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG
 from tests.system.browser import Visit
+from tests.timeouts import LONG
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from tests.system.conftest import running_nginx
 
 ORIGIN = "https://app.example.com"

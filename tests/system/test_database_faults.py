@@ -16,8 +16,8 @@ import pymongo
 import pytest
 
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG, SOON
 from tests.replica_set import ReplicaSet
+from tests.timeouts import LONG, SOON
 
 DEADLINE = 3.0
 """DATABASE_TIMEOUT_MS by default."""

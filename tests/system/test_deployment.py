@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG, SOON
 from tests.system.conftest import running_nginx
+from tests.timeouts import LONG, SOON
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,11 +23,11 @@ from typing import NamedTuple
 import pymongo
 import pytest
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
+from mongod import free_port
 
-from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
-from tests.patience import SOON
 from tests.system.conftest import running_nginx
+from tests.timeouts import SOON
 
 ENOUGH_REQUESTS = 2_000
 RELOADS = 3

@@ -14,15 +14,15 @@ import urllib.request
 
 import api_page
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from tests import smtp_server
 from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import ROOT, blocks, commands
 from tests.factories import PASSWORD, fastapi_user
-from tests.patience import LONG
 from tests.system.conftest import running_nginx
+from tests.timeouts import LONG
 
 NOT_RUN = {
     ("README.md", ""): "tests/system/test_server.py runs its calls and script/server; the rest is here in more words",
@@ -58,8 +58,8 @@ def environment(mongo_uri, settings):
     return {
         "PIXORA_ENV": "testing",
         "MONGO_URI": mongo_uri,
-        "SECRET_KEY": settings["SECRET_KEY"],
-        "JWT_SECRET_KEY": settings["JWT_SECRET_KEY"],
+        "SECRET_KEY": settings.secret_key,
+        "JWT_SECRET_KEY": settings.jwt_secret_key,
     }
 
 

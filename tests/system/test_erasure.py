@@ -14,7 +14,7 @@ import pymongo
 import pytest
 
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG
+from tests.timeouts import LONG
 
 WAIT_SECONDS = 120
 

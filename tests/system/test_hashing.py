@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from pixora import machine
+from pixora.passwords import cores
 from tests.factories import PASSWORD, signup_body
 
 FORM = urlencode({"username": "ada@example.com", "password": PASSWORD})
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
-STORM = 8 * machine.number()
+STORM = 8 * cores.number()
 """Logins at once."""
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pixora.embedded import free_port
+from mongod import free_port
 
 DOCKERFILE = (Path(__file__).resolve().parents[2] / "Dockerfile").read_text()
 

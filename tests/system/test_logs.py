@@ -7,18 +7,19 @@ import json
 import re
 import secrets
 import socket
+from dataclasses import replace
 from urllib.parse import quote, urlencode, urlsplit
 
 import pymongo
 import pytest
+from mongod import free_port
 
 from pixora import create_app
-from pixora.embedded import free_port
-from pixora.users.letters import token_of
+from pixora.accounts.outbox import token_of
 from tests.conftest import close
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
-from tests.patience import LONG
 from tests.system.conftest import running_nginx
+from tests.timeouts import LONG
 
 NEW_PASSWORD = "analytical-engine-no-1"
 EMAIL = "ada@example.com"
@@ -158,7 +159,7 @@ def printed(gunicorn, mongo_uri, settings):
     keys = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
     keys["PIXORA_ENV"] = "development"  # in tests, faults are not told of by the application
     uri = mongo_uri.replace("?", f"_logs_{secrets.token_hex(4)}?")
-    app = create_app(settings | keys)
+    app = create_app(replace(settings, **{name.lower(): value for name, value in keys.items()}))
     with pymongo.MongoClient(uri) as client, gunicorn(MONGO_URI=uri, **keys) as url:
         service, users = Service(url), client.get_default_database()["users"]
         service.sign_up(EMAIL)

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 import pymongo
 import pytest
+from mongod import Mongod, free_port
 
-from pixora.embedded import Mongod, free_port
-from pixora.users.letters import LEASE
+from pixora.accounts.outbox import LEASE
 from tests import smtp_server
 from tests.factories import fastapi_user
 from tests.system.conftest import ROOT

@@ -16,9 +16,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from mongod import free_port
 
-from pixora import metric_files
-from pixora.embedded import free_port
+from pixora.observability import metric_files
 from tests.system.conftest import ROOT, running_nginx
 
 WORKERS = 4
@@ -211,7 +211,8 @@ def test_a_master_that_takes_over_goes_on_counting_and_the_last_one_tidies_up(gu
 def test_what_a_master_that_was_killed_has_left_is_removed_at_the_next_start(tmp_path, monkeypatch):
     monkeypatch.setattr(metric_files, "MEMORY", tmp_path)
     program = (
-        "import os, pathlib; from pixora import metric_files; metric_files.MEMORY = pathlib.Path('.').resolve(); "
+        "import os, pathlib; from pixora.observability import metric_files; "
+        "metric_files.MEMORY = pathlib.Path('.').resolve(); "
         "made = metric_files.MetricFiles(None, os.getuid(), os.getgid()); "
         "print(made.path, flush=True); os.kill(os.getpid(), 9)"
     )

@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 
 import pymongo
 import pytest
+from mongod import Mongod, free_port
 from playwright.sync_api import expect
 
-from pixora.embedded import Mongod, free_port
 from tests import smtp_server
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG
 from tests.system.browser import Visit
 from tests.system.conftest import ROOT
+from tests.timeouts import LONG
 
 NEW_PASSWORD = "analytical-engine-no-1"
 SENDER = "Example <no-reply@example.com>"

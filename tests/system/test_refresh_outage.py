@@ -14,7 +14,7 @@ from tests.replica_set import ReplicaSet
 
 CLIENTS = 24
 OUTAGE_SECONDS = 14
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 
 
 def post(url, data, media_type="application/x-www-form-urlencoded"):
@@ -31,7 +31,7 @@ def post(url, data, media_type="application/x-www-form-urlencoded"):
 def refresh(url, token):
     """Refresh as a client does that waits for as long as it is told and tries again."""
     data = urllib.parse.urlencode({"grant_type": "refresh_token", "refresh_token": token}).encode()
-    tried, end = [], time.monotonic() + PATIENCE_SECONDS
+    tried, end = [], time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < end:
         status, body, retry_after = post(url + "/api/auth/refresh", data)
         tried.append(status)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from schemathesis.engine import events, from_schema
 from zxcvbn_rs_py import zxcvbn
 
-from pixora import policy
-from pixora.users import fields
+from pixora.passwords import policy
+from pixora.web import fields
 from tests.conftest import make_account
 from tests.factories import fastapi_user
 

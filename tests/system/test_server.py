@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pymongo
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
 
 ROOT = Path(__file__).resolve().parents[2]

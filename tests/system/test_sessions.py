@@ -16,10 +16,10 @@ from pathlib import Path
 
 import jwt
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG
+from tests.timeouts import LONG
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 3

@@ -11,8 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from pixora.embedded import free_port
+from mongod import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE, DEV = "pixora_stub_serve", "pixora_stub_dev"

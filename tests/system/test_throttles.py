@@ -14,8 +14,8 @@ import bcrypt
 import pytest
 
 from tests.factories import PASSWORD, fastapi_user
-from tests.patience import LONG
 from tests.system.conftest import running_nginx
+from tests.timeouts import LONG
 
 EMAIL = "Grace.Hopper@example.com"
 # Windows so long that none ends while a test runs.

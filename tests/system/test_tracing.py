@@ -14,12 +14,12 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mongod import free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from pixora.embedded import free_port
 from tests.factories import PASSWORD, signup_body
-from tests.patience import LONG, SOON
 from tests.system.conftest import ROOT
+from tests.timeouts import LONG, SOON
 
 SERVER, CLIENT = 2, 3
 """Kinds of spans, in the protocol."""
@@ -173,7 +173,7 @@ def test_unless_it_is_asked_for_nothing_of_it_is_loaded(settings):
     environment = {
         "PATH": os.environ["PATH"],
         "PIXORA_ENV": "testing",
-        "MONGO_URI": settings["MONGO_URI"],
+        "MONGO_URI": settings.mongo_uri,
         "SECRET_KEY": "x" * 40,
         "JWT_SECRET_KEY": "y" * 40,
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",

@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def indexed(session_app, users):
     """Have all indexes as they must be, whatever other tests have left."""
-    database = session_app.extensions["database"]
+    database = session_app.extensions["services"].database
     for fault in database.index_faults():
         database.mend(fault)
 

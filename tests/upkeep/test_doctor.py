@@ -4,20 +4,22 @@ import secrets
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from mongod import free_port
 
-from pixora import clock, hash_census
-from pixora.embedded import free_port
+from pixora import clock
+from pixora.accounts import hash_census
+from pixora.accounts.store import INDEXES
 from pixora.upkeep import settings as looks
 from pixora.upkeep.commands import for_the_doctor
 from pixora.upkeep.doctor import Check, examine
 from pixora.upkeep.findings import State, fault, ok
-from pixora.users.store import INDEXES
 from tests import smtp_server
 from tests.factories import ARGON2ID, HASH_2B, fastapi_user
 
@@ -130,7 +132,7 @@ def test_how_long_counts_are_kept_is_looked_at(mongo, users, fault_of):
 
 
 def test_a_database_with_nothing_in_it_only_lacks_indexes(mongo, doctor, settings):
-    uri = settings["MONGO_URI"].replace("?", "_empty?")
+    uri = settings.mongo_uri.replace("?", "_empty?")
     status, found = doctor(MONGO_URI=uri)
     assert status == 1
     assert {name for name, findings in found.items() if "fault" in {state for state, _, _ in findings}} == {"indexes"}
@@ -177,7 +179,7 @@ def test_users_without_an_address_are_found(users, fault_of):
 
 
 def test_a_weak_write_concern_in_the_uri_is_found(fault_of, settings):
-    told = fault_of("write_concern", MONGO_URI=f"{settings['MONGO_URI']}&w=1&journal=false")
+    told = fault_of("write_concern", MONGO_URI=f"{settings.mongo_uri}&w=1&journal=false")
     assert "w=1 and journal=false" in told
     assert "say w=majority" in told
 
@@ -189,8 +191,8 @@ def test_a_weak_write_concern_in_the_uri_is_found(fault_of, settings):
         *(("w=majority", State.OK), ("w=majority&journal=true", State.OK), ("w=3", State.OK), ("", State.OK)),
     ],
 )
-def test_what_a_weak_write_concern_is(options, state):
-    [finding] = looks.write_concern({"MONGO_URI": f"mongodb://localhost/pixora?{options}"})
+def test_what_a_weak_write_concern_is(settings, options, state):
+    [finding] = looks.write_concern(replace(settings, mongo_uri=f"mongodb://localhost/pixora?{options}"))
     assert finding.state is state
 
 
@@ -201,13 +203,13 @@ def test_what_a_weak_write_concern_is(options, state):
         *(("https://auth.example.com", [State.OK]), ("http://localhost:8000", [State.OK]), (None, [State.OK])),
     ],
 )
-def test_a_public_url_without_tls_is_told_of(url, states):
-    findings = looks.environment({"PIXORA_ENV": "production", "PUBLIC_URL": url})
+def test_a_public_url_without_tls_is_told_of(settings, url, states):
+    findings = looks.environment(replace(settings, pixora_env="production", public_url=url))
     assert [finding.state for finding in findings] == states
 
 
-def test_retryable_writes_that_are_off_are_told_of():
-    [_, finding] = looks.write_concern({"MONGO_URI": "mongodb://localhost/pixora?retryWrites=false"})
+def test_retryable_writes_that_are_off_are_told_of(settings):
+    [_, finding] = looks.write_concern(replace(settings, mongo_uri="mongodb://localhost/pixora?retryWrites=false"))
     assert (finding.state, "retryWrites=false" in finding.told) == (State.WARNING, True)
 
 
@@ -230,8 +232,8 @@ def test_retryable_writes_that_are_off_are_told_of():
         ("mongodb://user:hunter2@db.example.com/pixora?tls=true&tlsInsecure=true", ["fault"]),
     ],
 )
-def test_what_travels_in_the_clear_is_found(uri, states):
-    findings = list(looks.uri({"MONGO_URI": uri}))
+def test_what_travels_in_the_clear_is_found(settings, uri, states):
+    findings = list(looks.uri(replace(settings, mongo_uri=uri)))
     assert [finding.state for finding in findings] == states
     assert "hunter2" not in str(findings)
 
@@ -301,7 +303,7 @@ def test_a_database_that_is_away_is_found_and_all_that_needs_it_is_unknown(docto
 
 
 def test_credentials_that_are_refused_are_found_and_not_shown(run, settings):
-    uri = settings["MONGO_URI"].replace("mongodb://", "mongodb://operator:hunter2@") + "&authSource=admin"
+    uri = settings.mongo_uri.replace("mongodb://", "mongodb://operator:hunter2@") + "&authSource=admin"
     result = run("doctor", MONGO_URI=uri)
     assert result.exit_code == 1
     assert "The database does not answer (unauthorized)" in result.stdout
@@ -396,7 +398,7 @@ def shell(settings):
     def shell(*arguments, **changes):
         environment = {
             "PATH": os.environ["PATH"],
-            "MONGO_URI": settings["MONGO_URI"],
+            "MONGO_URI": settings.mongo_uri,
             "SECRET_KEY": secrets.token_urlsafe(48),
             "JWT_SECRET_KEY": secrets.token_urlsafe(48),
             "BCRYPT_ROUNDS": "10",

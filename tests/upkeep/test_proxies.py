@@ -3,8 +3,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from mongod import free_port
 
-from pixora.embedded import free_port
 from pixora.upkeep.findings import State
 from pixora.upkeep.proxies import Seen, _judge_metadata, _read, client, judge
 from tests.authority import Authority

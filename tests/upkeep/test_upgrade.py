@@ -15,15 +15,15 @@ import pytest
 from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
+from mongod import free_port
 
 from pixora import clock
-from pixora.embedded import free_port
-from pixora.outages import DUPLICATE_KEY
+from pixora.accounts.store import INDEXES
+from pixora.database.failures import DUPLICATE_KEY
+from pixora.services import services
 from pixora.upkeep import addresses, rewriting
 from pixora.upkeep.addresses import mask, survey
-from pixora.users.erasures import erasures
-from pixora.users.fields import canonical, spellings
-from pixora.users.store import INDEXES
+from pixora.web.fields import canonical, spellings
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -243,7 +243,7 @@ def test_an_address_that_mongodb_refuses_to_change_does_not_stop_the_others(old_
 
 
 def test_what_comes_to_clash_between_the_survey_and_the_change_is_left_to_the_index(app, users):
-    database = app.extensions["database"]
+    database = app.extensions["services"].database
     users.insert_many([fastapi_user(email="Ada@example.com"), fastapi_user(), fastapi_user(email="JOSÉ@example.com")])
     with app.app_context():
         found = survey(database, lambda number: None)
@@ -260,7 +260,7 @@ def test_what_somebody_else_changes_meanwhile_is_never_lost(app, users, email):
     users.insert_one(user)
     with app.app_context():
         users.update_one({}, {"$set": {"email": "New@example.com"}})
-        changed, refused = rewriting._change(app.extensions["database"], [user])
+        changed, refused = rewriting._change(app.extensions["services"].database, [user])
     assert (changed, refused) == (0, [])
     assert emails(users) == {"New@example.com"}
 
@@ -268,9 +268,9 @@ def test_what_somebody_else_changes_meanwhile_is_never_lost(app, users, email):
 def test_whoever_signs_up_meanwhile_in_the_old_service_is_taken_along(app, users, small_batches):
     users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(10)])
     with app.app_context():
-        found = survey(app.extensions["database"], lambda number: None)
+        found = survey(app.extensions["services"].database, lambda number: None)
         users.insert_one(fastapi_user(email="Late@example.com"))
-        done = rewriting.rewrite(app.extensions["database"], found, lambda number: None)
+        done = rewriting.rewrite(app.extensions["services"].database, found, lambda number: None)
     assert done.changed == 11
 
 
@@ -283,7 +283,7 @@ def test_one_that_was_killed_while_it_made_an_index_unique_is_ended(old_users, u
 
 def test_two_at_once_do_no_harm_to_each_other(app, users, small_batches):
     users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(200)])
-    database = app.extensions["database"]
+    database = app.extensions["services"].database
 
     def work(_):
         with app.app_context():
@@ -300,7 +300,7 @@ def test_erasures_that_were_left_half_way_are_ended(users, indexed, upgrade, mon
     with (
         make_app().app_context(),
         pytest.raises(RuntimeError),
-        erasures.erasing(fastapi_user()["_id"], "gone@example.com"),
+        services.erasure.erasing(fastapi_user()["_id"], "gone@example.com"),
     ):
         raise RuntimeError
     assert notes.count_documents({}) == 1

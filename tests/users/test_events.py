@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import ObjectId
 
-from pixora.audit import COMMAND, audit
+from pixora.accounts.audit import COMMAND
+from pixora.services import services
 from pixora.users import events
 from tests.factories import PASSWORD
 
@@ -69,7 +70,7 @@ def test_an_event_says_when_from_where_and_what_it_is_about(client, account, lis
 @pytest.mark.parametrize(("by", "told"), [(ADMIN, "admin"), (COMMAND, "operator"), ("erased-1", "admin")])
 def test_of_an_administrator_it_is_told_that_one_did_it_and_not_who(app, account, list_events, by, told):
     with app.test_request_context(environ_base={"REMOTE_ADDR": "198.51.100.9"}, headers={"X-Request-ID": "grace"}):
-        audit.record("sessions_ended", account.id, by=by)
+        services.audit.record("sessions_ended", account.id, by=by)
     response = list_events()
     event = response.json["items"][0]
     assert (event["by"], event["network"], event["request_id"]) == (told, None, None)
@@ -100,7 +101,7 @@ def test_a_page_has_twenty_by_default(history, list_events):
 def test_what_happens_meanwhile_does_not_shift_the_pages(app, account, history, list_events, trail):
     first = list_events(limit=10).json
     with app.test_request_context():
-        audit.record("login_failed", account.id)
+        services.audit.record("login_failed", account.id)
     trail.delete_one({"network": first["items"][-1]["network"]})
     assert networks(list_events(limit=10, after=first["next"]).json) == history[10:20]
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from pixora.audit import COMMAND, audit
+from pixora.accounts.audit import COMMAND
+from pixora.services import services
 from tests.factories import PASSWORD, fastapi_user
 
 EXPORT = "/api/users/me/export"
@@ -34,7 +35,7 @@ def eventful(app, client, account):
     body = {"email": "new@example.com", "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=account.bearer)
     with app.test_request_context():
-        audit.record("user_enabled", account.id, by=COMMAND)
+        services.audit.record("user_enabled", account.id, by=COMMAND)
     return account
 
 

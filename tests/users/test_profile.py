@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pixora import clock
-from pixora.users.etags import etag
-from pixora.users.store import UserStore
+from pixora.accounts.store import UserStore
+from pixora.web.etags import etag
 from tests.auth.conftest import NEW_PASSWORD
 from tests.factories import HASH_2B, PASSWORD, fastapi_user
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pixora.users.store import UserStore
+from pixora.accounts.store import UserStore
 
 
 def test_me_is_exactly_the_profile(client, account):
@@ -71,7 +71,7 @@ def test_the_token_of_a_deleted_user_is_refused(client, account, users):
 
 
 def test_rehashing_leaves_a_password_that_was_changed_meanwhile(app, account, users):
-    store: UserStore = app.extensions["users"]
+    store: UserStore = app.extensions["services"].users
     users.update_one({"_id": account.id}, {"$set": {"password": "changed"}})
     assert store.replace_password_hash(account.id, "checked", "new") is False
     assert users.find_one()["password"] == "changed"

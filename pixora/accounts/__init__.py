@@ -1,0 +1,1 @@
+"""The user document, and everything that reads or writes it."""

@@ -1,0 +1,245 @@
+"""The audit trail: what has happened to accounts and keys, each as a line of the log and as a row in MongoDB.
+
+A row of the collection `audit` is `_id`, `user_id` (whom it is about; None where there is no such account), `event` (of
+`EVENTS`), `at`, `network` (of the client, as the throttles know it) and `request_id` (both None for commands), `by`
+(who did it to them: the id of an administrator, or `COMMAND`; absent where nobody else did) and `details`. There is
+nothing personal in it but the network. MongoDB forgets rows after `AUDIT_DAYS`.
+
+A row is written after what it tells of, and is not waited for longer than the request has time for the database: where
+it cannot be written, there is the line of the log. A worker that is killed in between leaves neither.
+
+What keeps others from filling the collection:
+
+- Whoever is not known leaves a row in one of `PLACES`, in the place of an older one: a guess at an account that is not
+  there, a letter that is asked for by an address without an account. The line of the log stays.
+- A guess, right or wrong, and a sign-up, refused or not, take a hash: a quarter of a second of a core. The throttles
+  let only so many of them come to that, but for right guesses. A `locked_out` comes with the wrong guess that has used
+  up a limit, and not with those that are refused after it, which cost nothing.
+- A letter to reset a password that is asked for is recorded when it is posted; these are counted.
+- All others take a login or the link of a letter, which is good once; there is a row for ending a session, and none for
+  ending what had ended before.
+
+The exchange of a refresh token is no event: every client makes one each quarter of an hour, the session's
+`last_used_at` has the last one, and rows of them would hide what matters. The metrics count them.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from bson import ObjectId
+from flask import has_request_context, request
+from pymongo import IndexModel
+from pymongo.errors import PyMongoError
+
+from pixora import clock
+from pixora.database.client import Database, Document, Indexes, upserted
+from pixora.errors import DatabaseUnavailable
+from pixora.observability import metrics
+from pixora.throttling.limits import network
+from pixora.web.middleware import request_id
+
+log = logging.getLogger(__name__)
+
+COMMAND = "command"
+"""Who did what a command did."""
+
+PLACES = 10_000
+"""How many rows there are at most of those who are not known."""
+
+
+class Event(NamedTuple):
+    """What can happen.
+
+    Attributes:
+        told: The line of the log.
+        details: The names of what may be told with it: never an e-mail address, a name, a secret or the id of a user.
+        level: Of the line of the log.
+
+    """
+
+    told: str
+    details: frozenset[str] = frozenset()
+    level: int = logging.INFO
+
+
+class Place(NamedTuple):
+    """Where in the trail of a user a row stands. Of those of one millisecond, the greater id comes first."""
+
+    at: datetime
+    row_id: str
+
+
+_SESSION = frozenset({"session_id"})
+_OUTCOME = frozenset({"outcome"})
+"""`unknown`, where the database went away before it had told what became of an administrator's change."""
+
+EVENTS: Mapping[str, Event] = {
+    "signup": Event("Someone has signed up."),
+    "signup_refused": Event("Someone has signed up with an address that has an account."),
+    "login": Event("A user has logged in.", _SESSION),
+    "login_failed": Event("A login was refused.", frozenset({"reason"})),
+    "wrong_password": Event("Someone who is logged in, or has a letter's link, gave a wrong password."),
+    "locked_out": Event("A wrong password has used up a limit.", frozenset({"limits"}), logging.WARNING),
+    "hash_upgraded": Event("A password was hashed anew, as new ones are."),
+    "password_changed": Event("A user has changed the password; all other sessions have ended.", _SESSION),
+    "password_reset_requested": Event("Someone has asked for a letter to reset a password."),
+    "password_reset": Event("A password was reset by a letter's link; all sessions have ended."),
+    "email_verified": Event("An address was verified."),
+    "email_change_requested": Event("A user has asked for another address."),
+    "email_changed": Event("An address was changed by a letter's link."),
+    "session_ended": Event("A session was ended.", _SESSION),
+    "sessions_ended": Event("Sessions of a user were ended.", _OUTCOME),
+    "refresh_reuse": Event(
+        "A used refresh token came again; its session was ended.", frozenset({"session_id"}), logging.WARNING
+    ),
+    "account_deleted": Event("An account was deleted."),
+    "user_created": Event("A user was created.", frozenset({"roles"})),
+    "user_imported": Event("A user was imported.", frozenset({"scheme"})),
+    "user_disabled": Event("A user was disabled.", _OUTCOME),
+    "user_enabled": Event("A user was enabled.", _OUTCOME),
+    "roles_changed": Event("The roles of a user were changed.", frozenset({"before", "roles"}) | _OUTCOME),
+    "key_generated": Event("A key was made, which signs from now on.", frozenset({"kid", "algorithm"})),
+    "key_retired": Event("A key was retired.", frozenset({"kid"})),
+}
+"""All that is recorded, by its name."""
+
+
+def indexes(days: int) -> Indexes:
+    """Return the indexes of a trail that is kept for so many days."""
+    kept = int(timedelta(days=days).total_seconds())
+    return {
+        "audit": [
+            IndexModel([("at", 1)], name="at_1", expireAfterSeconds=kept),
+            IndexModel([("user_id", 1), ("at", -1), ("_id", -1)], name="user_id_1_at_-1__id_-1"),
+            IndexModel([("by", 1)], name="by_1", sparse=True),
+        ]
+    }
+
+
+class Audit:
+    """The audit trail of one application."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._collection = database.collection("audit")
+
+    def record(self, event: str, user_id: str | None, *, by: str | None = None, **details: Any) -> None:
+        """Record what has happened, in the log and as a row; where there can be no row, in the log only.
+
+        Args:
+            event: One of `EVENTS`.
+            user_id: To whom; None where there is no such account, or it is about none.
+            by: Who did it to them: the id of an administrator, or `COMMAND`; None where nobody else did.
+            details: As the event has them.
+
+        Raises:
+            ValueError: there is no such event, or it has no such detail.
+
+        """
+        row = _row(event, user_id, by, details)
+        self._tell(row)
+        metrics.events(event).inc()
+        # One operation in either case, with the same name: time must not tell who has an account.
+        place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(PLACES)}"
+        try:
+            with self._database.operation("audit.record"):
+                upserted(lambda: self._collection.replace_one({"_id": place}, row, upsert=True))
+        except DatabaseUnavailable:  # which is logged
+            pass
+        except PyMongoError as error:
+            log.error(
+                "A row of the audit trail could not be written: %s",
+                type(error).__name__,
+                extra={"event": "audit_failed", "of": event},
+            )
+
+    def record_all(self, event: str, user_ids: list[str], *, by: str, at_least: float = 0.001, **details: Any) -> None:
+        """Record the same of many users: a row of each, and one line in the log, with their number.
+
+        Args:
+            event: One of `EVENTS`.
+            user_ids: To whom; some hundreds, or a thousand.
+            by: Who did it to them, as in `record`.
+            at_least: As in `Database.operation`.
+            details: As the event has them.
+
+        Raises:
+            DatabaseUnavailable: not all rows could be written.
+            ValueError: there is no such event, or it has no such detail.
+
+        """
+        rows = [_row(event, user_id, by, details) for user_id in user_ids]
+        with self._database.operation("audit.record_all", at_least=at_least):
+            self._collection.insert_many(rows, ordered=False)
+        metrics.events(event).inc(len(rows))
+        log.log(
+            EVENTS[event].level,
+            EVENTS[event].told,
+            extra={"event": event, "by": by, "users": len(rows), **details},
+        )
+
+    def events(self, user_id: str, limit: int, after: Place | None = None) -> list[Document]:
+        """Return what has happened to a user, the newest first.
+
+        Args:
+            user_id: To whom.
+            limit: The most that are returned.
+            after: The place that they come after, of an older call.
+
+        Raises:
+            DatabaseUnavailable: as ever.
+
+        """
+        query: Document = {"user_id": user_id}
+        if after is not None:
+            query["at"] = {"$lte": after.at}
+            query["$or"] = [{"at": {"$lt": after.at}}, {"_id": {"$lt": ObjectId(after.row_id)}}]
+        with self._database.operation("audit.find"):
+            return list(self._collection.find(query, sort=[("at", -1), ("_id", -1)], limit=limit))
+
+    def forget(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
+        """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.
+
+        That is the network; and the id of the request, which the client may have chosen. In rows of what an
+        administrator did to others they are the administrator's.
+
+        Args:
+            user_id: Who is forgotten, and has no account any more.
+            pseudonym: What stands for the user, in all rows; it has nothing to do with the id.
+            at_least: As in `Database.operation`.
+
+        Raises:
+            DatabaseUnavailable: what was done stays done; the rest is to be tried again.
+
+        """
+        with self._database.operation("audit.forget", at_least=at_least):
+            for name in ("user_id", "by"):
+                forgotten = {name: pseudonym, "network": None, "request_id": None}
+                self._collection.update_many({name: user_id}, {"$set": forgotten})
+
+    @staticmethod
+    def _tell(row: Document) -> None:
+        event = EVENTS[row["event"]]
+        told = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
+        log.log(event.level, event.told, extra=told | row["details"])
+
+
+def _row(event: str, user_id: str | None, by: str | None, details: Document) -> Document:
+    if event not in EVENTS:
+        raise ValueError(f"there is no event {event}")
+    if unknown := details.keys() - EVENTS[event].details:
+        raise ValueError(f"{event} has no detail {', '.join(sorted(unknown))}")
+    asked = has_request_context()
+    row: Document = {
+        "user_id": user_id,
+        "event": event,
+        "at": clock.utcnow(),
+        "network": network(request.remote_addr) if asked else None,
+        "request_id": request_id() if asked else None,
+    }
+    if by is not None:
+        row["by"] = by
+    return row | {"details": details}

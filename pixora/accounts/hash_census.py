@@ -1,0 +1,137 @@
+"""What password hashes there are: counted for the doctor, and for what it costs to refuse a login.
+
+A refusal costs as much as a check of the dearest hash that is stored, and never less than one of `BCRYPT_ROUNDS`:
+whether the address is unknown, the password wrong, or the user disabled. So time tells nothing, also where hashes of
+several costs are stored; a login that replaces an old hash by a dearer one changes nothing; and nobody but an operator,
+who imports hashes or sets `BCRYPT_ROUNDS`, decides it. A cost drawn for each address from those that are stored would
+be cheaper, but would tell: that of an unknown address stays, that of an account changes when its owner logs in.
+
+The hashes are counted in the background, at the first attempt to log in and every hour: no request waits for it. Until
+the first count is there, a worker takes `BCRYPT_ROUNDS` for the dearest.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import Counter
+from typing import Any, NamedTuple
+
+from pixora.database.client import Database
+from pixora.passwords import phc, verify
+
+log = logging.getLogger(__name__)
+
+RECOUNT_SECONDS = 3600
+COUNT_SECONDS = 60
+"""For a count: of some million users."""
+
+MOST_COUNTED = 2_000_000
+SAMPLE = 100_000
+"""Where there are more users than that, a sample of so many is counted."""
+
+COMMENT = "pixora: what password hashes there are"
+"""What MongoDB's log and profiler call it: it looks at all users."""
+
+PARTS = {"$split": ["$password", {"$literal": "$"}]}
+
+
+class Census(NamedTuple):
+    """How many hashes there are.
+
+    Attributes:
+        counts: By `passwords.kind`.
+        examples: A hash of each kind.
+        unreadable: How many cannot be checked.
+        is_sample: Whether not all users were looked at.
+
+    """
+
+    counts: Counter[int | str]
+    examples: dict[int | str, str]
+    unreadable: int
+    is_sample: bool
+
+
+def take(database: Database, at_least: float = COUNT_SECONDS) -> Census:
+    """Count the hashes of all users, or of a sample where they are very many; `at_least`: the seconds it may take.
+
+    Raises:
+        DatabaseUnavailable: there was no answer in time.
+
+    """
+    counts: Counter[int | str] = Counter()
+    examples: dict[int | str, str] = {}
+    unreadable = 0
+    with database.operation("users.count_hashes", at_least=at_least):
+        users = database.collection("users")
+        is_sample = users.estimated_document_count(comment=COMMENT) > MOST_COUNTED
+        pipeline: list[dict[str, Any]] = [{"$sample": {"size": SAMPLE}}] if is_sample else []
+        pipeline.append({"$group": {"_id": _form(), "number": {"$sum": 1}, "example": {"$first": "$password"}}})
+        for group in users.aggregate(pipeline, comment=COMMENT):
+            try:
+                kind = verify.kind(group["example"])
+            except verify.CorruptHash:
+                unreadable += group["number"]
+            else:
+                counts[kind] += group["number"]
+                examples[kind] = group["example"]
+    return Census(counts, examples, unreadable, is_sample)
+
+
+def _form() -> dict[str, Any]:
+    """Return the expression by which hashes are grouped: what is true of one of a group for a login is true of all."""
+    # Scheme and parameters, the lengths of salt and digest, and whether they are in passlib's base64.
+    parameters = {"$slice": [PARTS, {"$subtract": [{"$size": PARTS}, 2]}]}
+    has_dots = {"$regexMatch": {"input": "$password", "regex": r"\."}}
+    foreign = [parameters, _length(-2), _length(-1), has_dots]
+    cases = [
+        {"case": _matches(verify.BCRYPT), "then": {"$substrBytes": ["$password", 4, 2]}},
+        {"case": _matches(phc.FORM), "then": foreign},
+    ]
+    is_text = {"$eq": [{"$type": "$password"}, "string"]}
+    return {"$cond": [is_text, {"$switch": {"branches": cases, "default": "unreadable"}}, "unreadable"]}
+
+
+def _matches(pattern: str) -> dict[str, Any]:
+    return {"$regexMatch": {"input": "$password", "regex": rf"\A(?:{pattern})\z"}}
+
+
+def _length(index: int) -> dict[str, Any]:
+    return {"$strLenBytes": {"$arrayElemAt": [PARTS, index]}}
+
+
+class RefusalCost:
+    """What it costs to refuse a login, for one application.
+
+    Args:
+        database: Where the hashes are.
+        rounds: The least cost.
+
+    """
+
+    def __init__(self, database: Database, rounds: int) -> None:
+        self._database = database
+        self._rounds = rounds
+        self._cost = float(rounds)
+        self._due = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """Return it, for `passwords.verify_password`; count anew, in the background, where that is due."""
+        if time.monotonic() >= self._due and self._lock.acquire(blocking=False):
+            self._due = time.monotonic() + RECOUNT_SECONDS
+            threading.Thread(target=self._count, daemon=True).start()
+        return self._cost
+
+    def _count(self) -> None:
+        try:
+            examples = take(self._database).examples.values()
+            self._cost = max([float(self._rounds), *(math.log2(verify.units(example)) for example in examples)])
+        except Exception as error:  # noqa: BLE001  # whatever it is, logins go on
+            self._due = 0.0  # the next attempt to log in begins another count
+            log.warning(
+                "The hashes could not be counted.", extra={"event": "not_counted", "cause": type(error).__name__}
+            )
+        finally:
+            self._lock.release()

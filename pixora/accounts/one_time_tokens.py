@@ -1,0 +1,103 @@
+"""What users have been sent a one-time token for, kept inside their documents as `tokens`.
+
+By purpose it holds `hash` (bytes), `expires_at` and, of a change of address, `email` (the new one). A token is issued
+together with the letter that brings it, and redeemed together with what it is good for, each in one atomic operation.
+"""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import Any
+
+from pixora.accounts import updates
+from pixora.accounts.roles import ENABLED
+from pixora.accounts.store import UserStore
+from pixora.database.client import Database, Document, upserted
+
+DECOYS = 64
+"""The documents that stand in for accounts that are not there: enough that two requests seldom meet at one."""
+
+PURPOSES = "verify_email", "reset_password", "change_email"
+"""Those of `auth.one_time_tokens`."""
+
+DECOY_EMAIL = "nobody@example.com"
+"""The address in all of them."""
+
+KEPT = timedelta(days=1)
+"""How long a token is kept when it has expired: for so long its page says so."""
+
+
+class OneTimeTokenStore:
+    """Issues and redeems one-time tokens. Every method may raise `DatabaseUnavailable`."""
+
+    def __init__(self, users: UserStore, database: Database) -> None:
+        self._store = users
+        self._decoys = database.collection("decoys")
+
+    def issue(self, user: Document, purpose: str, record: Document, *letters: Document, **allowed: Any) -> bool:
+        """Store a new token of a user's in the place of the older, and post the letters; nothing for who is disabled.
+
+        Args:
+            user: `_id`, and `email` as it was read: when the address has changed since, nothing is done and False
+                returned, for the letter would go to one that is no longer the user's.
+            purpose: One of `auth.one_time_tokens`.
+            record: `hash` and `expires_at`, and what else is to be known when the token comes back.
+            letters: From `letters.letter`.
+            allowed: What must still be so, too: the password and the session that have allowed it.
+
+        """
+        stages = [updates.store_token(purpose, record), updates.queue_emails(*letters)]
+        return self._store.change(user["_id"], *stages, email=user["email"], **allowed)
+
+    def pretend(self, purpose: str, record: Document, *letters: Document) -> None:
+        """Do what `issue` does, to the document of nobody, so that time does not tell who has an account.
+
+        Nothing in `record` and `letters` may be personal. The documents are few, and bounded as a user's is.
+        """
+        nobody = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": DECOY_EMAIL}
+        stages = [updates.store_token(purpose, record), updates.queue_emails(*letters)]
+        with self._store.operation("pending.pretend"):
+            upserted(lambda: self._decoys.update_one(nobody, stages, upsert=True))
+
+    def find(self, user_id: str, purpose: str) -> Document | None:
+        """Return a user as far as a token is concerned: names, `email`, `email_verified`, and `tokens` of this purpose.
+
+        The links of a disabled user are no good, so such a one is not found.
+        """
+        wanted = {"first_name": 1, "last_name": 1, "email": 1, "email_verified": 1, f"tokens.{purpose}": 1}
+        with self._store.operation("pending.find"):
+            return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
+
+    def clear(self, now: datetime) -> None:
+        """Forget the tokens that expired some time ago."""
+        for purpose in PURPOSES:
+            name = f"tokens.{purpose}"
+            with self._store.operation("pending.clear"):
+                expired = {f"{name}.expires_at": {"$lte": now - KEPT}}
+                self._store.collection.update_many(expired, {"$unset": {name: True}})
+
+    def forget_address(self, *spellings: str) -> None:
+        """Forget the tokens by which others would change to an address, whose owner was erased."""
+        with self._store.operation("pending.forget_address"):
+            wanted = {"tokens.change_email.email": {"$in": list(spellings)}}
+            self._store.collection.update_many(wanted, {"$unset": {"tokens.change_email": True}})
+
+    def redeem(
+        self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document, **allowed: Any
+    ) -> bool:
+        """Use a token up and change the user, at once; return False, changing nothing, when it is no longer good.
+
+        Args:
+            user_id: Whose token it is.
+            purpose: What it must be for.
+            digest: Of its secret; it must be the stored one.
+            now: It must not have expired by then.
+            stages: From `changes`; the other tokens that end with it among them.
+            allowed: What must still be so, too: the password that has allowed it.
+
+        Raises:
+            EmailTaken: the change is of the address, and another user has it by now.
+
+        """
+        name = f"tokens.{purpose}"
+        good = {f"{name}.hash": digest, f"{name}.expires_at": {"$gt": now}}
+        return self._store.change(user_id, *stages, updates.end_tokens(purpose), **good, **allowed)

@@ -1,0 +1,1 @@
+"""The connection to MongoDB, its indexes, and what its failures mean."""

@@ -1,0 +1,119 @@
+"""Logs: one JSON object a line on stdout, in UTC, with the id of the request.
+
+The stream is meant for a collector. Nothing that logs here is given a password, a token, a hash or the
+database URI; and whatever a client sent is escaped by JSON, so that it cannot forge a line.
+
+stdout is mostly a pipe. When its reader hangs, it fills up, and from then on a write waits: with it the request whose
+line it is, and with the lock that it holds, every other. Here no line waits for longer than `TIMEOUT_SECONDS`; what
+is lost is counted.
+"""
+
+import contextlib
+import logging
+import re
+import select
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from flask import g, has_request_context
+
+from pixora.observability import metrics
+from pixora.observability.log_format import LineFormatter
+from pixora.web.middleware import request_id
+
+FROM_A_DOCUMENT = re.compile("(, full error:| dup key:).*")
+"""What PyMongo's errors quote, at the end of their line: a document that was refused, with the hash that is in it."""
+
+TIMEOUT_SECONDS = 0.1
+"""How long lines wait for a reader who has fallen behind, once; then they are lost until there is room again."""
+
+
+class Formatter(LineFormatter):
+    """The format of every line, with `request_id` and `trace_id` where there is a request."""
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """Add the id of the request, where there is one."""
+        super().add_fields(log_data, record, message_dict)
+        if has_request_context():
+            log_data["request_id"] = request_id()
+            if trace_id := g.get("trace_id"):
+                log_data["trace_id"] = trace_id
+
+    def formatException(self, ei: Any) -> Any:  # noqa: N802  # logging's name
+        """Write an exception down, without what it has from a document."""
+        return FROM_A_DOCUMENT.sub(r"\1 …", str(super().formatException(ei)))
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Writes each line at once and as a whole, or loses it where nobody takes it.
+
+    A pipe that is not full takes `PIPE_BUF` bytes without a wait. Only if two workers take the last room in the same
+    moment does one of them hang, with one of its threads, until somebody reads; the others lose their lines and go on.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._is_stuck = False
+        self._writable = _watched(self.stream)
+
+    def setStream(self, stream: TextIO) -> TextIO | None:  # noqa: N802  # logging's name
+        """Write elsewhere from now on."""
+        self._writable = _watched(stream)
+        return super().setStream(stream)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write a line; return whether it was written."""
+        with self._room(1) as there_is:
+            return there_is and bool(super().handle(record))
+
+    def write(self, *lines: str) -> None:
+        """Write lines that are formatted already, all in one go: no more of them than `PIPE_BUF` bytes."""
+        with self._room(len(lines)) as there_is, contextlib.suppress(OSError, ValueError):
+            if there_is:
+                self.stream.write("".join(f"{line}\n" for line in lines))
+                self.flush()
+
+    @contextlib.contextmanager
+    def _room(self, lines: int) -> Iterator[bool]:
+        """Have stdout to oneself, and tell whether it takes something; or else count the lines as lost."""
+        timeout = 0.0 if self._is_stuck else TIMEOUT_SECONDS
+        if self.lock is None or not self.lock.acquire(timeout=timeout):
+            self._is_stuck = True
+            metrics.log_lines_lost.inc(lines)
+            yield False
+            return
+        try:
+            states = [state for _, state in self._writable.poll(timeout * 1000)] if self._writable else None
+            self._is_stuck = states not in (None, [select.POLLOUT])  # no room, or no reader any more
+            if self._is_stuck:
+                metrics.log_lines_lost.inc(lines)
+            yield not self._is_stuck
+        finally:
+            self.lock.release()
+
+
+def _watched(stream: TextIO) -> "select.poll | None":  # in quotes: before it is called, `poll` is a function
+    """Return what tells whether a stream takes something; None for what is not a file, as in tests."""
+    poll = select.poll()
+    with contextlib.suppress(OSError, TypeError, ValueError):
+        poll.register(stream, select.POLLOUT)
+        return poll
+    return None
+
+
+def init() -> Handler:
+    """Send the logs of this process to stdout as JSON; return what writes them."""
+    handler = Handler(sys.stdout)
+    handler.setFormatter(Formatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.INFO)  # and not lower: PyMongo would write documents
+    return handler
+
+
+def to_stderr() -> None:
+    """Send them to stderr: for a command whose output is read by a program."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Handler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)

@@ -1,0 +1,115 @@
+"""Traces, for OpenTelemetry: a span for each request, and in it one for each command to MongoDB.
+
+Imported only where the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT) ask for it, with the packages of
+requirements-tracing.txt. The SDK reads its other variables itself: sampler, headers, service name.
+
+The instrumentations note down more than may leave the house: the address with its query, in which there may be a token,
+the client's address, and of a failure what MongoDB says, which may be an e-mail address. So what leaves is what is on a
+list here, and nothing else.
+"""
+
+import atexit
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Flask, g
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import Span, SpanKind, Status
+
+from pixora.web.middleware import request_id
+
+ATTRIBUTES = frozenset(
+    {
+        *("http.method", "http.route", "http.status_code", "http.scheme"),
+        *("http.request.method", "http.response.status_code", "url.scheme", "error.type"),
+        *("db.system", "db.name", "db.mongodb.collection", "net.peer.name", "net.peer.port"),
+        *("db.system.name", "db.namespace", "db.collection.name", "server.address", "server.port"),
+        "request_id",
+    }
+)
+"""What may leave, by the old and the new semantic conventions (OTEL_SEMCONV_STABILITY_OPT_IN)."""
+
+EXIT_SECONDS = 2
+
+PROBES = r"/health(/live)?$,/metrics$"
+
+
+class Exporter(SpanExporter):
+    """Hands spans on, with what may leave."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans; but for commands to MongoDB outside of a request, of which there are some every second."""
+        return self._exporter.export([_cleaned(span) for span in spans if span.parent or span.kind is SpanKind.SERVER])
+
+    def shutdown(self) -> None:
+        """End."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until what there is was sent."""
+        return self._exporter.force_flush(timeout_millis)
+
+
+def init_app(app: Flask) -> None:
+    """Trace `app`: before its first hook, and before its client of MongoDB is made; in a worker, so after the fork."""
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: "pixora"}))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(Exporter(OTLPSpanExporter())))
+    _shut_down_at_exit(provider)
+    FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]
+        app, request_hook=_begin, tracer_provider=provider, excluded_urls=PROBES, enable_commenter=False
+    )
+    PymongoInstrumentor().instrument(tracer_provider=provider, capture_statement=False)
+
+
+def _shut_down_at_exit(provider: TracerProvider) -> None:
+    """Have what is left sent at the end, with no long wait for a collector that is away: that would hold up deploys."""
+    closing, closed = threading.Event(), threading.Event()
+
+    def shut_down() -> None:
+        closing.wait()
+        provider.shutdown()
+        closed.set()
+
+    def at_exit() -> None:
+        closing.set()
+        closed.wait(EXIT_SECONDS)
+
+    # At the exit it would be too late to start a thread.
+    threading.Thread(target=shut_down, name="tracing", daemon=True).start()
+    atexit.register(at_exit)
+
+
+def _begin(span: Span, environ: dict[str, Any]) -> None:
+    g.trace_id = f"{span.get_span_context().trace_id:032x}"
+    span.set_attribute("request_id", request_id())
+
+
+def _cleaned(span: ReadableSpan) -> ReadableSpan:
+    attributes = {name: value for name, value in (span.attributes or {}).items() if name in ATTRIBUTES}
+    name = span.name
+    if span.kind is SpanKind.SERVER and "http.route" not in attributes:
+        name = str(attributes.get("http.method") or attributes.get("http.request.method") or "HTTP")  # and not the path
+    return ReadableSpan(
+        name=name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )

@@ -1,0 +1,50 @@
+"""What an application is made of: one object, which `create_app` builds in the order of its dependencies."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app
+from werkzeug.local import LocalProxy
+
+from config import Settings
+from pixora.accounts.administrators import Administrators
+from pixora.accounts.audit import Audit
+from pixora.accounts.directory import Directory
+from pixora.accounts.erasure import Erasure
+from pixora.accounts.hash_census import RefusalCost
+from pixora.accounts.one_time_tokens import OneTimeTokenStore
+from pixora.accounts.outbox import Outbox
+from pixora.accounts.outbox_metrics import OutboxMetrics
+from pixora.accounts.sessions import SessionStore
+from pixora.accounts.store import UserStore
+from pixora.database.client import Database
+from pixora.passwords.queue import HashingQueue
+from pixora.throttling.limits import Throttles
+from pixora.throttling.mail import MailThrottles
+from pixora.tokens.access import Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """All services of one application."""
+
+    settings: Settings
+    tokens: Tokens
+    hashing_queue: HashingQueue
+    database: Database
+    throttles: Throttles
+    mail_throttles: MailThrottles
+    audit: Audit
+    users: UserStore
+    sessions: SessionStore
+    one_time_tokens: OneTimeTokenStore
+    outbox: Outbox
+    outbox_metrics: OutboxMetrics
+    erasure: Erasure
+    administrators: Administrators
+    directory: Directory
+    refusal_cost: RefusalCost
+
+
+services = cast(Services, LocalProxy(lambda: current_app.extensions["services"]))
+"""The services of the current application."""

@@ -1,0 +1,1 @@
+"""Health, documentation, well-known documents and the metrics endpoint."""

@@ -1,0 +1,56 @@
+"""`/`, `/openapi.json` and `/docs`: what a visitor finds."""
+
+from importlib.resources import files
+
+from flask import Response, json, render_template, url_for
+from flask_smorest import current_api
+from marshmallow import Schema, fields
+
+from pixora.auth.guards import public
+from pixora.web.blueprint import Blueprint
+
+SWAGGER_UI = str(files("flask_swagger_ui") / "dist")
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+blueprint = Blueprint(
+    "docs", __name__, description="What there is", static_folder=SWAGGER_UI, static_url_path="/docs/swagger-ui"
+)
+
+
+class ServiceSchema(Schema):
+    """What this service is."""
+
+    name = fields.String(required=True)
+    version = fields.String(required=True)
+    docs = fields.String(required=True, metadata={"description": "Where the documentation is."})
+
+
+@blueprint.route("/")
+@blueprint.response(200, ServiceSchema, example={"name": "Pixora", "version": "0.1.0", "docs": "/docs"})
+@public
+def index() -> dict[str, str]:
+    """Tell what this is and where its documentation is."""
+    info = current_api.spec.to_dict()["info"]
+    return {"name": "Pixora", "version": info["version"], "docs": url_for("docs.swagger_ui")}
+
+
+@blueprint.route("/openapi.json")
+@blueprint.response(200, {"type": "object"})
+@public
+def openapi() -> Response:
+    """Get this document."""
+    return Response(json.dumps(current_api.spec.to_dict()), mimetype="application/json")
+
+
+@blueprint.route("/docs")
+@blueprint.response(200, {"type": "string"}, content_type="text/html")
+@public
+def swagger_ui() -> Response:
+    """Read and try the API in a browser."""
+    page = Response(render_template("docs.html"))
+    page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return page

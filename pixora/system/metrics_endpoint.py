@@ -1,0 +1,72 @@
+"""`GET /metrics`: what `pixora.observability.metrics` holds, for the operator's Prometheus and nobody else."""
+
+import ipaddress
+from collections.abc import Iterator
+
+from flask import Response, request
+from prometheus_client import CollectorRegistry, generate_latest, values
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from pixora.auth.guards import public
+from pixora.errors import NothingHere
+from pixora.observability import metrics
+from pixora.services import services
+from pixora.web.blueprint import Blueprint, fails
+from pixora.web.forwarding import client_ip, peer
+
+PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"),
+    )
+)
+"""Loopback, RFC 1918 and RFC 4193."""
+
+FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
+
+EXAMPLE = """\
+# HELP pixora_hashing_queue Hashes that are asked for or being computed, over all workers.
+# TYPE pixora_hashing_queue gauge
+pixora_hashing_queue 3.0
+"""
+
+blueprint = Blueprint("metrics", __name__, description="For the operator's monitoring")
+
+
+@blueprint.route("/metrics")
+@fails(NothingHere)
+@blueprint.response(200, {"type": "string"}, content_type="text/plain", example=EXAMPLE)
+@public
+def scrape() -> Response:
+    """Get the metrics of the service, in Prometheus' text format.
+
+    Answered only to loopback and private networks, and not to who comes through a proxy from elsewhere; there is
+    nothing here for anyone else.
+    """
+    if not all(map(_is_private, _addresses())):
+        raise NothingHere
+    registry = CollectorRegistry()
+    if values.ValueClass._multiprocess:  # noqa: SLF001  # so the library itself asks
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry.register(metrics.REGISTRY)
+    registry.register(services.outbox_metrics)
+    return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def _addresses() -> Iterator[str]:
+    """Yield every address that the request has come by, as far as it is told.
+
+    Not only the one that PROXY_COUNT points at: a proxy that was not counted stands on loopback itself, and a client
+    who is counted as one can claim any address. Whoever scrapes comes by no proxy, or by such within.
+    """
+    yield peer()
+    for name in FORWARDED:
+        for line in request.headers.getlist(name):
+            yield from line.split(",")
+
+
+def _is_private(address: str) -> bool:
+    ip = client_ip(address)
+    return ip is not None and any(ipaddress.ip_address(ip) in network for network in PRIVATE)

@@ -1,0 +1,96 @@
+"""What another service needs to verify our access tokens offline: the public keys, and where everything is."""
+
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+from marshmallow import Schema, fields
+
+from pixora.auth.guards import public
+from pixora.services import services
+from pixora.web.blueprint import Blueprint
+from pixora.web.hosts import base_url
+
+MAX_AGE = 300
+"""Seconds for which others may keep the answers, and so wait for a new key."""
+
+JWKS_EXAMPLE = {
+    "keys": [
+        {
+            "kty": "EC",
+            "crv": "P-256",
+            "x": "WKn-ZIGevcwGIyyrzFoZNBdaq9_TsqzGl96oc0CWuis",
+            "y": "y77t-RvAHRKTsSGdIYUfweuOvwrvDD-Q3Hv5J0fSKbE",
+            "kid": "20261124T093000Z-es256-4f1c",
+            "use": "sig",
+            "alg": "ES256",
+        }
+    ]
+}
+METADATA_EXAMPLE = {
+    "issuer": "https://auth.example.com",
+    "token_endpoint": "https://auth.example.com/api/auth/login",
+    "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
+    "service_documentation": "https://auth.example.com/docs",
+    "response_types_supported": [],
+    "grant_types_supported": ["password", "refresh_token"],
+    "token_endpoint_auth_methods_supported": ["none"],
+}
+
+blueprint = Blueprint("wellknown", __name__, url_prefix="/.well-known", description="Verifying tokens elsewhere")
+
+
+class JWKSetSchema(Schema):
+    """A JWK Set (RFC 7517)."""
+
+    keys = fields.List(fields.Dict(), required=True)
+
+
+class MetadataSchema(Schema):
+    """Authorization server metadata (RFC 8414)."""
+
+    issuer = fields.String(required=True, metadata={"description": "The claim `iss`."})
+    token_endpoint = fields.String(required=True, metadata={"description": "Of the password grant."})
+    jwks_uri = fields.String(required=True)
+    service_documentation = fields.String(required=True)
+    response_types_supported = fields.List(fields.String(), required=True, metadata={"description": "None."})
+    grant_types_supported = fields.List(fields.String(), required=True)
+    token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+
+
+@blueprint.route("/jwks.json")
+@blueprint.response(200, JWKSetSchema, example=JWKS_EXAMPLE)
+@public
+def jwks() -> Response:
+    """Get the public keys of the access tokens.
+
+    Empty where tokens are signed with a secret (HS256), which nobody else may know.
+    """
+    return _cached(services.tokens.ring().jwks())
+
+
+@blueprint.route("/oauth-authorization-server")
+@blueprint.response(200, MetadataSchema, example=METADATA_EXAMPLE)
+@public
+def metadata() -> Response:
+    """Get the metadata of this authorization server."""
+    base = services.settings.public_url or base_url()
+    return _cached(
+        {
+            "issuer": services.settings.jwt_issuer,
+            "token_endpoint": base + url_for("auth.login"),
+            "jwks_uri": base + url_for("wellknown.jwks"),
+            "service_documentation": base + url_for("docs.swagger_ui"),
+            "response_types_supported": [],
+            "grant_types_supported": ["password", "refresh_token"],
+            "token_endpoint_auth_methods_supported": ["none"],
+        }
+    )
+
+
+def _cached(document: dict[str, Any]) -> Response:
+    response = jsonify(document)
+    response.cache_control.public = True
+    response.cache_control.max_age = MAX_AGE
+    response.add_etag()
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,1 @@
+"""What every request goes through: middleware, bodies, problems, OpenAPI, pagination, ETags, fields."""

@@ -1,0 +1,203 @@
+import pytest
+
+from pixora.tokens.one_time import OneTimeToken
+from tests.auth.conftest import NEW_PASSWORD, is_refused
+from tests.factories import PASSWORD, fastapi_user, signup_body
+
+REQUEST = "/api/users/me/email"
+CONFIRM = "/api/auth/change-email/confirm"
+NEW = "ada.lovelace@example.com"
+
+
+@pytest.fixture
+def ask(client, account):
+    def ask(email=NEW, password=PASSWORD, client=client):
+        return client.post(REQUEST, json={"email": email, "password": password}, headers=account.bearer)
+
+    return ask
+
+
+@pytest.fixture
+def token(ask, token_sent):
+    """The token of the letter to the new address."""
+    assert ask().status_code == 202
+    return token_sent(NEW, "change_email")
+
+
+def confirm(client, token):
+    return client.post(CONFIRM, json={"token": token})
+
+
+@pytest.mark.parametrize(("verified", "told"), [(True, {"new_email": NEW}), (False, {})])
+def test_a_link_goes_to_the_new_address_and_a_warning_to_the_old(ask, account, users, emails_to, verified, told):
+    """An old address that is not verified may be a stranger's, who is told nothing that the user has typed."""
+    users.update_one({}, {"$set": {"email_verified": verified}})
+    response = ask()
+    assert response.status_code == 202
+    assert set(response.json) == {"message"}
+    assert [letter["template"] for letter in emails_to(NEW)] == ["change_email"]
+    warning = emails_to(account.email)[-1]
+    assert (warning["template"], warning["context"]) == ("email_changing", told)
+    assert "token" not in warning
+
+
+def test_nothing_changes_before_the_link_is_opened(client, account, token, log_in):
+    assert client.get("/api/users/me", headers=account.bearer).json["email"] == account.email
+    assert log_in(NEW).status_code == 401
+    assert log_in(account.email).status_code == 200
+
+
+def test_the_link_changes_the_address_and_verifies_it(client, account, token, log_in, users):
+    before = users.find_one()["updated_at"]
+    assert confirm(client, token).status_code == 204
+    profile = client.get("/api/users/me", headers=account.bearer).json
+    assert (profile["email"], profile["email_verified"]) == (NEW, True)
+    assert users.find_one()["updated_at"] > before
+    assert log_in(NEW).status_code == 200
+    assert log_in(account.email).status_code == 401
+
+
+@pytest.mark.parametrize(("verified", "told"), [(True, {"new_email": NEW}), (False, {})])
+def test_the_old_address_is_told_when_it_has_changed(client, account, token, users, emails_to, verified, told):
+    users.update_one({}, {"$set": {"email_verified": verified}})
+    confirm(client, token)
+    letter = emails_to(account.email)[-1]
+    assert (letter["template"], letter["context"]) == ("email_changed", told)
+
+
+def test_the_new_address_is_brought_in_form(ask, emails_to):
+    ask("Ada.LOVELACE@Example.com")
+    assert len(emails_to(NEW)) == 1
+
+
+def test_links_that_were_sent_to_the_old_address_are_dead(client, account, token, token_sent):
+    client.post("/api/auth/password-reset", json={"email": account.email})
+    assert confirm(client, token).status_code == 204
+    reset = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    assert is_refused(client.post("/api/auth/password-reset/confirm", json=reset))
+    verify = {"token": token_sent(account.email, "verify_email"), "password": PASSWORD}
+    assert is_refused(client.post("/api/auth/verify-email/confirm", json=verify))
+
+
+def test_a_token_is_good_once(client, token):
+    assert confirm(client, token).status_code == 204
+    assert is_refused(confirm(client, token))
+
+
+def test_of_fifty_uses_at_once_one_wins(token, post_at_once):
+    assert post_at_once(50, CONFIRM, {"token": token}) == {204: 1, 400: 49}
+
+
+@pytest.mark.parametrize(("hours", "status"), [(23.99, 204), (24, 400)])
+def test_a_token_expires(client, token, move_clock, hours, status):
+    move_clock(hours=hours)
+    assert confirm(client, token).status_code == status
+
+
+@pytest.mark.parametrize("garbage", ["", "x", "A" * 59, "\r\n", "x" * 5000])
+def test_garbage_is_refused(client, account, garbage):
+    assert is_refused(confirm(client, garbage))
+
+
+def test_a_token_of_another_purpose_is_refused(client, account, token, token_sent):
+    assert is_refused(confirm(client, token_sent(account.email, "verify_email")))
+
+
+def test_a_token_is_no_good_for_another_user(client, token, other_account):
+    assert is_refused(confirm(client, OneTimeToken(other_account.id, OneTimeToken.parse(token).secret).text))
+
+
+def test_a_newer_wish_ends_the_older(client, ask, token, token_sent, account):
+    ask("countess@example.com")
+    assert is_refused(confirm(client, token))
+    assert confirm(client, token_sent("countess@example.com", "change_email")).status_code == 204
+    assert client.get("/api/users/me", headers=account.bearer).json["email"] == "countess@example.com"
+
+
+def test_a_wrong_password_changes_nothing(ask, users):
+    before = users.find_one()
+    response = ask(password="wrong-password-1")
+    assert (response.status_code, response.json["code"]) == (403, "wrong_password")
+    assert users.find_one() == before
+
+
+@pytest.mark.parametrize("same", ["ada@example.com", "ADA@example.com", "Ada@EXAMPLE.COM"])
+def test_the_old_address_in_any_case_is_refused(ask, users, same):
+    before = users.find_one()
+    response = ask(same)
+    assert response.status_code == 422
+    assert response.json["errors"] == {"email": ["Is the address of this account already."]}
+    assert users.find_one() == before
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        *("", "x", "ada", "ada@", "@example.com", "ada@example", "ada@@example.com", "ada @example.com"),
+        *("ada@example.com\r\nBcc: eve@example.com", "ada@example.com\n", "ada\r@example.com", "\r\nada@example.com"),
+        *('"ada\r\n"@example.com', "ada@exa\r\nmple.com", "ada@example.com\0", "Ada <ada@example.com>"),
+        *("ada@example.com, eve@example.com", "x" * 250 + "@example.com", None, 1, [], {"$ne": None}),
+    ],
+    ids=repr,
+)
+def test_a_malformed_address_is_refused(ask, users, malformed):
+    before = users.find_one()
+    response = ask(malformed)
+    assert response.status_code == 422
+    assert list(response.json["errors"]) == ["email"]
+    assert users.find_one() == before
+
+
+@pytest.mark.parametrize("taken", ["grace@example.com", "GRACE@Example.com"])
+def test_an_address_that_is_taken_is_a_conflict(ask, account, other_account, emails_to, taken):
+    response = ask(taken)
+    assert (response.status_code, response.json["code"]) == (409, "email_taken")
+    assert len(emails_to(other_account.email)) == 1  # that of the sign-up
+    assert len(emails_to(account.email)) == 1
+
+
+def test_an_address_that_was_taken_meanwhile_is_a_conflict_and_leaves_the_token_good(client, account, token, users):
+    other = client.post("/api/auth/signup", json=signup_body(email=NEW)).json["id"]
+    response = confirm(client, token)
+    assert (response.status_code, response.json["code"]) == (409, "email_taken")
+    assert client.get("/api/users/me", headers=account.bearer).json["email"] == account.email
+    users.delete_one({"_id": other})
+    assert confirm(client, token).status_code == 204
+
+
+def test_of_two_who_want_one_address_the_first_to_confirm_has_it(client, ask, token, other_account, token_sent):
+    body = {"email": NEW, "password": PASSWORD}
+    assert client.post(REQUEST, json=body, headers=other_account.bearer).status_code == 202
+    second = token_sent(NEW, "change_email")
+    assert second != token
+    assert confirm(client, token).status_code == 204
+    assert confirm(client, second).status_code == 409
+
+
+def test_letters_are_counted_for_who_is_written_to(make_app, ask, counts):
+    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
+    client.post("/api/auth/password-reset", json={"email": NEW})
+    response = ask(client=client)
+    assert (response.status_code, response.json["code"]) == (429, "rate_limited")
+
+
+def test_changes_are_counted_for_who_asks(make_app, ask, counts):
+    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
+    assert [ask(email, client=client).status_code for email in (NEW, "another@example.com")] == [202, 429]
+
+
+def test_a_wrong_password_costs_no_letter(make_app, ask, counts):
+    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
+    assert [ask(client=client, password=text).status_code for text in ("wrong", PASSWORD, PASSWORD)] == [403, 202, 429]
+
+
+@pytest.mark.parametrize("same", ["grace.hopper@example.com", "Grace.Hopper@example.com"])
+def test_a_user_of_the_fastapi_service_moves_but_not_to_the_same_address(client, users, log_in, token_sent, same):
+    user = fastapi_user()
+    users.insert_one(user)
+    bearer = {"Authorization": f"Bearer {log_in(user['email']).json['access_token']}"}
+    body = {"email": same, "password": PASSWORD}
+    assert client.post(REQUEST, json=body, headers=bearer).status_code == 422
+    assert client.post(REQUEST, json=body | {"email": NEW}, headers=bearer).status_code == 202
+    assert confirm(client, token_sent(NEW, "change_email")).status_code == 204
+    assert users.find_one()["email"] == NEW

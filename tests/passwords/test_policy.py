@@ -1,0 +1,118 @@
+"""What may be a password, and what it may cost to find out."""
+
+import contextlib
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from zxcvbn_rs_py import zxcvbn
+
+from pixora.passwords import policy
+from pixora.passwords.policy import PasswordRejected, check_length, check_strength, known_words
+
+ADA = known_words("Ada", "Quill", "ada.quill@example.com")
+LEET = ("4@8({[</369&#!1/|0$5+7%2/" * 4)[:72]
+EVERY_SYMBOL = ("4@8({[<369!1|0$5+7%2" * 4)[:72]
+MANY_NAMES = known_words(" ".join(map(chr, range(97, 147))), "é ï " * 25, ".".join("abcdefghij" * 12) + "@example.com")
+GIL_SECONDS = 0.02
+
+
+def test_a_strong_password_passes():
+    check_strength("difference-engine-no-2", ["Ada"])
+
+
+@pytest.mark.parametrize("word", ["Wilhelmina Zyrtquavistmolk", "wilhelmina.zyrtquavistmolk@example.com"])
+def test_a_password_made_of_what_is_known_of_the_user_is_refused(word):
+    check_strength("zyrtquavistmolk")
+    with pytest.raises(PasswordRejected):
+        check_strength("zyrtquavistmolk", [word])
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Ada Quill ada0",
+        "ADA-quill_ada.QUILL/2024",
+        "adaquilladaquill19901210",
+        "0a1d2a3q4u5i6l7l8a9d0a1q2u3i4l5l",
+        "quill@example.com, Ada!",
+        "Àdá Qüíll ädâ ｑｕｉｌｌ",
+        "Ada 73920174839201748",
+    ],
+)
+def test_a_password_made_of_names_digits_and_separators_alone_is_refused_whatever_its_score(password):
+    with pytest.raises(PasswordRejected):
+        check_strength(password, ADA)
+
+
+@pytest.mark.parametrize(
+    "password", ["Ada Quill's teapot", "quilladamantine73", "ada4 mossy kettles", "4821-9077-3316-5524"]
+)
+def test_a_password_that_has_more_than_names_is_left_to_zxcvbn(password):
+    assert int(zxcvbn(password, []).score) == 4
+    check_strength(password, ADA)
+
+
+def test_names_are_known_without_their_accents_and_in_any_case():
+    with pytest.raises(PasswordRejected, match="alone"):
+        check_strength("zyrtquavistmolk jose STRASSE", known_words("José", "Zyrtquavistmolk Straße", "j@example.com"))
+
+
+def test_the_length_counts_characters_and_the_limit_bytes():
+    check_length("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎🐌", 12)
+    with pytest.raises(PasswordRejected, match="12 characters"):
+        check_length("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎", 12)
+    with pytest.raises(PasswordRejected, match="72 bytes"):
+        check_length("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎🐌🐘🦜🐳🦔🐲🦖🐧", 12)
+
+
+@settings(deadline=None)
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=72),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3),
+)
+def test_the_policy_has_an_opinion_on_every_text(password, words):
+    try:
+        check_strength(password, words)
+    except PasswordRejected as error:
+        assert error.messages
+        assert all(error.messages)
+
+
+@pytest.mark.parametrize("password", ["1234567890!@#$%^&*()" * 2, "80$7oN147258369" * 3, LEET])
+def test_what_is_scored_elsewhere_gets_the_same_score_and_advice(password):
+    assert policy._work(password) > policy.MOST_WORK
+    entropy = zxcvbn(password, ["ada"])
+    feedback = entropy.feedback
+    advice = [str(feedback.warning), *map(str, feedback.suggestions)] if feedback else []
+    score, warning, suggestions = policy._score_elsewhere(password, ["ada"])
+    assert (score, [warning, *suggestions] if feedback else []) == (int(entropy.score), advice)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.one_of(
+        st.text("4@8({[<369!1|0$5+7%2", min_size=12, max_size=72),
+        st.text("4@8({[<369!1|0$5+7%2abcxyzİﷺ̖́", min_size=12, max_size=72),
+        st.builds(lambda block, times: (block * times)[:72], st.text(min_size=1, max_size=36), st.integers(12, 72)),
+    ).filter(lambda password: len(password.encode(errors="replace")) <= 72 and password.isprintable()),
+    st.sampled_from([(), ADA, MANY_NAMES]),
+)
+@example(LEET, MANY_NAMES)
+@example(EVERY_SYMBOL, MANY_NAMES)
+@example("a" * 72, MANY_NAMES)
+@example("ab" * 36, MANY_NAMES)
+@example("ﷺ" * 24, MANY_NAMES)
+@example("password" * 9, MANY_NAMES)
+@example(("1234567890" * 8)[:72], MANY_NAMES)
+def test_no_password_holds_the_interpreter_for_long(password, words):
+    assert min(seconds_of(password, words) for _ in range(3)) < GIL_SECONDS
+
+
+def seconds_of(password, words):
+    """What this thread computes; a process of its own has its own interpreter."""
+    began = time.thread_time()
+    with contextlib.suppress(PasswordRejected):
+        check_strength(password, words)
+    return time.thread_time() - began

@@ -1,0 +1,279 @@
+import re
+import time
+from datetime import timedelta
+
+import pytest
+
+from pixora import clock
+from pixora.accounts import outbox
+from pixora.accounts.outbox import LEASE, Backlog, letter
+from pixora.observability import metrics
+from tests.factories import PASSWORD, signup_body
+from tests.timeouts import SOON
+
+
+@pytest.fixture
+def samples(client):
+    """Read /metrics: the value of each sample, by its name and labels as they are written."""
+
+    def read(client=client):
+        response = client.get("/metrics")
+        assert response.status_code == 200
+        lines = (line for line in response.text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    return read
+
+
+@pytest.fixture
+def growth(samples):
+    """Make calls, and tell by how much a sample has grown."""
+
+    def grown(name, call):
+        before = samples().get(name, 0)
+        call()
+        return samples().get(name, 0) - before
+
+    return grown
+
+
+def requests(route, method, status):
+    return f'pixora_http_request_duration_seconds_count{{method="{method}",route="{route}",status="{status}"}}'
+
+
+def test_it_is_prometheus_text(client):
+    response = client.get("/metrics")
+    assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert "# TYPE pixora_http_request_duration_seconds histogram\n" in response.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "127.8.8.8", "::1", "10.0.0.9", "172.16.0.1", "192.168.1.1", "fd00::9", "::ffff:10.0.0.9"],
+)
+def test_loopback_and_private_networks_are_answered(client, address):
+    assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": address}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "172.32.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "2001:db8::1", "fe80::1"),
+        *("::ffff:8.8.8.8", "", "localhost", "127.0.0.1.evil"),
+    ],
+)
+def test_anyone_else_finds_nothing_there(client, address):
+    response = client.get("/metrics", environ_overrides={"REMOTE_ADDR": address})
+    assert response.status_code == 404
+    assert response.json["code"] == "not_found"
+    assert "pixora_" not in response.text
+
+
+@pytest.mark.parametrize("proxies", [0, 1, 2])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "8.8.8.8"},
+        {"X-Forwarded-For": "8.8.8.8:40001"},
+        {"X-Forwarded-For": "[2001:db8::7]:443"},
+        {"X-Forwarded-For": "127.0.0.1, 8.8.8.8"},
+        {"X-Forwarded-For": "8.8.8.8, 127.0.0.1"},
+        {"X-Real-IP": "8.8.8.8"},
+        {"Forwarded": "for=8.8.8.8"},
+        {"Forwarded": "for=_hidden"},
+        {"X-Forwarded-For": "unknown"},
+        {"X-Forwarded-For": ""},
+    ],
+)
+def test_whoever_comes_by_a_proxy_from_elsewhere_finds_nothing_there_however_it_is_counted(make_app, proxies, headers):
+    client = make_app(PROXY_COUNT=proxies).test_client()
+    assert client.get("/metrics", headers=headers).status_code == 404
+
+
+def test_a_stranger_who_is_counted_as_a_proxy_cannot_claim_a_private_address(make_app):
+    response = (
+        make_app(PROXY_COUNT=1)
+        .test_client()
+        .get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}, environ_overrides={"REMOTE_ADDR": "8.8.8.8"})
+    )
+    assert response.status_code == 404
+
+
+def test_a_proxy_within_may_ask_for_someone_within(make_app):
+    client = make_app(PROXY_COUNT=1).test_client()
+    for address in ("10.0.0.7", "10.0.0.7:40001", "[fd00::7]:443"):
+        assert client.get("/metrics", headers={"X-Forwarded-For": address}).status_code == 200
+
+
+def test_requests_are_counted_by_route_method_and_status(client, account, growth):
+    assert (
+        growth(requests("/api/users/me", "GET", 200), lambda: client.get("/api/users/me", headers=account.bearer)) == 1
+    )
+    assert growth(requests("/api/users/<user_id>", "GET", 401), lambda: client.get("/api/users/some-id")) == 1
+    assert growth(requests("unknown", "GET", 404), lambda: client.get("/nowhere/at-all?token=x")) == 1
+    assert growth(requests("unknown", "DELETE", 405), lambda: client.delete("/api/auth/login")) == 1
+    assert growth(requests("/api/auth/login", "POST", 415), lambda: client.post("/api/auth/login", json={})) == 1
+    assert (
+        growth(requests("/api/auth/login", "POST", 413), lambda: client.post("/api/auth/login", data="x" * 99999)) == 1
+    )
+
+
+def test_methods_that_clients_make_up_are_one(client, growth, samples):
+    assert growth(requests("unknown", "other", 405), lambda: client.open("/", method="FOO")) == 1
+    assert not [name for name in samples() if "FOO" in name]
+
+
+def test_a_thousand_paths_make_no_thousand_series(client, samples):
+    client.get("/nowhere")
+    before = len(samples())
+    for number in range(1000):
+        client.get(f"/nowhere/{number}")
+    assert len(samples()) == before
+
+
+def test_a_fault_of_ours_is_counted(make_app, growth):
+    app = make_app(TESTING=False)
+    app.add_url_rule("/fault", view_func=lambda: 1 / 0)
+    assert growth(requests("/fault", "GET", 500), lambda: app.test_client().get("/fault")) == 1
+
+
+def test_operations_of_the_database_are_timed_by_what_they_are_for(client, account, growth):
+    name = 'pixora_database_operation_seconds_count{operation="users.find"}'
+    assert growth(name, lambda: client.get("/api/users/me", headers=account.bearer)) == 1
+
+
+def test_failures_of_the_database_are_counted_by_reason(make_app, growth):
+    gone = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=100).test_client()
+    assert growth('pixora_database_errors_total{reason="unreachable"}', lambda: gone.get("/health")) == 1
+
+
+def test_hashes_are_counted_and_timed(client, account, growth, samples):
+    def log_in():
+        form = {"username": account.email, "password": PASSWORD}
+        assert client.post("/api/auth/login", data=form).status_code == 200
+
+    for name in ("pixora_hashing_run_seconds_count", "pixora_hashing_wait_seconds_count"):
+        assert growth(name, log_in) == 1
+    assert growth('pixora_events_total{event="login"}', log_in) == 1
+    assert samples()["pixora_hashing_queue"] == 0
+
+
+def test_whoever_is_sent_away_from_hashing_is_counted(make_app, growth):
+    app = make_app(GUNICORN_THREADS=5)
+
+    def log_in_while_the_only_seat_is_taken():
+        with app.app_context(), app.extensions["services"].hashing_queue.slot():
+            form = {"username": "x@example.com", "password": PASSWORD}
+            assert app.test_client().post("/api/auth/login", data=form).json["code"] == "overloaded"
+
+    assert growth("pixora_hashing_shed_total", log_in_while_the_only_seat_is_taken) == 1
+
+
+def test_refusals_are_counted_by_the_limit(make_app, counts, growth):
+    client = make_app(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
+
+    def sign_up_twice():
+        for email in ("a@example.com", "b@example.com"):
+            client.post("/api/auth/signup", json=signup_body(email=email))
+
+    assert growth('pixora_throttled_total{limit="THROTTLE_SIGNUP_PER_IP"}', sign_up_twice) == 1
+
+
+def test_a_letter_that_is_not_sent_for_a_limit_is_counted_too(make_app, users, counts, growth):
+    client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
+
+    def reset_twice():
+        for _ in range(2):
+            assert client.post("/api/auth/password-reset", json={"email": "x@example.com"}).status_code == 202
+
+    assert growth('pixora_throttled_total{limit="THROTTLE_MAIL_PER_ACCOUNT"}', reset_twice) == 1
+
+
+def test_the_outbox_is_looked_at_by_age_and_number(make_app, users, samples, move_clock):
+    app = make_app()
+    client = app.test_client()
+    client.post("/api/auth/signup", json=signup_body())
+    move_clock(minutes=20)
+    found = samples(client)
+    assert found["pixora_outbox_oldest_seconds"] == pytest.approx(1200, abs=10)
+    assert found['pixora_outbox_letters{state="new"}'] == 1
+    assert found['pixora_outbox_letters{state="failed"}'] == 0
+
+
+def test_a_letter_that_waits_to_be_tried_again_is_not_late(make_app, users, samples):
+    app = make_app()
+    now = clock.utcnow()
+    with app.app_context():
+        waiting = letter("verify_email", "ada@example.com", now) | {"due_at": now + LEASE, "failure": "refused"}
+        given_up = letter("verify_email", "ada@example.com", now) | {"due_at": None, "failure": "refused"}
+    users.insert_one({"_id": "x", "email": "ada@example.com", "letters": [waiting, given_up]})
+    found = samples(app.test_client())
+    assert found["pixora_outbox_oldest_seconds"] == 0
+    assert found['pixora_outbox_letters{state="new"}'] == 0
+    assert found['pixora_outbox_letters{state="failed"}'] == 1
+
+
+def test_of_very_many_letters_the_number_is_a_lower_bound_and_the_age_is_right(make_app, users, samples, monkeypatch):
+    monkeypatch.setattr(outbox, "MOST_COUNTED", 3)
+    app = make_app()
+    app.test_client().get("/health")  # makes the index
+    now = clock.utcnow()
+    with app.app_context():
+        for minutes in (1, 5, 20, 3, 2, 4):
+            due = {"due_at": now - timedelta(minutes=minutes)}
+            waiting = [outbox.letter("verify_email", "ada@example.com", now) | due]
+            users.insert_one({"_id": str(minutes), "email": f"{minutes}@example.com", "letters": waiting})
+    found = samples(app.test_client())
+    assert found["pixora_outbox_oldest_seconds"] == pytest.approx(1200, abs=10)
+    assert found['pixora_outbox_letters{state="new"}'] == 3
+
+
+def test_several_scrapes_look_at_the_outbox_once(make_app, watch_commands):
+    client = make_app().test_client()
+    client.get("/health")
+    with watch_commands() as commands:
+        for _ in range(5):
+            client.get("/metrics")
+    assert [command.command_name for command in commands].count("aggregate") == 1
+
+
+def test_the_look_at_the_outbox_uses_the_index(make_app, watch_commands, mongo):
+    client = make_app().test_client()
+    client.get("/health")
+    with watch_commands() as commands:
+        client.get("/metrics")
+    [sent] = [command.command for command in commands if command.command_name == "aggregate"]
+    plan = mongo.get_default_database().command(
+        "explain", {"aggregate": "users", "pipeline": sent["pipeline"], "cursor": {}}, verbosity="queryPlanner"
+    )
+    assert "letters.due_at_1" in str(plan)
+    assert "COLLSCAN" not in str(plan)
+
+
+def test_without_the_database_a_scrape_is_answered_in_time_and_without_the_outbox(make_app, samples):
+    app = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=300)
+    began = time.monotonic()
+    found = samples(app.test_client())
+    assert time.monotonic() - began < SOON
+    assert "pixora_outbox_oldest_seconds" not in found
+    assert 'pixora_outbox_letters{state="new"}' not in found
+    assert "pixora_hashing_queue" in found
+
+
+def test_what_was_known_of_the_outbox_is_not_shown_once_the_database_is_away(make_app, samples):
+    app = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=300)
+    app.extensions["services"].outbox_metrics._backlog = Backlog(None, 7, 0)
+    assert 'pixora_outbox_letters{state="new"}' not in samples(app.test_client())
+
+
+def test_every_metric_is_ours_and_says_what_it_is():
+    for metric in metrics.REGISTRY.collect():
+        assert metric.name.startswith("pixora_")
+        assert re.fullmatch(r"[A-Z].*\.", metric.documentation)
+
+
+def test_nothing_personal_is_in_it(client, account):
+    client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+    text = client.get("/metrics").text
+    assert account.email not in text
+    assert account.id not in text

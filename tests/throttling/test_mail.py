@@ -1,0 +1,246 @@
+"""E-mails: what strangers ask for floods no mailbox and uses up nothing that the owner needs."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from pixora.services import services
+from pixora.throttling.mail import RESET_LINK
+from pixora.tokens.one_time import LIFETIMES, Purpose
+from tests.factories import PASSWORD, fastapi_user, signup_body
+
+OWNER, STRANGER = "192.0.2.1", "198.51.100.7"
+NEW_PASSWORD = "analytical-engine-no-1"
+RESET = "/api/auth/password-reset"
+VERIFY = "/api/auth/verify-email"
+CHANGE = "/api/users/me/email"
+PASSWORD_CHANGE = "/api/users/me/password"
+
+
+@pytest.fixture
+def service(make_app, counts):
+    """Make a client of a service with the default limits of e-mails."""
+
+    def service(**settings):
+        limits = {"THROTTLE_MAIL_PER_ACCOUNT": "5 per hour", "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT": "5 per hour"}
+        return make_app(**limits | settings).test_client()
+
+    return service
+
+
+@pytest.fixture
+def sent(emails_to):
+    """Count the e-mails of a kind to an address, or all of them."""
+
+    def sent(email, template=None):
+        return sum(template in (None, one["template"]) for one in emails_to(email))
+
+    return sent
+
+
+def reset(client, email, client_ip=OWNER):
+    return client.post(RESET, json={"email": email}, environ_overrides={"REMOTE_ADDR": client_ip}).status_code
+
+
+def sign_up(client, email="ada@example.com"):
+    """Sign up and log in; return the header of the session."""
+    client.post("/api/auth/signup", json=signup_body(email=email))
+    login = client.post("/api/auth/login", data={"username": email, "password": PASSWORD})
+    return {"Authorization": f"Bearer {login.json['access_token']}"}
+
+
+def change_to_and_fro(client, bearer, times):
+    passwords = [PASSWORD, NEW_PASSWORD]
+    answers = []
+    for number in range(times):
+        body = {"current_password": passwords[number % 2], "new_password": passwords[1 - number % 2]}
+        answers.append(client.post(PASSWORD_CHANGE, json=body, headers=bearer).status_code)
+    return answers
+
+
+def by_a_change_of_address(client, safe, email):
+    bearer = sign_up(client, "mallory@example.com")
+    for _ in range(5):
+        client.post(CHANGE, json={"email": email, "password": PASSWORD}, headers=bearer)
+
+
+def by_sign_ups(client, safe, email):
+    for _ in range(5):
+        client.post("/api/auth/signup", json=signup_body(email=email))
+
+
+def by_safe_sign_ups(client, safe, email):
+    by_sign_ups(safe, safe, email)
+
+
+def by_safe_changes_of_address(client, safe, email):
+    by_a_change_of_address(safe, safe, email)
+
+
+def by_resets(client, safe, email):
+    for _ in range(5):
+        assert reset(client, email, STRANGER) == 202
+
+
+@pytest.mark.parametrize(
+    "attack", [by_a_change_of_address, by_sign_ups, by_safe_sign_ups, by_safe_changes_of_address, by_resets]
+)
+@pytest.mark.parametrize("need", ["reset", "verification", "change of address"])
+def test_what_a_stranger_asks_for_leaves_the_owner_what_he_needs(service, sent, attack, need):
+    client, safe = service(), service(ENUMERATION_SAFE=True)
+    bearer = sign_up(client)
+    attack(client, safe, "ada@example.com")
+    before = sent("ada@example.com")
+    assert before <= 4
+    if need == "reset":
+        assert reset(client, "ada@example.com") == 202
+        assert sent("ada@example.com") == before + 1
+    elif need == "verification":
+        # After resets it is one of five no more; but then the link of the sign-up is in the mailbox, for a day.
+        assert client.post(VERIFY, headers=bearer).status_code == 202
+        assert sent("ada@example.com", "verify_email") == 2
+    else:
+        body = {"email": "new@example.com", "password": PASSWORD}
+        assert client.post(CHANGE, json=body, headers=bearer).status_code == 202
+        assert sent("new@example.com") == 1
+
+
+def test_strangers_of_many_networks_fill_no_mailbox_and_leave_a_link_in_it(service, sent, counts, token_sent):
+    client = service()
+    sign_up(client)
+    for number in range(10):
+        reset(client, "ada@example.com", f"198.51.100.{number}")
+    assert sent("ada@example.com", "reset_password") == 3
+    counts.update_one({"_id": {"$regex": "RESET_LINK"}}, {"$set": {"expireAt": datetime(2024, 1, 1, tzinfo=UTC)}})
+    for _ in range(3):  # half an hour later
+        reset(client, "ada@example.com")
+    assert sent("ada@example.com", "reset_password") == 4
+    assert sent("ada@example.com") == 5
+    body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
+    assert client.post(f"{RESET}/confirm", json=body).status_code == 204
+
+
+def test_the_last_e_mail_is_for_a_link_when_there_is_none(service, sent):
+    """Whoever has signed up with the address of another, and asks for what can be asked for."""
+    client = service()
+    bearer = sign_up(client)
+    for _ in range(8):
+        client.post(VERIFY, headers=bearer)
+    by_safe_sign_ups(client, service(ENUMERATION_SAFE=True), "ada@example.com")
+    for _ in range(5):
+        reset(client, "ada@example.com", STRANGER)
+    assert sent("ada@example.com", "reset_password") == 1
+    assert sent("ada@example.com") <= 5
+
+
+def test_a_link_counts_for_as_long_as_it_is_valid():
+    assert RESET_LINK.get_expiry() == LIFETIMES[Purpose.RESET_PASSWORD].total_seconds()
+
+
+def test_a_link_that_was_used_is_no_longer_in_the_mailbox(service, sent, token_sent):
+    client = service()
+    sign_up(client)
+    for number in range(5):
+        reset(client, "ada@example.com", f"198.51.100.{number}")
+    body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
+    client.post(f"{RESET}/confirm", json=body)
+    before = sent("ada@example.com", "reset_password")
+    reset(client, "ada@example.com")
+    assert sent("ada@example.com", "reset_password") == before + 1
+
+
+def test_an_unverified_address_gets_five_e_mails_whoever_asks_and_whatever_for(service, sent):
+    client = service(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1000 per hour")
+    bearer = sign_up(client)
+    change_to_and_fro(client, bearer, 8)
+    for number in range(8):
+        client.post(VERIFY, headers=bearer)
+        reset(client, "ada@example.com", f"198.51.100.{number}")
+    assert sent("ada@example.com") <= 5
+
+
+def test_an_account_that_is_made_again_and_again_gets_five_e_mails_in_all(service, sent):
+    client = service()
+    total = 0
+    for _ in range(4):
+        bearer = sign_up(client)
+        for _ in range(5):
+            client.post(VERIFY, headers=bearer)
+        total += sent("ada@example.com")
+        assert client.delete("/api/users/me", json={"password": PASSWORD}, headers=bearer).status_code == 204
+    assert total == 3
+
+
+def test_a_sign_up_whose_e_mail_may_not_go_makes_the_account_without_a_link(service, users, sent):
+    client = service()
+    for _ in range(4):
+        users.delete_many({})
+        sign_up(client)
+    assert sent("ada@example.com") == 0
+    assert users.find_one()["tokens"] == {}
+
+
+def test_a_notice_to_a_verified_address_is_never_suppressed(service, users, sent):
+    client = service()
+    bearer = sign_up(client)
+    users.update_one({}, {"$set": {"email_verified": True}})
+    by_resets(client, None, "ada@example.com")
+    assert change_to_and_fro(client, bearer, 6) == [204] * 5 + [429]
+    assert sent("ada@example.com", "password_changed") == 5
+
+
+def test_a_change_that_fails_is_not_counted(service):
+    client = service(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1 per hour")
+    bearer = sign_up(client)
+    weak = {"current_password": PASSWORD, "new_password": "password12345"}
+    assert client.post(PASSWORD_CHANGE, json=weak, headers=bearer).status_code == 422
+    assert change_to_and_fro(client, bearer, 2) == [204, 429]
+
+
+def test_a_network_asks_for_only_so_many_e_mails_to_whomever(service, users, sent):
+    client = service(THROTTLE_MAIL_PER_IP="3 per hour")
+    users.insert_many([fastapi_user(email=f"{number}@example.com") for number in range(5)])
+    told = [reset(client, f"{number}@example.com", STRANGER) for number in range(5)]
+    assert told == [202] * 3 + [429] * 2
+    assert [sent(f"{number}@example.com") for number in range(5)] == [1, 1, 1, 0, 0]
+    assert reset(client, "4@example.com") == 202
+
+
+@pytest.mark.parametrize("path", [VERIFY, CHANGE])
+def test_what_a_session_asks_for_counts_for_its_network_too(service, path):
+    client = service(THROTTLE_MAIL_PER_IP="1 per hour")
+    bearer = sign_up(client)
+    body = {"email": "new@example.com", "password": PASSWORD} if path == CHANGE else None
+    assert [client.post(path, json=body, headers=bearer).status_code for _ in range(2)] == [202, 429]
+
+
+def test_a_reset_lets_the_owner_in_who_was_locked_out(service, token_sent):
+    client = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour", THROTTLE_LOGIN_PER_ACCOUNT="3 per hour")
+    sign_up(client)
+
+    def log_in(password, client_ip):
+        form = {"username": "ada@example.com", "password": password}
+        return client.post("/api/auth/login", data=form, environ_overrides={"REMOTE_ADDR": client_ip}).status_code
+
+    assert [log_in("wrong", OWNER), log_in("wrong", OWNER), log_in("wrong", STRANGER)] == [401] * 3
+    assert log_in(PASSWORD, OWNER) == log_in(PASSWORD, STRANGER) == 429
+    reset(client, "ada@example.com")
+    body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
+    assert client.post(f"{RESET}/confirm", json=body).status_code == 204
+    assert log_in(NEW_PASSWORD, OWNER) == log_in(NEW_PASSWORD, STRANGER) == 200
+
+
+def test_many_resets_for_unknown_addresses_at_once_all_answer(app, mongo):
+    """Two upserts of one document at the same moment: one of them finds that it is there already."""
+    decoys = mongo.get_default_database()["decoys"]
+
+    def pretend(_):
+        with app.app_context():
+            services.one_time_tokens.pretend("reset_password", {})
+
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(20):
+            decoys.delete_many({})
+            list(pool.map(pretend, range(64)))
+    assert decoys.count_documents({}) > 0

@@ -1,0 +1,144 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixora.errors import MalformedBody
+from pixora.web.blueprint import loads
+from tests.factories import PASSWORD, signup_body
+
+
+def post(client, data, **headers):
+    return client.post("/api/auth/signup", data=data, headers={"Content-Type": "application/json"} | headers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b"{}}",
+        b"{'a': 1}",
+        b'{"a": 1,}',
+        b'{"a": NaN}',
+        b'{"a": Infinity}',
+        b'{"a": -Infinity}',
+        b'{"a": 1, "a": 2}',
+        b'{"a": {"b": 1, "b": 1}}',
+        b'{"a": "\xff"}',
+        b'\xef\xbb\xbf{"a": 1}',
+        '{"a": 1}'.encode("utf-16"),
+        b'{"a": "\n"}',
+        b'{"a": 1' + b"0" * 5000 + b"}",
+        b"[" * 16000,
+        b'{"a":' * 3000,
+    ],
+    ids=lambda body: repr(body[:20]),
+)
+def test_malformed_json_is_a_bad_request(client, body):
+    response = post(client, body)
+    assert response.status_code == 400
+    assert response.json["code"] == "malformed_body"
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])
+def test_a_hundred_thousand_brackets_are_a_bad_request_where_the_size_allows_them(make_app, body):
+    response = post(make_app(MAX_CONTENT_LENGTH=10**6).test_client(), body)
+    assert response.status_code == 400
+    assert response.json["code"] == "malformed_body"
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]",:.0123456789eENaIfntrulsI- \\u', max_size=200).map(str.encode))
+def test_bytes_decode_as_the_json_module_has_it_or_are_malformed(data):
+    try:
+        decoded = loads(data)
+    except MalformedBody:
+        return
+    assert decoded == json.loads(data)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_json_writes_is_read_back(value):
+    assert loads(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["", "text/plain", "text/json", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data"],
+)
+def test_signup_with_another_media_type_is_refused(client, media_type):
+    response = client.post("/api/auth/signup", data=json.dumps(signup_body()), headers={"Content-Type": media_type})
+    assert response.status_code == 415
+    assert response.json["code"] == "unsupported_media_type"
+
+
+def test_json_may_name_its_charset(client):
+    response = client.post(
+        "/api/auth/signup", data=json.dumps(signup_body()), content_type="application/json; charset=utf-8"
+    )
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "x"])
+def test_a_compressed_body_is_refused(client, coding):
+    response = post(client, b"{}", **{"Content-Encoding": coding})
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize("media_type", ["", "text/plain", "application/json", "application/octet-stream"])
+def test_login_with_another_media_type_than_a_form_is_refused(client, media_type):
+    response = client.post(
+        "/api/auth/login", data=f"username=a&password={PASSWORD}", headers={"Content-Type": media_type}
+    )
+    assert response.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "media_type"),
+    [
+        ("POST", "/api/auth/signup", "application/json"),
+        ("POST", "/api/auth/login", "application/x-www-form-urlencoded"),
+        ("POST", "/api/auth/login", "multipart/form-data; boundary=x"),
+        ("POST", "/nowhere", "application/json"),
+        ("GET", "/api/users/me", "application/json"),
+        ("GET", "/", "text/plain"),
+    ],
+)
+def test_a_body_over_the_limit_is_too_large_on_every_route(client, method, path, media_type):
+    response = client.open(path, method=method, data=b"x" * 16385, content_type=media_type)
+    assert response.status_code == 413
+    assert response.json["code"] == "payload_too_large"
+
+
+def test_a_body_at_the_limit_is_read(client):
+    response = post(client, json.dumps(signup_body()).encode().ljust(16384))
+    assert response.status_code == 201
+
+
+@pytest.mark.parametrize("body", [b"username=%ff&password=x", b"username=\xff&password=x", b"username=a&password=%c3"])
+def test_a_form_that_is_not_utf_8_is_malformed(client, body):
+    response = client.post("/api/auth/login", data=body, content_type="application/x-www-form-urlencoded")
+    assert response.status_code == 400
+    assert response.json["code"] == "malformed_body"
+
+
+@pytest.mark.parametrize("media_type", ["multipart/form-data", "multipart/form-data; boundary=other"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"username=a&password=x",
+        b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\na',
+        b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--b--\r\n',
+    ],
+)
+def test_a_multipart_body_that_is_broken_is_malformed(client, media_type, body):
+    response = client.post("/api/auth/login", data=body, content_type=media_type)
+    assert response.status_code == 400
+    assert response.json["code"] == "malformed_body"

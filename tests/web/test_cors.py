@@ -1,0 +1,104 @@
+import re
+
+import pytest
+
+from pixora.web.cors import ALLOWED_HEADERS, EXPOSED_HEADERS
+
+ORIGIN = "https://app.example.com"
+
+
+@pytest.fixture
+def client_of(make_app):
+    """A client of an application with these in CORS_ORIGINS."""
+
+    def client(*origins, **settings):
+        return make_app(CORS_ORIGINS=list(origins), **settings).test_client()
+
+    return client
+
+
+def preflight(client, header, method="GET", origin=ORIGIN):
+    names = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": header}
+    return client.options("/api/users/me", headers={"Origin": origin, **names})
+
+
+def allowed(client, origin):
+    return client.get("/", headers={"Origin": origin}).headers.get("Access-Control-Allow-Origin")
+
+
+def test_without_origins_no_cors_header_is_sent(client):
+    response = client.get("/", headers={"Origin": ORIGIN})
+    assert not [name for name, _ in response.headers if name.startswith("Access-Control") or name == "Vary"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/users/me", "/nowhere"])
+def test_a_configured_origin_may_read_answers_and_errors(client_of, path):
+    headers = client_of(ORIGIN).get(path, headers={"Origin": ORIGIN}).headers
+    assert headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert headers["Access-Control-Expose-Headers"].split(", ") == sorted(EXPOSED_HEADERS)
+    assert "Access-Control-Allow-Credentials" not in headers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
+def test_a_configured_origin_may_send_a_token(client_of, method):
+    response = preflight(client_of(ORIGIN), "authorization", method)
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Headers"].lower() == "authorization"
+    assert method in response.headers["Access-Control-Allow-Methods"].split(", ")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "https://app.example.com.evil.example", "http://app.example.com", "null"]
+)
+def test_another_origin_may_not(client_of, origin):
+    assert allowed(client_of(ORIGIN), origin) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "origin", "may"),
+    [
+        ("https://*.example.com", "https://app.example.com", True),
+        ("https://*.example.com", "https://a.b.example.com", True),
+        ("https://*.example.com", "https://example.com", False),
+        ("https://*.example.com", "https://.example.com", False),
+        ("https://*.example.com", "https://xexample.com", False),
+        ("https://*.example.com", "https://xexample.com.evil.net", False),
+        ("https://*.example.com", "https://app.example.com.evil.net", False),
+        ("https://*.example.com", "https://app.example.com:8443", False),
+        ("https://*.example.com", "https://app.exampleXcom", False),
+        ("https://*.example.com", "http://app.example.com", False),
+        ("https://*.example.com", "https://evil.net/.example.com", False),
+        ("https://*.example.com", "https://evil.net?a.example.com", False),
+        ("https://*.example.com", "https://a..example.com", False),
+        ("https://*.example.com:8443", "https://app.example.com:8443", True),
+        ("https://*.example.com:8443", "https://app.example.com", False),
+        ("http://[::1]:3000", "http://[::1]:3000", True),
+        ("http://[::1]:3000", "http://:3000", False),
+        ("http://[::1]:3000", "http://[::1]", False),
+        ("http://localhost:3000", "http://localhost:30000", False),
+    ],
+)
+def test_an_origin_is_compared_as_a_whole(client_of, entry, origin, may):
+    assert allowed(client_of(entry), origin) == (origin if may else None)
+
+
+@pytest.mark.parametrize("header", [*ALLOWED_HEADERS, "x-client-version"])
+def test_a_page_may_send_the_usual_headers_and_those_that_are_set(client_of, header):
+    response = preflight(client_of(ORIGIN, CORS_ALLOW_HEADERS=["X-Client-Version"]), header.lower())
+    assert response.headers["Access-Control-Allow-Headers"] == header.lower()
+
+
+def test_a_page_may_send_no_other_header(client_of):
+    assert "Access-Control-Allow-Headers" not in preflight(client_of(ORIGIN), "x-client-version").headers
+
+
+@pytest.mark.parametrize("path", ["/", "/api/users/me", "/nowhere", "/.well-known/jwks.json", "/openapi.json"])
+@pytest.mark.parametrize("headers", [{}, {"Origin": ORIGIN}, {"Origin": "https://evil.example"}])
+@pytest.mark.parametrize("origins", [[ORIGIN], [ORIGIN, "https://*.example.org"]])
+def test_caches_are_told_that_answers_depend_on_the_origin(client_of, path, headers, origins):
+    assert "Origin" in client_of(*origins).get(path, headers=headers).vary
+
+
+def test_the_name_of_an_exported_file_may_be_read(client_of):
+    exposed = client_of(ORIGIN).get("/", headers={"Origin": ORIGIN}).headers["Access-Control-Expose-Headers"]
+    assert re.search(r"\bContent-Disposition\b", exposed)
