@@ -11,7 +11,6 @@ from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
 
 from config import Settings
-from pixora import cli
 from pixora.accounts import audit, store
 from pixora.accounts.administrators import LEAVING_DEADLINES, Administrators
 from pixora.accounts.audit import Audit
@@ -41,6 +40,7 @@ from pixora.throttling.limits import LEASE_MARGIN, Throttles
 from pixora.throttling.mail import MailThrottles
 from pixora.tokens.access import Tokens
 from pixora.upkeep.commands import db, doctor
+from pixora.upkeep.keys import keys
 from pixora.users.credential_routes import blueprint as account
 from pixora.users.routes import blueprint as user_routes
 from pixora.web import cors, forwarding, hosts, middleware, openapi, problems
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> flask.Flask:
     machines = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, auth, user_routes, account, admin, *machines, docs.blueprint)
     app.register_blueprint(pages)
-    app.cli.add_command(cli.keys)
+    app.cli.add_command(keys)
     app.cli.add_command(mail)
     app.cli.add_command(db)
     app.cli.add_command(user_commands)

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from mongod import Mongod, MongodFailed, free_port
 
 import config
-from pixora.cli import make_key
+from pixora.upkeep.keys import make_key
 
 BANNER = """
   Pixora is up: {url}
