@@ -37,7 +37,7 @@ def that_import(prefix):
 
 
 ORDER = (
-    ("pixora.clock", "pixora.errors", "pixora.extensions"),
+    ("pixora.clock", "pixora.emails", "pixora.errors", "pixora.extensions"),
     ("pixora.web",),
     ("pixora.observability",),
     ("pixora.database",),

@@ -23,7 +23,7 @@ from datetime import datetime, timedelta
 from cryptography.fernet import Fernet, InvalidToken
 from flask import current_app
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts.audit import Audit
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
@@ -31,7 +31,6 @@ from pixora.accounts.store import UserStore
 from pixora.database.client import Database, Document
 from pixora.errors import DatabaseUnavailable
 from pixora.tokens.crypto import cipher, derived_key
-from pixora.web.fields import spellings
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ class Erasure:
 
     def _forget_address(self, email: str) -> None:
         """Forget an address in the documents of others, unless somebody has signed up with it since."""
-        known_as = spellings(email)
+        known_as = emails.spellings(email)
         if self._users.find_by_email(*known_as) is None:
             self._pending.forget_address(email, *known_as)
             self._letters.forget_address(email, *known_as)

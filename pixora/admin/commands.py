@@ -7,7 +7,7 @@ from typing import Any
 import click
 from marshmallow import ValidationError
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts.audit import COMMAND
 from pixora.accounts.roles import ADMIN, ROLES, roles_of
 from pixora.admin import service
@@ -19,7 +19,6 @@ from pixora.errors import EmailTaken, LastAdmin, UserNotFound
 from pixora.observability import logs
 from pixora.passwords import policy, verify
 from pixora.services import services
-from pixora.web.fields import spellings
 
 LONGEST_LINE = 1024
 """Bytes of a password that comes by stdin: more than any that is accepted."""
@@ -144,7 +143,7 @@ def promote(user: str) -> None:
 
 def _id_of(user: str) -> str:
     found: Document | None = (
-        services.users.find_by_email(*spellings(user)) if "@" in user else services.directory.find(user)
+        services.users.find_by_email(*emails.spellings(user)) if "@" in user else services.directory.find(user)
     )
     if found is None:
         raise UserNotFound

@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import g
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.audit import COMMAND
 from pixora.accounts.roles import ADMIN, ENABLED, ENABLED_ADMIN, ROLES, is_admin, is_disabled, roles_of
@@ -25,7 +25,6 @@ from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, UserNotF
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
 from pixora.web import pagination
-from pixora.web.fields import spellings
 
 
 def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
@@ -45,7 +44,7 @@ def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
     found = (
         services.directory.page(limit + 1, last)
         if email is None
-        else services.directory.search(spellings(email), limit + 1, last)
+        else services.directory.search(emails.spellings(email), limit + 1, last)
     )
     return pagination.page(found, limit, lambda user: pagination.make(kind, user[key]))
 

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from pixora import emails
 from pixora.accounts.roles import is_disabled
 from pixora.database.client import Document
 from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
 from pixora.observability import metrics
 from pixora.passwords import policy, verify
 from pixora.services import services
-from pixora.web.fields import spellings
 from pixora.web.middleware import caller
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def check(email: str, password: str, address: str | None) -> Document:
         RateLimited: there have been too many wrong guesses; the password is not looked at.
 
     """
-    known_as = spellings(email)
+    known_as = emails.spellings(email)
     user = _guess("login_failed", known_as[-1], password, address, lambda: services.users.find_by_email(*known_as))
     if user is None:
         raise InvalidCredentials
@@ -85,7 +85,7 @@ def check_own(user: Document, password: str, address: str | None) -> str:
 
 def canonical(user: Document) -> str:
     """Return the address of a user in the form by which accounts are counted."""
-    return spellings(user["email"])[-1]
+    return emails.canonical(user["email"])
 
 
 def require_length(field: str, password: str) -> None:

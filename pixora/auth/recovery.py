@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
 from pixora.accounts.outbox import letter
@@ -12,7 +12,6 @@ from pixora.auth.redemption import Redemption
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
-from pixora.web.fields import spellings
 
 
 def request(email: str, client_ip: str | None) -> None:
@@ -25,7 +24,7 @@ def request(email: str, client_ip: str | None) -> None:
 
     """
     services.mail_throttles.count_request(client_ip)
-    known_as = spellings(email)
+    known_as = emails.spellings(email)
     user = services.users.find_by_email(*known_as)
     now = clock.utcnow()
     token = OneTimeToken.make(user["_id"] if user else services.users.new_id())

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 
 from limits import RateLimitItem, parse
 
+from pixora import emails
 from pixora.database.client import Document
 from pixora.observability import metrics
 from pixora.throttling.counters import Bucket
 from pixora.throttling.limits import Throttles, network, wide_network
-from pixora.web.fields import spellings
 
 NAME = "THROTTLE_MAIL_PER_ACCOUNT"
 
@@ -81,7 +81,7 @@ class MailThrottles:
         if user.get("email_verified"):
             yield True
             return
-        with self.own(spellings(user["email"])[-1]) as may_go:
+        with self.own(emails.canonical(user["email"])) as may_go:
             yield may_go
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from bson import MinKey
 
 from pixora.database.client import Database, Document
-from pixora.web.fields import canonical
+from pixora.emails import canonical
 
 BATCH = 2_000
 BATCH_SECONDS = 60

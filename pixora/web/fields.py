@@ -6,12 +6,11 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-import email_validator
 import phonenumbers
 from flask import current_app
 from marshmallow import ValidationError, fields
 
-from pixora import clock
+from pixora import clock, emails
 
 EARLIEST_BIRTHDAY = datetime.date(1900, 1, 1)
 
@@ -23,13 +22,6 @@ _BLANK = "\u115f\u1160\u3164\uffa0\u2800\U0001d159"
 """Letters and symbols by their Unicode category, but blank: Hangul fillers, the empty Braille pattern, a note without a
 head. Other invisible characters, such as zero-width spaces and variation selectors, are in categories of their own."""
 _UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
-
-LONGEST_EMAIL = 320
-"""Characters of an address before it is normalised: 64, `@` and 255 (RFC 5321, section 4.5.3.1). A longer one never is:
-8,000 combining marks take a third of a second."""
-
-LOCAL_DOMAINS = (".test", ".local")
-"""Domains without e-mail on the Internet (RFC 6761, RFC 6762), which are accepted outside production."""
 
 LIMIT_MESSAGE = "Must be a number from 1 to 100."
 
@@ -92,31 +84,20 @@ class TypedEmail(Text):
 class Email(Text):
     """An address by RFC 5321 and 6531 that could exist on the Internet, returned in its canonical form."""
 
-    longest = LONGEST_EMAIL
-    too_long = "Must have at most 254 characters."
+    longest = emails.LONGEST
+    too_long = f"Must have at most {emails.LONGEST_CANONICAL} characters."
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"format": "email", "maxLength": 254} | kwargs.pop("metadata", {}), **kwargs)
+        super().__init__(
+            metadata={"format": "email", "maxLength": emails.LONGEST_CANONICAL} | kwargs.pop("metadata", {}), **kwargs
+        )
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        typed = super()._deserialize(value, attr, data, **kwargs).strip()
-        local = typed[typed.rfind(".") :].lower()
-        if local not in LOCAL_DOMAINS or current_app.config["PIXORA_ENV"] == "production":
-            local = ""
+        typed = super()._deserialize(value, attr, data, **kwargs)
         try:
-            # email-validator refuses local domains; all the rest of such an address it checks with another ending.
-            checked = typed[: -len(local)] + ".com" if local else typed
-            address = email_validator.validate_email(checked, check_deliverability=False).normalized
-        except email_validator.EmailNotValidError as error:
+            return emails.validate(typed, allow_local_domains=current_app.config["PIXORA_ENV"] != "production")
+        except ValueError as error:
             raise ValidationError(str(error)) from error
-        if local:
-            address = address.removesuffix(".com") + local
-        address = case_folded(address)  # which may be longer
-        if len(address) > 254:
-            raise ValidationError(self.too_long)
-        if address.rindex("@") > 64:
-            raise ValidationError("Must have at most 64 characters before the @-sign.")
-        return address
 
 
 class Contact(Text):
@@ -197,44 +178,3 @@ class Timestamp(fields.Field[datetime.datetime]):
 def _is_visible(character: str) -> bool:
     """Tell whether there is anything to see of a character that stands alone: a letter, number, sign or symbol."""
     return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK
-
-
-def case_folded(address: str) -> str:
-    """Return an e-mail address without differences of case, in NFC, so that case never makes a second account.
-
-    The part before the `@` is folded as Unicode has it (section 3.13, D145): ß becomes ss, a final sigma a plain one.
-    The domain is only put into lower case, as email-validator does it: IDNA 2008 keeps ß and ss apart.
-    """
-    name, at, domain = address.rpartition("@")
-    if not at:
-        name, domain = domain, ""
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-    return folded + at + _lower_case(domain)
-
-
-def spellings(typed: str) -> list[str]:
-    """Return the forms under which the account of a typed address may be stored, most particular first.
-
-    Documents of the FastAPI era hold the address as typed at sign-up, the domain in lower case; those of older versions
-    of ours hold it in lower case. The last form is the canonical one. White space around the address does not count.
-    What is too long for an address has one form, and nobody has it.
-    """
-    typed = typed.strip()
-    if len(typed) > LONGEST_EMAIL:
-        return [typed]
-    try:
-        normalized = email_validator.validate_email(typed, check_deliverability=False).normalized
-    except email_validator.EmailNotValidError:
-        normalized = typed
-    return list(dict.fromkeys((typed, normalized, _lower_case(normalized), case_folded(normalized))))
-
-
-def canonical(stored: str) -> str:
-    """Return the canonical form of an address as it may be stored, whether or not it would be accepted today."""
-    if stored.isascii() and len(stored) <= LONGEST_EMAIL and "xn--" not in (lower := stored.strip().lower()):
-        return lower  # what would come of it below, without the time that it takes to validate
-    return spellings(stored)[-1]
-
-
-def _lower_case(text: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())

@@ -20,10 +20,10 @@ from mongod import free_port
 from pixora import clock
 from pixora.accounts.store import INDEXES
 from pixora.database.failures import DUPLICATE_KEY
+from pixora.emails import canonical, spellings
 from pixora.services import services
 from pixora.upkeep import addresses, rewriting
 from pixora.upkeep.addresses import mask, survey
-from pixora.web.fields import canonical, spellings
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,19 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import ValidationError
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.auth.schemas import LoginSchema, RequestResetSchema, SignupSchema
 from pixora.web.fields import (
-    LONGEST_EMAIL,
     Birthday,
     Contact,
     Email,
     Limit,
     PersonName,
     Timestamp,
-    canonical,
-    case_folded,
-    spellings,
 )
 
 MARKS = "\u0301\u0316" * 4000
@@ -61,8 +57,8 @@ def test_a_text_that_is_too_long_is_refused_before_anything_is_done_with_it(app,
 
 @pytest.mark.parametrize("email", [f"a{MARKS}@example.com", f"ada@{MARKS}.com", "É" * 400])
 def test_an_address_that_is_too_long_for_one_has_one_form_and_is_not_normalised(longest_seen, email):
-    assert spellings(email) == [email]
-    assert canonical(email) == email
+    assert emails.spellings(email) == [email]
+    assert emails.canonical(email) == email
     assert longest_seen["length"] == 0
 
 
@@ -73,19 +69,21 @@ def test_no_text_of_an_anonymous_request_is_worked_on_that_is_too_long(app, long
     assert longest_seen["length"] == 0
 
 
-@given(st.text(st.sampled_from("a\u0301\u0316\u0344\u0345\u1f80\ufdfaß@. "), min_size=250, max_size=LONGEST_EMAIL + 5))
-def test_nothing_longer_than_an_address_is_read_as_one(text):
-    try:
-        kept = Email().deserialize(text)
-    except ValidationError:
-        return
-    assert len(kept) <= 254
-
-
 @pytest.mark.parametrize("zeros", [10, 5000])
 def test_a_limit_is_no_endless_number(zeros):
     with pytest.raises(ValidationError):
         Limit().deserialize("0" * zeros + "7")
+
+
+@pytest.mark.parametrize("environment", ["development", "testing"])
+def test_an_address_of_a_local_domain_is_accepted_in_development(make_app, environment):
+    with make_app(PIXORA_ENV=environment).app_context():
+        assert Email().deserialize(" Ada@Pixora.TEST") == "ada@pixora.test"
+
+
+def test_an_address_of_a_local_domain_is_refused_in_production(make_app):
+    with make_app(PIXORA_ENV="production").app_context(), pytest.raises(ValidationError, match="special-use"):
+        Email().deserialize("ada@pixora.test")
 
 
 @pytest.mark.parametrize("region", [None, "GB"])
@@ -158,137 +156,6 @@ def test_an_accepted_name_is_accepted_again_unchanged(name):
         return
     assert PersonName().deserialize(kept) == kept
     assert 1 <= len(kept) <= 100
-
-
-@pytest.mark.parametrize(
-    ("typed", "canonical"),
-    [
-        ("Ada@Example.COM", "ada@example.com"),
-        ("ada+tag@example.com", "ada+tag@example.com"),
-        ("JOSE\u0301@example.com", "jos\u00e9@example.com"),
-        ("JOS\u00c9@example.com", "jos\u00e9@example.com"),
-        ("ada@XN--BCHER-KVA.example.com", "ada@b\u00fccher.example.com"),
-        ("ada@B\u00dcCHER.example.com", "ada@b\u00fccher.example.com"),
-        ("straße@example.com", "strasse@example.com"),
-        ("STRASSE@example.com", "strasse@example.com"),
-        ("STRAẞE@example.com", "strasse@example.com"),
-        ("γιώργος@example.com", "γιώργοσ@example.com"),
-        ("ΓΙΏΡΓΟΣ@example.com", "γιώργοσ@example.com"),
-        ("ΓΙΏΡΓΟΣ.Χ@example.com", "γιώργοσ.χ@example.com"),
-        ("İnci@example.com", "i\u0307nci@example.com"),
-        ("ŉame@example.com", "ʼname@example.com"),
-        ("\u1fb3\u0301@example.com", "\u03ac\u03b9@example.com"),
-        ("\u03b1\u0345\u0301@example.com", "\u03ac\u03b9@example.com"),
-        ("ada@STRAßE.example.com", "ada@straße.example.com"),  # another domain than strasse
-        ("ada@ΓΙΏΡΓΟΣ.example.com", "ada@γιώργοσ.example.com"),
-        ("ada@γιώργος.example.com", "ada@γιώργος.example.com"),
-        (" ada@example.com", "ada@example.com"),
-        ("\t\u00a0Ada@example.com \u3000\r\n", "ada@example.com"),
-    ],
-)
-def test_an_address_has_one_canonical_form(typed, canonical):
-    assert Email().deserialize(typed) == canonical
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("", "ada", "ada@", "@example.com", "ada@example", "ada@@example.com", "a b@example.com", "ada@exa mple.com"),
-        *(
-            "Ada <ada@example.com>",
-            "ada@example.com, eve@example.com",
-            "ada@localhost",
-            "ada@[127.0.0.1]",
-            '"a"@example.com',
-        ),
-        *(
-            "ada @example.com",
-            "ada@ example.com",
-            " ",
-            "ada@example.com\r\nBcc: eve@example.com",
-            "ada\0@example.com",
-            "\ud800@example.com",
-        ),
-        "x" * 60 + "@" + ".".join(["y" * 60] * 4) + ".com",
-        "ß" * 33 + "@example.com",
-        "ŉ" * 33 + "@example.com",
-    ],
-)
-def test_what_is_no_address_is_refused(address):
-    with pytest.raises(ValidationError):
-        Email().deserialize(address)
-
-
-LETTERS = st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("ßẞςΣσİŉΐῼᾳ\u0345\u0301\u0307ǰﬁKÅ")
-LOCAL_PARTS = st.text(LETTERS, min_size=1, max_size=30)
-ADDRESSES = st.emails() | st.builds(
-    "{}@{}".format, LOCAL_PARTS, st.sampled_from(["example.com", "straße.de", "ΣΑΣ.gr"])
-)
-
-
-@given(ADDRESSES)
-def test_a_canonical_address_is_its_own_canonical_form(address):
-    try:
-        kept = Email().deserialize(address)
-    except ValidationError:
-        return
-    assert Email().deserialize(kept) == kept
-    assert spellings(kept) == [kept]
-
-
-@given(ADDRESSES | st.text(LETTERS, max_size=80))
-def test_whatever_is_stored_its_canonical_form_is_composed_and_lasts(text):
-    folded = case_folded(text)
-    assert case_folded(folded) == folded
-    assert unicodedata.is_normalized("NFC", folded)
-
-
-@given(LOCAL_PARTS)
-def test_neither_case_nor_composition_makes_another_account(name):
-    forms = {name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")), name.casefold()}
-    assert len({case_folded(f"{form}@example.com") for form in forms}) == 1
-
-
-@given(ADDRESSES)
-def test_an_account_is_found_by_each_form_that_it_may_be_stored_in(address):
-    try:
-        kept = Email().deserialize(address)
-    except ValidationError:
-        return
-    *_, last = spellings(address)
-    assert last == kept == canonical(address)
-    lower = unicodedata.normalize("NFC", email_validator.validate_email(address, check_deliverability=False).normalized)
-    assert unicodedata.normalize("NFC", lower.lower()) in spellings(address)  # as older versions have stored it
-
-
-@pytest.mark.parametrize("email", ["ada@pixora.test", "Ada@Laptop.LOCAL"])
-@pytest.mark.parametrize("environment", ["development", "testing"])
-def test_an_address_of_a_local_domain_is_accepted_in_development(make_app, email, environment):
-    with make_app(PIXORA_ENV=environment).app_context():
-        assert Email().deserialize(email) == email.lower()
-
-
-@pytest.mark.parametrize("email", ["ada@pixora.test", "ada@laptop.local"])
-def test_an_address_of_a_local_domain_is_refused_in_production(make_app, email):
-    with make_app(PIXORA_ENV="production").app_context(), pytest.raises(ValidationError, match="special-use"):
-        Email().deserialize(email)
-
-
-@pytest.mark.parametrize(
-    "email", ["ada@.test", "ada@local", "@pixora.test", "ada@pixora..local", "ada@[127.0.0.1].test"]
-)
-def test_what_is_no_address_is_refused_in_development_too(make_app, email):
-    with make_app(PIXORA_ENV="development").app_context(), pytest.raises(ValidationError):
-        Email().deserialize(email)
-
-
-def test_an_account_is_looked_for_as_typed_first_and_in_canonical_form_last():
-    assert spellings("Ada@Example.COM") == ["Ada@Example.COM", "Ada@example.com", "ada@example.com"]
-    assert spellings("ada@example.com") == ["ada@example.com"]
-    assert spellings("No Address") == ["No Address", "no address"]
-    assert spellings(" Straße@Example.COM ") == [
-        *("Straße@Example.COM", "Straße@example.com", "straße@example.com", "strasse@example.com")
-    ]
 
 
 @pytest.mark.parametrize(
