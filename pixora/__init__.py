@@ -35,7 +35,7 @@ from pixora.passwords.queue import FREE_THREADS, HashingQueue
 from pixora.services import Services
 from pixora.system import client_echo, docs, health, metrics_endpoint, wellknown
 from pixora.throttling import counters
-from pixora.throttling.counters import Counts
+from pixora.throttling.counters import Counters
 from pixora.throttling.limits import LEASE_MARGIN, Throttles
 from pixora.throttling.mail import MailThrottles
 from pixora.tokens.access import Tokens
@@ -103,7 +103,7 @@ def _services(app: flask.Flask, settings: Settings) -> Services:
     )
     database = Database(app, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
     lease = 2 * timedelta(seconds=settings.hash_queue_seconds) + database_timeout + LEASE_MARGIN
-    throttles = Throttles(Counts(database, lease), app.config)
+    throttles = Throttles(Counters(database, lease), app.config)
     audit_trail = Audit(database)
     users = UserStore(database)
     lifetimes = Lifetimes(
@@ -126,7 +126,7 @@ def _services(app: flask.Flask, settings: Settings) -> Services:
         one_time_tokens=one_time_tokens,
         outbox=outbox,
         outbox_metrics=OutboxMetrics(outbox),
-        erasure=Erasure(database, users, one_time_tokens, outbox, audit_trail),
+        erasure=Erasure(database, users, one_time_tokens, outbox, audit_trail, secret_key=settings.secret_key),
         administrators=Administrators(users, LEAVING_DEADLINES * database_timeout),
         directory=Directory(users),
         refusal_cost=RefusalCost(database, settings.bcrypt_rounds),

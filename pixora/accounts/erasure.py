@@ -20,8 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
-from cryptography.fernet import Fernet, InvalidToken
-from flask import current_app
+from cryptography.fernet import InvalidToken
 
 from pixora import clock, emails
 from pixora.accounts.audit import Audit
@@ -48,8 +47,17 @@ class Erasure:
     """The erasures of one application."""
 
     def __init__(
-        self, database: Database, users: UserStore, pending: OneTimeTokenStore, letters: Outbox, audit: Audit
+        self,
+        database: Database,
+        users: UserStore,
+        pending: OneTimeTokenStore,
+        letters: Outbox,
+        audit: Audit,
+        *,
+        secret_key: str,
     ) -> None:
+        self._cipher = cipher(secret_key, "pixora erasures 1")
+        self._mark_key = derived_key(secret_key, "pixora erased ids 1")
         self._translated_errors = database.operation
         self._notes = database.collection("erasures")
         self._erased = database.collection("erased")
@@ -67,10 +75,10 @@ class Erasure:
 
         """
         pseudonym = f"erased-{secrets.token_hex(12)}"
-        encrypted = {name: _cipher().encrypt(text.encode()) for name, text in (("user", user_id), ("email", email))}
+        encrypted = {name: self._cipher.encrypt(text.encode()) for name, text in (("user", user_id), ("email", email))}
         with self._translated_errors("erasures.erasing"):
             self._notes.insert_one({**encrypted, "pseudonym": pseudonym, "at": clock.utcnow()})
-            mark = {"_id": _mark(user_id)}
+            mark = {"_id": self._mark(user_id)}
             self._erased.replace_one(mark, mark, upsert=True)
         yield
         with suppress(DatabaseUnavailable):
@@ -80,13 +88,13 @@ class Erasure:
 
     def erased(self, user_ids: Iterable[str], *, at_least: float) -> set[str]:
         """Return which of these ids are those of users who were erased."""
-        marks = {_mark(user_id): user_id for user_id in user_ids}
+        marks = {self._mark(user_id): user_id for user_id in user_ids}
         with self._translated_errors("erasures.erased", at_least=at_least):
             return {marks[found["_id"]] for found in self._erased.find({"_id": {"$in": list(marks)}})}
 
     def bring_back(self, user_ids: Iterable[str], *, at_least: float) -> None:
         """Let users with these ids be there again."""
-        marks = [_mark(user_id) for user_id in user_ids]
+        marks = [self._mark(user_id) for user_id in user_ids]
         with self._translated_errors("erasures.bring_back", at_least=at_least):
             self._erased.delete_many({"_id": {"$in": marks}})
 
@@ -111,8 +119,9 @@ class Erasure:
 
     def _complete(self, note: Document, at_least: float) -> None:
         try:
-            user_id = _cipher().decrypt(note["user"]).decode()
-            email = _cipher().decrypt(note["email"]).decode() if "email" in note else None  # of a version before: none
+            user_id = self._cipher.decrypt(note["user"]).decode()
+            # Notes of earlier versions have no e-mail address.
+            email = self._cipher.decrypt(note["email"]).decode() if "email" in note else None
         except InvalidToken:
             log.error(
                 "SECRET_KEY has changed since an account was deleted. Should its erasure not have been complete, the "
@@ -134,11 +143,5 @@ class Erasure:
             self._pending.forget_address(email, *known_as)
             self._letters.forget_address(email, *known_as)
 
-
-def _mark(user_id: str) -> str:
-    key = derived_key(current_app.config["SECRET_KEY"], "pixora erased ids 1")
-    return hmac.digest(key, user_id.encode(), "sha256").hex()
-
-
-def _cipher() -> Fernet:
-    return cipher("pixora erasures 1")
+    def _mark(self, user_id: str) -> str:
+        return hmac.digest(self._mark_key, user_id.encode(), "sha256").hex()

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from cryptography.fernet import Fernet, InvalidToken
+from flask import current_app
 from pymongo import ReturnDocument
 
 from pixora.accounts.store import UserStore
@@ -111,7 +112,7 @@ def token_of(letter: Document) -> str | None:
 
 
 def _cipher() -> Fernet:
-    return cipher("pixora letters 1")
+    return cipher(current_app.config["SECRET_KEY"], "pixora letters 1")
 
 
 class Outbox:

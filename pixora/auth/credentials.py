@@ -55,7 +55,7 @@ def check(email: str, password: str, address: str | None) -> Document:
 
     """
     known_as = emails.spellings(email)
-    user = _guess("login_failed", known_as[-1], password, address, lambda: services.users.find_by_email(*known_as))
+    user = _attempt("login_failed", known_as[-1], password, address, lambda: services.users.find_by_email(*known_as))
     if user is None:
         raise InvalidCredentials
     return user
@@ -74,7 +74,7 @@ def check_own(user: Document, password: str, address: str | None) -> str:
         RateLimited: there have been too many wrong guesses; the password is not looked at.
 
     """
-    found = _guess(
+    found = _attempt(
         "wrong_password", canonical(user), password, address, lambda: services.users.find_credentials(user["_id"])
     )
     if found is None:
@@ -134,19 +134,19 @@ def _told_under(field: str) -> Iterator[None]:
         raise ValidationFailed({field: error.messages}) from error
 
 
-def _guess(
+def _attempt(
     event: str, email: str, password: str, address: str | None, find: Callable[[], Document | None]
 ) -> Document | None:
     """Return the user who is found, if this is the password; else record the event."""
-    with services.throttles.guess(email, address) as guess:
+    with services.throttles.attempt(email, address) as attempt:
         user = find()
-        guess.right = _is_password_of(user, password)
-    if guess.right:
+        attempt.is_correct = _is_password_of(user, password)
+    if attempt.is_correct:
         return user
     user_id = user["_id"] if user else None
     services.audit.record(event, user_id)
-    if guess.fills:
-        services.audit.record("locked_out", user_id, limits=guess.fills)
+    if attempt.limits_reached:
+        services.audit.record("locked_out", user_id, limits=attempt.limits_reached)
     return None
 
 

@@ -88,14 +88,22 @@ class Window(NamedTuple):
 
 
 class Attempt:
-    """An attempt at a password, in flight in some buckets until it is settled, or until its lease ends."""
+    """An attempt to check a password, in flight in some buckets until it is settled or its lease expires.
+
+    Attributes:
+        is_correct: Set by the caller that has checked the password.
+        limits_reached: After a wrong attempt, the names of the limits that it was the last one to fit in.
+
+    """
 
     def __init__(self, *buckets: Bucket) -> None:
         self.buckets = buckets
         self.lease = secrets.token_hex(8)
+        self.is_correct = False
+        self.limits_reached: list[str] = []
 
 
-class Counts:
+class Counters:
     """The counters of one application. Every method is one command, and may raise `DatabaseUnavailable`.
 
     Args:
@@ -152,7 +160,7 @@ class Counts:
         # A setting may have two buckets, of a network and of the larger one around it.
         return list(dict.fromkeys(bucket.name for bucket in attempt.buckets if bucket.key in filled))
 
-    def redeem(self, *buckets: Bucket) -> bool:
+    def count(self, *buckets: Bucket) -> bool:
         """Count something in all of the buckets; in none, returning False, when one of them is full."""
         full = self._fill("throttles.count", buckets, {"count": {"$add": ["$count", 1]}})
         if full:
@@ -160,7 +168,7 @@ class Counts:
         return full is None
 
     def refund(self, *buckets: Bucket) -> None:
-        """Take back what `redeem` has counted."""
+        """Take back what `count` has counted."""
         taking_back = [
             UpdateOne({"_id": bucket.key, "count": {"$gt": 0}}, {"$inc": {"count": -1}}) for bucket in buckets
         ]

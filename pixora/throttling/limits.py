@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -28,7 +27,7 @@ from pixora.database.client import off_the_clock
 from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.observability import metrics
 from pixora.passwords.queue import FREE_THREADS
-from pixora.throttling.counters import Attempt, Bucket, Counts, Window
+from pixora.throttling.counters import Attempt, Bucket, Counters, Window
 from pixora.tokens.crypto import derived_key
 
 log = logging.getLogger(__name__)
@@ -53,25 +52,11 @@ WIDE_FACTOR = 5
 a /48 fifty times the sign-ups of an address, and has no accounts to lock people out of.)"""
 
 
-@dataclass
-class Guess:
-    """An attempt at a password. Whoever checks it says whether it was right.
-
-    Attributes:
-        right: Whether it was.
-        fills: When it was wrong: the names of the limits that it has reached. Each is reached by one attempt.
-
-    """
-
-    right: bool = False
-    fills: list[str] = field(default_factory=list)
-
-
 class Throttles:
     """The throttles of one application. Every method may raise `DatabaseUnavailable`."""
 
-    def __init__(self, counts: Counts, settings: Mapping[str, Any]) -> None:
-        self._counts = counts
+    def __init__(self, counters: Counters, settings: Mapping[str, Any]) -> None:
+        self._counters = counters
         self._limits = {name: parse(limit) for name, limit in settings.items() if name.startswith("THROTTLE_")}
         self._key = derived_key(settings["SECRET_KEY"], "pixora throttles 1")
         places = int(WAITING_SHARE * max(0, settings["GUNICORN_THREADS"] - FREE_THREADS))
@@ -115,37 +100,36 @@ class Throttles:
             self.forget(self._limits[name], name, email)
 
     @contextmanager
-    def guess(self, email: str, address: str | None) -> Iterator[Guess]:
-        """Count an attempt at a password, before the `with` block that checks it, and settle it after.
+    def attempt(self, email: str, client_ip: str | None) -> Iterator[Attempt]:
+        """Count an attempt to check a password before the `with` block checks it, and settle it afterwards.
 
-        The block sets `right`. When it raises, there was no verdict, and the attempt is handed back.
+        The block sets `is_correct`. When it raises, there is no verdict and the attempt is handed back.
 
         Args:
-            email: The address of the account, whether or not there is one, in canonical form.
-            address: The client's.
+            email: In canonical form; the account may not exist.
+            client_ip: The client's address.
 
         Raises:
-            RateLimited: there have been too many wrong attempts.
-            DatabaseUnavailable: also when a wrong attempt could not be counted: then nobody is told that it was wrong.
+            RateLimited: There have been too many wrong attempts.
+            DatabaseUnavailable: Also when a wrong attempt cannot be counted: then the client gets no verdict.
 
         """
         attempt = Attempt(
             # In this order: a network that is refused makes no counters of accounts, and takes no place of the account.
-            *self.by_network("THROTTLE_LOGIN_PER_IP", address),
-            *self.by_network("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", address, email),
+            *self.by_network("THROTTLE_LOGIN_PER_IP", client_ip),
+            *self.by_network("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", client_ip, email),
             self.bucket("THROTTLE_LOGIN_PER_ACCOUNT", email),
         )
-        guess = Guess()
         with self._handed_back_on(DatabaseUnavailable, attempt):
             self._take(attempt)
         with self._handed_back_on(BaseException, attempt):
-            yield guess
-        if guess.right:
+            yield attempt
+        if attempt.is_correct:
             with suppress(DatabaseUnavailable):
-                self._counts.hand_back(attempt)
+                self._counters.hand_back(attempt)
         else:
-            self._counts.keep(attempt)
-            guess.fills = self._counts.filled_by(attempt)
+            self._counters.keep(attempt)
+            attempt.limits_reached = self._counters.filled_by(attempt)
 
     @contextmanager
     def _handed_back_on(self, failure: type[BaseException], attempt: Attempt) -> Iterator[None]:
@@ -153,7 +137,7 @@ class Throttles:
             yield
         except failure:
             with suppress(DatabaseUnavailable):  # then its lease ends by itself
-                self._counts.hand_back(attempt)
+                self._counters.hand_back(attempt)
             raise
 
     def count(self, *buckets: Bucket) -> None:
@@ -163,12 +147,12 @@ class Throttles:
             RateLimited: one of them is full; nothing is counted.
 
         """
-        if not self._counts.redeem(*buckets):
-            raise self._refusal(*self._counts.look(*buckets))
+        if not self._counters.count(*buckets):
+            raise self._refusal(*self._counters.look(*buckets))
 
     def may(self, *buckets: Bucket) -> bool:
         """Count something as `count` does, and tell whether it may be; one operation in either case, mostly."""
-        return self._counts.redeem(*buckets)
+        return self._counters.count(*buckets)
 
     @contextmanager
     def refunded_on_failure(self, *buckets: Bucket) -> Iterator[None]:
@@ -177,7 +161,7 @@ class Throttles:
             yield
         except BaseException:
             with suppress(DatabaseUnavailable):
-                self._counts.refund(*buckets)
+                self._counters.refund(*buckets)
             raise
 
     def bucket(self, name: str, *who: str, amount: int | None = None) -> Bucket:
@@ -199,14 +183,14 @@ class Throttles:
 
     def forget(self, limit: RateLimitItem, name: str, who: str) -> None:
         """Forget all counters of a name whose first `who` this is."""
-        self._counts.forget(f"{limit.namespace}/{name}/{self._hash(who)}/")
+        self._counters.forget(f"{limit.namespace}/{name}/{self._hash(who)}/")
 
     def _hash(self, text: str) -> str:
         return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
 
     def _take(self, attempt: Attempt) -> None:
         """Count an attempt; wait for that while there are attempts in flight that could make room."""
-        if self._counts.take(attempt):
+        if self._counters.take(attempt):
             return
         full = self._full(attempt)
         # Most seats are kept for who does not wait.
@@ -220,7 +204,7 @@ class Throttles:
     def _wait(self, attempt: Attempt, full: list[Window]) -> None:
         timeout = time.monotonic() + TIMEOUT_SECONDS
         pause, longest = POLL_SECONDS
-        while full or not self._counts.take(attempt):
+        while full or not self._counters.take(attempt):
             if time.monotonic() >= timeout:
                 raise self._refusal(*full)
             time.sleep(pause)
@@ -232,7 +216,7 @@ class Throttles:
 
     def _full(self, attempt: Attempt) -> list[Window]:
         """Return the windows that what is in flight has filled; raise `RateLimited` when there is one that is spent."""
-        windows = self._counts.look(*attempt.buckets)
+        windows = self._counters.look(*attempt.buckets)
         if spent := [window for window in windows if window.is_spent]:
             raise self._refusal(*spent)
         return [window for window in windows if window.is_full]

@@ -1,25 +1,24 @@
-"""Keys that derive from `SECRET_KEY`, and the encryption of what the database keeps and must not have in clear."""
+"""Keys derived from `SECRET_KEY`, one for each purpose, and ciphers for what the database stores encrypted."""
 
 import base64
 
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from flask import current_app
 
 
-def derived_key(secret: str, purpose: str, salt: bytes | None = None) -> bytes:
-    """Return the 32 bytes of the key for a purpose (RFC 5869), kept apart by it from whatever else derives from this.
+def derived_key(secret_key: str, purpose: str, salt: bytes | None = None) -> bytes:
+    """Derive a key of 32 bytes by HKDF (RFC 5869); keys for different purposes are independent of each other.
 
     Args:
-        secret: `SECRET_KEY`.
+        secret_key: The setting `SECRET_KEY`.
         purpose: What the key is for, and its version.
-        salt: Of what it is for, where that has one.
+        salt: For example that of a session.
 
     """
-    return HKDF(hashes.SHA256(), length=32, salt=salt, info=purpose.encode()).derive(secret.encode())
+    return HKDF(hashes.SHA256(), length=32, salt=salt, info=purpose.encode()).derive(secret_key.encode())
 
 
-def cipher(purpose: str) -> Fernet:
-    """Return the cipher for a purpose, by the application's `SECRET_KEY`."""
-    return Fernet(base64.urlsafe_b64encode(derived_key(current_app.config["SECRET_KEY"], purpose)))
+def cipher(secret_key: str, purpose: str) -> Fernet:
+    """Return the cipher with the key for a purpose."""
+    return Fernet(base64.urlsafe_b64encode(derived_key(secret_key, purpose)))

@@ -140,7 +140,7 @@ def test_a_guess_is_handed_back_also_by_a_request_that_has_used_up_its_time_for_
     with (
         throttled().test_request_context(),
         pytest.raises(DatabaseUnavailable),
-        services.throttles.guess(EMAIL.lower(), "192.0.2.1"),
+        services.throttles.attempt(EMAIL.lower(), "192.0.2.1"),
     ):
         fail()
     assert state(counts) == {(0, 0)}
@@ -149,11 +149,11 @@ def test_a_guess_is_handed_back_also_by_a_request_that_has_used_up_its_time_for_
 def test_a_guess_waits_for_the_verdict_on_those_in_flight(throttled):
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour")
     with ThreadPoolExecutor(1) as pool:
-        with app.app_context(), services.throttles.guess(EMAIL.lower(), "192.0.2.1") as guess:
+        with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1") as attempt:
             waiting = pool.submit(log_in, app.test_client(), PASSWORD)
             time.sleep(0.3)
             assert not waiting.done()
-            guess.right = True
+            attempt.is_correct = True
         assert waiting.result().status_code == 200
 
 
@@ -162,7 +162,7 @@ def test_an_attempt_that_has_waited_for_too_long_is_told_when_the_others_have_ex
     monkeypatch.setattr(limits, "TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr(verify, "verify_password", None)
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour", HASH_QUEUE_SECONDS=10)
-    with app.app_context(), services.throttles.guess(EMAIL.lower(), "192.0.2.1"):
+    with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1"):
         response = log_in(app.test_client(), PASSWORD)
     assert response.status_code == 429
     assert 15 <= int(response.headers["Retry-After"]) <= 28  # 2 * 10 + 3 + 5
@@ -171,17 +171,17 @@ def test_an_attempt_that_has_waited_for_too_long_is_told_when_the_others_have_ex
 def test_an_attempt_whose_worker_has_gone_makes_room_when_its_lease_ends(throttled, counts, monkeypatch):
     monkeypatch.setattr(pixora, "LEASE_MARGIN", timedelta(0))
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour", HASH_QUEUE_SECONDS=0.1, DATABASE_TIMEOUT_MS=800)
-    with app.app_context(), services.throttles.guess(EMAIL.lower(), "192.0.2.1") as lost:
+    with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1") as lost:
         assert (
             log_in(throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour").test_client(), PASSWORD).status_code == 200
         )
-        lost.right = True
+        lost.is_correct = True
 
 
 def test_a_wrong_attempt_that_took_longer_than_its_lease_stays_counted(throttled, counts, monkeypatch):
     monkeypatch.setattr(pixora, "LEASE_MARGIN", timedelta(0))
     app = throttled(HASH_QUEUE_SECONDS=0.1, DATABASE_TIMEOUT_MS=300)
-    with app.app_context(), services.throttles.guess(EMAIL.lower(), "192.0.2.1"):
+    with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1"):
         time.sleep(0.6)
         assert log_in(app.test_client(), PASSWORD).status_code == 200
     assert state(counts) == {(1, 0)}
@@ -192,13 +192,13 @@ def test_attempts_that_wait_leave_seats_for_others(throttled, users, monkeypatch
     users.insert_one(fastapi_user(email="ada@example.com"))
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour", GUNICORN_THREADS=8)
     with ThreadPoolExecutor(4) as pool:
-        with app.app_context(), services.throttles.guess(EMAIL.lower(), "192.0.2.1") as guess:
+        with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1") as attempt:
             waiting = [pool.submit(log_in, app.test_client(), PASSWORD) for _ in range(4)]
             refused = next(as_completed(waiting)).result()
             assert refused.status_code == 429
             assert int(refused.headers["Retry-After"]) > 1
             assert log_in(app.test_client(), PASSWORD, "ada@example.com").status_code == 200
-            guess.right = True
+            attempt.is_correct = True
         assert sorted(call.result().status_code for call in waiting) == [200] * 3 + [429]
 
 
