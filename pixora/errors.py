@@ -1,6 +1,6 @@
-"""What can go wrong, in the words that clients see. `pixora.web.problems` makes responses of these.
+"""What can go wrong: the status, the `code` and the `detail` that clients get. `pixora.web.problems` renders them.
 
-The cause of a failure, where there is one to tell, belongs in the log and not in a message here.
+A `detail` says what happened and what to do. Causes that clients must not know go to the log.
 """
 
 from http import HTTPStatus
@@ -17,54 +17,54 @@ class PixoraError(Exception):
 
 
 class MalformedBody(PixoraError):
-    """The bytes are not what their media type says (RFC 8259; duplicate names as RFC 7493, section 2.3)."""
+    """The body cannot be decoded as its media type (RFC 8259; duplicate names: RFC 7493, section 2.3)."""
 
     status = HTTPStatus.BAD_REQUEST
     code = "malformed_body"
-    detail = "The request body is not well formed."
+    detail = "The request body is malformed. Check that it matches its Content-Type and is encoded in UTF-8."
 
 
 class UntrustedHost(PixoraError):
-    """The Host header names none of `TRUSTED_HOSTS`."""
+    """The Host header is not in `TRUSTED_HOSTS`."""
 
     status = HTTPStatus.BAD_REQUEST
     code = "untrusted_host"
     detail = (
-        "The service does not answer to the host name in this request. Call it by its public name; whoever runs it can "
-        "add a name to TRUSTED_HOSTS."
+        "The service does not answer to the host name of this request. Use its public name; operators can add names to "
+        "TRUSTED_HOSTS."
     )
 
 
-class NothingHere(PixoraError):
-    """There is something, but not for this client, who is not to know."""
+class NotFound(PixoraError):
+    """There is no such resource, or this client must not know of it."""
 
     status = HTTPStatus.NOT_FOUND
     code = "not_found"
-    detail = "There is nothing at this address."
+    detail = "There is no resource at this URL. Check the path."
 
 
 class UnsupportedMediaType(PixoraError):
-    """The body is of a type, or in an encoding, that this route does not read."""
+    """The route does not accept the body's Content-Type or Content-Encoding."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_media_type"
-    detail = "This route does not read a body of this media type."
+    detail = "This route does not accept this Content-Type or Content-Encoding. See /docs for those it does."
 
 
 class PayloadTooLarge(PixoraError):
-    """The body is over `MAX_CONTENT_LENGTH`."""
+    """The body is larger than `MAX_CONTENT_LENGTH`."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "payload_too_large"
-    detail = "The request body is too large."
+    detail = "The request body is too large. Send a smaller one."
 
 
 class ValidationFailed(PixoraError):
-    """Fields are missing, unknown or not acceptable. `errors`: field name to a list of messages."""
+    """Fields or parameters are missing, unknown or invalid. `errors` maps their names to messages."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     code = "validation_failed"
-    detail = "Some fields are missing or not acceptable; see errors."
+    detail = "Some fields are missing or invalid. See errors for each of them."
 
     def __init__(self, errors: dict[str, list[str]]) -> None:
         self.errors = errors
@@ -72,20 +72,20 @@ class ValidationFailed(PixoraError):
 
 
 class MissingToken(PixoraError):
-    """No credentials came, so the challenge names no error (RFC 6750, section 3.1)."""
+    """The request has no credentials, so the challenge has no error (RFC 6750, section 3.1)."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "missing_token"
-    detail = "This route needs an access token: Authorization: Bearer <token>."
+    detail = "This route requires an access token. Send it in the header Authorization: Bearer <token>."
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class InvalidToken(PixoraError):
-    """The token is malformed, forged, expired, or its user is gone. Clients are not told which."""
+    """The access token is malformed, forged or expired, or its session or user no longer exists."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "invalid_token"
-    detail = "The access token is not valid, or no longer."
+    detail = "The access token is invalid, expired or revoked. Refresh it or log in again."
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
@@ -99,14 +99,14 @@ class InvalidCredentials(PixoraError):
 
 
 class InvalidOneTimeToken(PixoraError):
-    """The token of a letter's link is not good. Clients are not told why.
+    """The token of an e-mail's link cannot be redeemed.
 
-    `reason` is for our own pages: `malformed`, `expired`, or `used` (used up, superseded, or never ours).
+    `reason` is for our own pages: `malformed`, `expired`, or `used` (also: superseded, or never issued).
     """
 
     status = HTTPStatus.BAD_REQUEST
     code = "invalid_one_time_token"
-    detail = "This link or token is not valid, or no longer: it is good once, and for a while. Please ask for another."
+    detail = "This link or token is invalid, expired or already used. Request a new one."
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -114,38 +114,38 @@ class InvalidOneTimeToken(PixoraError):
 
 
 class WrongPassword(PixoraError):
-    """Someone who is known already has given a wrong password."""
+    """An authenticated user gave a wrong password."""
 
     status = HTTPStatus.FORBIDDEN
     code = "wrong_password"
-    detail = "The password is wrong."
+    detail = "The password is incorrect. Try again."
 
 
 class EmailNotVerified(PixoraError):
-    """`REQUIRE_VERIFIED_EMAIL` is on; told to those only who know the password."""
+    """`REQUIRE_VERIFIED_EMAIL` is on and the address is not verified. Raised only after a correct password."""
 
     status = HTTPStatus.FORBIDDEN
     code = "email_not_verified"
     detail = (
-        "Verify your e-mail address first: open the link we sent you. If the link has expired, logging in sends a new "
-        "one, a few times an hour at most. Resetting the password verifies the address as well."
+        "Verify your e-mail address first: open the link we sent you. If the link has expired, log in again to get a "
+        "new one, up to a few times an hour, or reset your password, which verifies the address as well."
     )
 
 
 class PreconditionFailed(PixoraError):
-    """`If-Match` names another state of the profile than it is in (RFC 9110, section 15.5.13)."""
+    """`If-Match` names another state of the profile than the current one (RFC 9110, section 15.5.13)."""
 
     status = HTTPStatus.PRECONDITION_FAILED
     code = "precondition_failed"
-    detail = "The profile was changed meanwhile. Please read it again."
+    detail = "The profile has changed since you read it. Read it again, then repeat your change."
 
 
 class InvalidGrant(PixoraError):
-    """The refresh token is malformed, forged, used up, or its session has ended. Clients are not told which."""
+    """The refresh token is malformed, forged, expired or already used, or its session has ended."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "invalid_grant"
-    detail = "The refresh token is not valid, or no longer. Please log in again."
+    detail = "The refresh token is invalid, expired or revoked. Log in again."
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
@@ -154,47 +154,47 @@ class SessionNotFound(PixoraError):
 
     status = HTTPStatus.NOT_FOUND
     code = "session_not_found"
-    detail = "You have no such session."
+    detail = "You have no session with this id. List your sessions to see their ids."
 
 
 class Forbidden(PixoraError):
-    """Someone who is known asks for what is another's."""
+    """An authenticated user asks for something that is not theirs."""
 
     status = HTTPStatus.FORBIDDEN
     code = "forbidden"
-    detail = "You may not do this."
+    detail = "You are not allowed to do this."
 
 
 class NotYourProfile(Forbidden):
-    """Any id but one's own, whether or not it exists."""
+    """The id is not the user's own, whether or not it exists."""
 
-    detail = "You may only read your own profile."
+    detail = "You can only read your own profile."
 
 
 class AdminOnly(Forbidden):
-    """Someone who is known, and is no administrator."""
+    """The user is not an administrator."""
 
-    detail = "Only administrators may do this."
+    detail = "Only administrators can do this."
 
 
 class UserNotFound(PixoraError):
-    """There is no such user; told to administrators only."""
+    """There is no such user. Raised for administrators only."""
 
     status = HTTPStatus.NOT_FOUND
     code = "user_not_found"
-    detail = "There is no such user."
+    detail = "There is no such user. Check the id or e-mail address."
 
 
 class LastAdmin(PixoraError):
-    """Without this administrator there would be none who is not disabled."""
+    """The change would leave no enabled administrator."""
 
     status = HTTPStatus.CONFLICT
     code = "last_admin"
-    detail = "This is the last administrator who is not disabled. Please make another one first."
+    detail = "This is the last enabled administrator. Make another user an administrator first."
 
 
 class EmailTaken(PixoraError):
-    """Another user has this address: the unique index on `email` has refused it."""
+    """Another user has this address, by the unique index on `email`."""
 
     status = HTTPStatus.CONFLICT
     code = "email_taken"
@@ -202,30 +202,30 @@ class EmailTaken(PixoraError):
 
 
 class Overloaded(PixoraError):
-    """More passwords are waiting to be hashed than can be in time."""
+    """The hashing queue cannot serve the request in time."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "overloaded"
-    detail = "Too many people are logging in at the moment. Please try again."
+    detail = "Too many people are logging in right now. Try again in a few seconds."
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
 
 class HashingQueueFull(Overloaded):
-    """So many are waiting that there is no place to wait.
+    """The hashing queue has no slot left.
 
-    Refused at once, but nginx takes its time to hand it over: clients who try again at once would cost more than all
-    others.
+    The answer is immediate, so nginx is asked to deliver it slowly: clients that retry at once would otherwise cost
+    more than all others.
     """
 
     headers: ClassVar[dict[str, str]] = Overloaded.headers | {"X-Accel-Limit-Rate": "300"}
 
 
 class RateLimited(PixoraError):
-    """There have been too many attempts. `retry_after`: the seconds until another is worth making."""
+    """There were too many attempts. `retry_after`: seconds until the next one can succeed."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "rate_limited"
-    detail = "Too many attempts. Please wait before the next one; Retry-After says for how many seconds."
+    detail = "Too many attempts. Wait for the number of seconds in the Retry-After header, then try again."
     headers: ClassVar[dict[str, str]] = {"Retry-After": "900"}
 
     def __init__(self, retry_after: int) -> None:
@@ -234,14 +234,14 @@ class RateLimited(PixoraError):
 
 
 class DatabaseUnavailable(PixoraError):
-    """MongoDB is unreachable, hung, electing or full, or has not got its indexes yet.
+    """MongoDB is unreachable, hung, electing or full, or its indexes are missing.
 
-    `reason`, one word, is for /health; the cause is in the log.
+    `reason`, one word, is for `/health`.
     """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "database_unavailable"
-    detail = "The service cannot reach its database at the moment. Please try again."
+    detail = "The service cannot reach its database right now. Try again in a few seconds."
     headers: ClassVar[dict[str, str]] = {"Retry-After": "5"}
 
     def __init__(self, reason: str = "unavailable") -> None:

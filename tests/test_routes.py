@@ -63,7 +63,7 @@ def test_every_route_says_who_may_call_it(operations):
 def test_every_route_for_administrators_documents_whom_it_refuses(operations):
     for name in ADMIN:
         [example] = operations[name]["responses"]["403"]["content"]["application/problem+json"]["examples"].values()
-        assert example["value"]["detail"] == "Only administrators may do this.", name
+        assert example["value"]["detail"] == "Only administrators can do this.", name
 
 
 def test_every_route_that_needs_a_token_refuses_to_do_without(session_app, operations):

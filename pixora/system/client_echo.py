@@ -13,7 +13,7 @@ from marshmallow import Schema, fields
 
 from pixora import clock
 from pixora.auth.guards import public
-from pixora.errors import NothingHere
+from pixora.errors import NotFound
 from pixora.services import services
 from pixora.tokens.crypto import derived_key
 from pixora.web.blueprint import Blueprint, fails
@@ -40,12 +40,12 @@ EXAMPLE = {"client": "203.0.113.7", "peer": "127.0.0.1", "forwarded": ["203.0.11
 
 @blueprint.route("/client")
 @blueprint.response(200, ClientSchema, example=EXAMPLE)
-@fails(NothingHere)
+@fails(NotFound)
 @public
 def client() -> dict[str, Any]:
     """Tell the operator's `doctor` what is seen of it; for all others there is nothing here."""
     if not _is_good(request.headers.get("Authorization", "")):
-        raise NothingHere
+        raise NotFound
     forwarded = request.headers.get("X-Forwarded-For", "")
     return {
         "client": request.remote_addr or "",

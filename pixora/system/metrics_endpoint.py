@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from pixora.auth.guards import public
-from pixora.errors import NothingHere
+from pixora.errors import NotFound
 from pixora.observability import metrics
 from pixora.services import services
 from pixora.web.blueprint import Blueprint, fails
@@ -35,7 +35,7 @@ blueprint = Blueprint("metrics", __name__, description="For the operator's monit
 
 
 @blueprint.route("/metrics")
-@fails(NothingHere)
+@fails(NotFound)
 @blueprint.response(200, {"type": "string"}, content_type="text/plain", example=EXAMPLE)
 @public
 def scrape() -> Response:
@@ -45,7 +45,7 @@ def scrape() -> Response:
     nothing here for anyone else.
     """
     if not all(map(_is_private, _addresses())):
-        raise NothingHere
+        raise NotFound
     registry = CollectorRegistry()
     if values.ValueClass._multiprocess:  # noqa: SLF001  # so the library itself asks
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -7,16 +7,16 @@ from typing import Any
 from flask import Flask, Response, current_app, json
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from pixora.errors import NothingHere, PayloadTooLarge, PixoraError
+from pixora.errors import NotFound, PayloadTooLarge, PixoraError
 from pixora.web.middleware import request_id
 
 MEDIA_TYPE = "application/problem+json"
 
 HTTP_DETAILS = {
-    400: "The request is not well formed.",
-    404: NothingHere.detail,
-    405: "This address does not answer to this method; the Allow header names those it does.",
-    500: "Something went wrong on our side. The request_id leads us to it.",
+    400: "The request is malformed.",
+    404: NotFound.detail,
+    405: "This method is not allowed at this URL. The Allow header lists those that are.",
+    500: "An internal error occurred. Quote the request_id when you report it.",
 }
 """Our words for the errors that come from Flask and Werkzeug, whose own may quote the request."""
 

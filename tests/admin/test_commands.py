@@ -228,7 +228,11 @@ def test_show_prints_nothing_that_moves_the_cursor(run, users):
 @pytest.mark.parametrize("named", ["nobody@example.com", "6924a1e0c3f1a2b4d5e6f708", "", "@", "x" * 5000, '{"$ne": 1}'])
 def test_who_is_not_there_is_not_found(run, users, command, named):
     result = run(command, named)
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: There is no such user.\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        1,
+        "",
+        "Error: There is no such user. Check the id or e-mail address.\n",
+    )
 
 
 def test_disable_shuts_out_and_enable_lets_in_again(app, run, users, audit_rows):
@@ -262,7 +266,7 @@ def test_the_last_administrator_cannot_be_disabled(run, users):
     users.insert_one(user)
     result = run("disable", user["_id"])
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: This is the last administrator who is not disabled.")
+    assert result.stderr.startswith("Error: This is the last enabled administrator.")
 
 
 @pytest.mark.parametrize("arguments", [["show", "ada@example.com"], ["create", *options()]])

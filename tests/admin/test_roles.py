@@ -45,7 +45,7 @@ def test_a_demoted_administrator_is_none_from_the_next_request_on(ask, client, s
     assert set_roles(second_admin, ["user"]).status_code == 200
     for response in (ask("GET", by=second_admin), other.get("/api/admin/users", headers=second_admin.bearer)):
         assert (response.status_code, response.json["code"]) == (403, "forbidden")
-        assert response.json["detail"] == "Only administrators may do this."
+        assert response.json["detail"] == "Only administrators can do this."
     assert client.get(ME, headers=second_admin.bearer).json["roles"] == ["user"]
 
 

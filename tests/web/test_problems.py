@@ -1,9 +1,11 @@
 import re
+from pathlib import Path
 
 import pytest
 
 from pixora import errors
 from pixora.accounts.store import UserStore
+from pixora.web.problems import HTTP_DETAILS
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 
@@ -93,3 +95,13 @@ def test_no_two_errors_share_a_code_but_those_of_which_one_is_the_other():
     codes = [kind.code for kind in every_error() if kind.__base__ is errors.PixoraError]
     assert len(codes) == len(set(codes))
     assert all(kind.code in codes for kind in every_error())
+
+
+def test_nginx_uses_the_same_sentences():
+    conf = (Path(__file__).parents[2] / "deploy" / "nginx.conf").read_text()
+    [block] = re.findall(r"map \$status \$problem_detail \{(.*?)\}", conf, re.DOTALL)
+    sentences = dict(re.findall(r'(\d+|default) "(.*)";', block))
+    assert sentences["400"] == HTTP_DETAILS[400]
+    assert sentences["404"] == HTTP_DETAILS[404]
+    assert sentences["413"] == errors.PayloadTooLarge.detail
+    assert sentences["default"] == HTTP_DETAILS[500]
