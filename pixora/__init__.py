@@ -95,7 +95,7 @@ def _services(app: flask.Flask, settings: Settings) -> Services:
     database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
     tokens = Tokens(app)
     hashing_queue = HashingQueue(
-        cores.number(),
+        cores.count(),
         max(1, settings.gunicorn_threads - FREE_THREADS),
         settings.hash_queue_seconds,
         rounds=settings.bcrypt_rounds,

@@ -14,8 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from pixora import emails
 from pixora.accounts.roles import is_disabled
 from pixora.database.client import Document
-from pixora.errors import InvalidCredentials, Overloaded, ValidationFailed, WrongPassword
-from pixora.observability import metrics
+from pixora.errors import InvalidCredentials, ValidationFailed, WrongPassword
 from pixora.passwords import policy, verify
 from pixora.services import services
 from pixora.web.middleware import caller
@@ -36,12 +35,8 @@ def seated(function: Callable[Parameters, Result]) -> Callable[Parameters, Resul
 
     @wraps(function)
     def with_seat(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        try:
-            with services.hashing_queue.slot():
-                return function(*args, **kwargs)
-        except Overloaded:
-            metrics.hashing_shed.inc()
-            raise
+        with services.hashing_queue.slot():
+            return function(*args, **kwargs)
 
     return with_seat
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from pixora.errors import Overloaded
-from pixora.passwords import cores as machine
-from pixora.passwords.cores import NICENESS
+from pixora.passwords.cores import NICENESS, CoreLock
 from pixora.passwords.queue import LATE_FACTOR, HashingQueue
 from tests.factories import PASSWORD, signup_body
 from tests.timeouts import LONG, SOON
@@ -23,22 +22,22 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
-def make_room(tmp_path):
-    """Make a room; all of a test share their permits."""
+def make_queue(tmp_path):
+    """Make a queue; all queues of a test share the core locks."""
 
-    rooms = []
+    queues = []
 
-    def make_room(cores=2, slots=100, timeout=0.3, **options):
-        rooms.append(HashingQueue(cores, slots, timeout, lock_directory=tmp_path, **options))
-        return rooms[-1]
+    def make_queue(cores=2, slots=100, timeout=0.3, **options):
+        queues.append(HashingQueue(cores, slots, timeout, lock_directory=tmp_path, **options))
+        return queues[-1]
 
-    yield make_room
-    for room in rooms:
-        room.close()
+    yield make_queue
+    for queue in queues:
+        queue.close()
 
 
 class Gate:
-    """A job that begins, and ends when it is told to."""
+    """A job that runs until the gate is opened."""
 
     def __init__(self):
         self.begun = threading.Semaphore(0)
@@ -50,38 +49,38 @@ class Gate:
         return value
 
 
-def test_a_job_s_result_and_its_error_come_back(make_room):
-    room = make_room()
-    assert room.run(divmod, 7, 2) == (3, 1)
+def test_a_job_returns_its_result_or_raises_its_error(make_queue):
+    queue = make_queue()
+    assert queue.run(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        room.run(divmod, 7, 0)
+        queue.run(divmod, 7, 0)
 
 
-def test_a_room_that_is_closed_does_what_waits_and_leaves_no_thread(make_room):
-    room, gate = make_room(cores=1, timeout=60), Gate()
+def test_a_closed_queue_computes_the_waiting_jobs_and_ends_its_threads(make_queue):
+    queue, gate = make_queue(cores=1, timeout=60), Gate()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(room.run, gate.pass_through, 1)
+        first = pool.submit(queue.run, gate.pass_through, 1)
         assert gate.begun.acquire(timeout=LONG)
-        second = pool.submit(room.run, gate.pass_through, 2)
-        while room._ahead < 2:
+        second = pool.submit(queue.run, gate.pass_through, 2)
+        while queue._unfinished < 2:
             time.sleep(0.001)
-        room.close()
+        queue.close()
         gate.opened.set()
         assert [first.result(LONG), second.result(LONG)] == [1, 2]
     deadline = time.monotonic() + LONG
-    while room._lock_directory and time.monotonic() < deadline:
+    while queue._core_locks and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not room._lock_directory
+    assert not queue._core_locks
 
 
-def test_jobs_run_at_a_lower_priority_and_requests_do_not(make_room):
+def test_jobs_run_at_a_lower_priority_than_requests(make_queue):
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    assert make_room().run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == before + NICENESS
+    assert make_queue().run(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == before + NICENESS
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
 
 
-def test_no_more_jobs_run_at_once_than_there_are_cores(make_room):
-    room, running, most = make_room(timeout=30), [], []
+def test_no_more_jobs_run_at_once_than_there_are_cores(make_queue):
+    queue, running, most = make_queue(timeout=30), [], []
 
     def job():
         running.append(1)
@@ -90,14 +89,14 @@ def test_no_more_jobs_run_at_once_than_there_are_cores(make_room):
         running.pop()
 
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: room.run(job), range(20)))
+        list(pool.map(lambda _: queue.run(job), range(20)))
     assert max(most) == 2
 
 
-def test_two_rooms_share_the_cores(make_room):
-    rooms, gate = [make_room(timeout=30), make_room(timeout=30)], Gate()
+def test_two_queues_share_the_cores(make_queue):
+    queues, gate = [make_queue(timeout=30), make_queue(timeout=30)], Gate()
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(room.run, gate.pass_through) for room in rooms * 2]
+        futures = [pool.submit(queue.run, gate.pass_through) for queue in queues * 2]
         for _ in range(2):
             assert gate.begun.acquire(timeout=LONG)
         assert not gate.begun.acquire(timeout=0.2)
@@ -105,19 +104,19 @@ def test_two_rooms_share_the_cores(make_room):
         assert [future.result(LONG) for future in futures] == [None] * 4
 
 
-def test_one_room_may_use_every_core_while_the_other_is_idle(make_room):
-    make_room()
-    room, gate = make_room(), Gate()
+def test_one_queue_may_use_every_core_while_the_other_is_idle(make_queue):
+    make_queue()
+    queue, gate = make_queue(), Gate()
     with ThreadPoolExecutor(2) as pool:
         for _ in range(2):
-            pool.submit(room.run, gate.pass_through)
+            pool.submit(queue.run, gate.pass_through)
         for _ in range(2):
             assert gate.begun.acquire(timeout=LONG)
         gate.opened.set()
 
 
-def test_rooms_that_are_both_busy_have_about_as_many_turns_each(make_room):
-    rooms, turns = [make_room(timeout=60), make_room(timeout=60)], []
+def test_two_busy_queues_compute_about_as_many_jobs_each(make_queue):
+    queues, turns = [make_queue(timeout=60), make_queue(timeout=60)], []
 
     def job(number):
         turns.append(number)
@@ -125,28 +124,28 @@ def test_rooms_that_are_both_busy_have_about_as_many_turns_each(make_room):
 
     with ThreadPoolExecutor(80) as pool:
         for index in range(80):
-            pool.submit(rooms[index % 2].run, job, index % 2)
+            pool.submit(queues[index % 2].run, job, index % 2)
     assert 5 <= sum(turns[:40]) <= 35
 
 
-def hold_the_permits(directory, holding):
-    room = HashingQueue(1, 1, 60, lock_directory=directory)
+def hold_the_core_lock(directory, holding):
+    queue = HashingQueue(1, 1, 60, lock_directory=directory)
 
     def hold():
         holding.set()
         time.sleep(60)
 
-    room.run(hold)
+    queue.run(hold)
 
 
-def test_the_permit_of_a_process_that_is_killed_comes_back(tmp_path, make_room):
+def test_the_core_lock_of_a_killed_process_is_released(tmp_path, make_queue):
     context = multiprocessing.get_context("spawn")
     holding = context.Event()
-    holder = context.Process(target=hold_the_permits, args=(tmp_path, holding))
+    holder = context.Process(target=hold_the_core_lock, args=(tmp_path, holding))
     holder.start()
     assert holding.wait(LONG)
     with ThreadPoolExecutor(1) as pool:
-        got = pool.submit(make_room(cores=1, timeout=60).run, divmod, 7, 2)
+        got = pool.submit(make_queue(cores=1, timeout=60).run, divmod, 7, 2)
         time.sleep(0.1)
         assert not got.done()
         os.kill(holder.pid, signal.SIGKILL)
@@ -154,118 +153,118 @@ def test_the_permit_of_a_process_that_is_killed_comes_back(tmp_path, make_room):
     holder.join()
 
 
-def fill(room, gate, pool, number):
-    """Have this many jobs in the room, two of them running."""
-    futures = [pool.submit(room.run, gate.pass_through) for _ in range(number)]
+def fill(queue, gate, pool, number):
+    """Put this many jobs into the queue; two of them run."""
+    futures = [pool.submit(queue.run, gate.pass_through) for _ in range(number)]
     for _ in range(2):
         assert gate.begun.acquire(timeout=LONG)
-    while room._ahead < number:
+    while queue._unfinished < number:
         time.sleep(0.001)
     return futures
 
 
-def test_who_cannot_have_a_turn_in_time_waits_the_deadline_out_and_is_told_so(make_room):
-    room, gate = make_room(timeout=0.3), Gate()  # at a guess of an eighth of a second a job
+def test_a_job_that_would_begin_too_late_is_refused_at_the_timeout(make_queue):
+    queue, gate = make_queue(timeout=0.3), Gate()  # the forecast is an eighth of a second for a job
     with ThreadPoolExecutor(2) as pool:
-        admitted = fill(room, gate, pool, 2)
+        admitted = fill(queue, gate, pool, 2)
         began = time.monotonic()
         with pytest.raises(Overloaded):
-            room.run(gate.pass_through)
+            queue.run(gate.pass_through)
         assert time.monotonic() - began >= 0.3
         gate.opened.set()
         assert [future.result(LONG) for future in admitted] == [None] * 2
 
 
-def test_who_finds_no_seat_is_refused_at_once(make_room):
-    room = make_room(slots=2, timeout=60)
+def test_a_request_without_a_slot_is_refused_at_once(make_queue):
+    queue = make_queue(slots=2, timeout=60)
     began = time.monotonic()
-    with room.slot(), room.slot(), pytest.raises(Overloaded), room.slot():
+    with queue.slot(), queue.slot(), pytest.raises(Overloaded), queue.slot():
         pass
     assert time.monotonic() - began < SOON
-    with room.slot():
+    with queue.slot():
         pass
 
 
-def test_who_comes_when_the_room_is_full_waits_the_deadline_out_before_anything_else_is_done(make_room):
-    room, gate = make_room(timeout=0.3), Gate()
+def test_an_overloaded_queue_refuses_a_request_before_it_does_anything_else(make_queue):
+    queue, gate = make_queue(timeout=0.3), Gate()
     with ThreadPoolExecutor(2) as pool:
-        admitted = fill(room, gate, pool, 2)
+        admitted = fill(queue, gate, pool, 2)
         began = time.monotonic()
-        with pytest.raises(Overloaded), room.slot():
-            pytest.fail("was let in")
+        with pytest.raises(Overloaded), queue.slot():
+            pytest.fail("the block runs")
         assert time.monotonic() - began >= 0.3
         gate.opened.set()
         assert [future.result(LONG) for future in admitted] == [None] * 2
-    with room.slot():
+    with queue.slot():
         pass
 
 
-def test_what_was_admitted_is_not_begun_too_late_when_the_machine_became_slower(make_room):
-    room, gate, computed = make_room(timeout=0.45), Gate(), []
+def test_an_admitted_job_is_withdrawn_when_the_machine_has_become_slower(make_queue):
+    queue, gate, computed = make_queue(timeout=0.45), Gate(), []
     with ThreadPoolExecutor(3) as pool:
-        fill(room, gate, pool, 2)
+        fill(queue, gate, pool, 2)
         began = time.monotonic()
         with pytest.raises(Overloaded):
-            room.run(computed.append, 1)
+            queue.run(computed.append, 1)
         assert time.monotonic() - began >= 0.45
         gate.opened.set()
-    assert room.run(computed.append, 2) is None
+    assert queue.run(computed.append, 2) is None
     assert computed == [2]
 
 
-def test_what_has_begun_is_waited_for_beyond_the_deadline(make_room):
-    room = make_room(timeout=0.1)
-    assert room.run(lambda: time.sleep(0.4) or "done") == "done"
+def test_a_job_that_has_begun_is_awaited_beyond_the_timeout(make_queue):
+    queue = make_queue(timeout=0.1)
+    assert queue.run(lambda: time.sleep(0.4) or "done") == "done"
 
 
-def test_what_has_begun_but_takes_too_long_is_given_up_when_others_are_sent_away(make_room):
-    room, gate = make_room(cores=1, timeout=0.6), Gate()
+def test_a_late_job_is_given_up_when_others_are_refused(make_queue):
+    queue, gate = make_queue(cores=1, timeout=0.6), Gate()
     with ThreadPoolExecutor(2) as pool:
         began = time.monotonic()
-        slow = pool.submit(room.run, gate.pass_through)
+        slow = pool.submit(queue.run, gate.pass_through)
         assert gate.begun.acquire(timeout=LONG)
         with pytest.raises(Overloaded):
-            room.run(divmod, 7, 2, timeout=0.1)
+            queue.run(divmod, 7, 2, timeout=0.1)
         with pytest.raises(Overloaded):
             slow.result(LONG)
         assert time.monotonic() - began >= 0.6 * LATE_FACTOR
         gate.opened.set()
 
 
-def test_who_has_less_patience_than_the_room_is_sent_away_sooner(make_room):
-    room, gate = make_room(timeout=60), Gate()
+def test_a_job_with_a_shorter_timeout_is_refused_sooner(make_queue):
+    queue, gate = make_queue(timeout=60), Gate()
     with ThreadPoolExecutor(3) as pool:
-        fill(room, gate, pool, 2)
+        fill(queue, gate, pool, 2)
         began = time.monotonic()
         with pytest.raises(Overloaded):
-            room.run(gate.pass_through, timeout=0.2)
+            queue.run(gate.pass_through, timeout=0.2)
         assert 0.2 <= time.monotonic() - began < SOON
         gate.opened.set()
 
 
-def test_turns_come_in_the_order_of_arrival(make_room):
-    room, gate, order = make_room(cores=1, timeout=60), Gate(), []
+def test_jobs_are_computed_in_the_order_of_arrival(make_queue):
+    queue, gate, order = make_queue(cores=1, timeout=60), Gate(), []
     with ThreadPoolExecutor(8) as pool:
-        pool.submit(room.run, gate.pass_through)
+        pool.submit(queue.run, gate.pass_through)
         assert gate.begun.acquire(timeout=LONG)
         for number in range(6):
-            pool.submit(room.run, order.append, number)
-            while room._ahead < 2 + number:
+            pool.submit(queue.run, order.append, number)
+            while queue._unfinished < 2 + number:
                 time.sleep(0.001)
         gate.opened.set()
     assert order == list(range(6))
 
 
-def test_nothing_is_computed_for_who_has_gone(make_room):
-    room, computed = make_room(), []
+def test_nothing_is_computed_for_a_client_that_has_left(make_queue):
+    queue, computed = make_queue(), []
     with pytest.raises(Overloaded):
-        room.run(computed.append, 1, is_wanted=lambda: False)
-    room.run(computed.append, 2, is_wanted=lambda: True)
+        queue.run(computed.append, 1, is_wanted=lambda: False)
+    queue.run(computed.append, 2, is_wanted=lambda: True)
     assert computed == [2]
 
 
-def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_logged_in(make_app, users):
-    app = make_app(GUNICORN_THREADS=2, HASH_QUEUE_SECONDS=0.2)  # one seat
+def test_an_overloaded_service_says_when_to_try_again_and_still_serves_logged_in_users(make_app, users):
+    app = make_app(GUNICORN_THREADS=2, HASH_QUEUE_SECONDS=0.2)  # one slot
     client = app.test_client()
     client.post("/api/auth/signup", json=signup_body())
     form = {"username": "ada@example.com", "password": PASSWORD}
@@ -282,7 +281,7 @@ def test_an_overloaded_service_says_when_to_try_again_and_still_serves_who_is_lo
         assert client.get("/api/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
-def test_the_locks_of_someone_else_are_refused(tmp_path):
+def test_a_lock_directory_open_to_other_users_is_refused(tmp_path):
     program = (
         "import tempfile, sys; tempfile.tempdir = sys.argv[1]; "
         "from pixora.passwords.queue import HashingQueue; HashingQueue(1, 1, 1)"
@@ -293,7 +292,7 @@ def test_the_locks_of_someone_else_are_refused(tmp_path):
     assert "PermissionError" in run.stderr
 
 
-def test_an_unknown_user_costs_what_most_hashes_do(make_app, users, monkeypatch):
+def test_an_unknown_user_costs_as_much_as_most_hashes(make_app, users, monkeypatch):
     import bcrypt  # noqa: PLC0415
 
     stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(6)).decode()
@@ -310,16 +309,16 @@ def test_an_unknown_user_costs_what_most_hashes_do(make_app, users, monkeypatch)
 
 
 def frozen(directory, name):
-    """Hold a lock of the core as a frozen worker does: without ever giving it back."""
+    """Hold a core lock and never release it, as a frozen worker does."""
     file = (directory / name).open("a")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
 
 
 @pytest.mark.parametrize("name", ["core-0", "core-0.next"])
-def test_a_frozen_worker_does_not_stop_the_others(make_room, tmp_path, name):
+def test_a_frozen_worker_does_not_stop_the_others(make_queue, tmp_path, name):
     with frozen(tmp_path, name):
-        rooms, running, most = [make_room(cores=1, timeout=60, rounds=4) for _ in range(2)], [], []
+        queues, running, most = [make_queue(cores=1, timeout=60, rounds=4) for _ in range(2)], [], []
 
         def job():
             running.append(1)
@@ -328,41 +327,41 @@ def test_a_frozen_worker_does_not_stop_the_others(make_room, tmp_path, name):
             running.pop()
 
         with ThreadPoolExecutor(10) as pool:
-            list(pool.map(lambda number: rooms[number % 2].run(job), range(10)))
-        assert max(most) == 1, "the stand-in is shared as well"
+            list(pool.map(lambda number: queues[number % 2].run(job), range(10)))
+        assert max(most) == 1, "the queues share the stand-in"
 
 
-def test_a_stand_in_that_is_frozen_as_well_has_one_of_its_own(make_room, tmp_path):
+def test_a_frozen_stand_in_gets_a_stand_in_of_its_own(make_queue, tmp_path):
     with frozen(tmp_path, "core-0"), frozen(tmp_path, "core-1"):
-        assert make_room(cores=1, timeout=60, rounds=4).run(divmod, 7, 2) == (3, 1)
+        assert make_queue(cores=1, timeout=60, rounds=4).run(divmod, 7, 2) == (3, 1)
 
 
-def test_a_stand_in_ends_when_the_core_moves_again(make_room, tmp_path):
-    room = make_room(cores=1, timeout=60, rounds=4)
+def test_a_stand_in_ends_when_its_core_works_again(make_queue, tmp_path):
+    queue = make_queue(cores=1, timeout=60, rounds=4)
     with frozen(tmp_path, "core-0"):
-        room.run(divmod, 7, 2)
-        assert sorted(room._lock_directory) == [0, 1]
+        queue.run(divmod, 7, 2)
+        assert sorted(queue._core_locks) == [0, 1]
     deadline = time.monotonic() + LONG
-    while 1 in room._lock_directory and time.monotonic() < deadline:
-        room.run(divmod, 7, 2)
-    assert sorted(room._lock_directory) == [0]
+    while 1 in queue._core_locks and time.monotonic() < deadline:
+        queue.run(divmod, 7, 2)
+    assert sorted(queue._core_locks) == [0]
 
 
-def test_a_core_that_another_worker_uses_all_the_time_is_not_stalled(tmp_path):
-    ours, theirs = machine.Permit(tmp_path, 0), machine.Permit(tmp_path, 0)
+def test_a_core_lock_that_another_worker_keeps_taking_is_not_stalled(tmp_path):
+    ours, theirs = CoreLock(tmp_path, 0), CoreLock(tmp_path, 0)
     with theirs.held(), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(hold_once, ours)
         while ours.stalled_for() < 1:
             time.sleep(0.01)
-        os.pwrite(theirs._core, struct.pack("d", time.monotonic()), 0)  # as if it was taken again
+        os.pwrite(theirs._core, struct.pack("d", time.monotonic()), 0)  # as if it had been taken again
         assert ours.stalled_for() < 1
-        os.pwrite(theirs._core, struct.pack("d", time.monotonic() + 1e6), 0)  # written before a restart of the machine
+        os.pwrite(theirs._core, struct.pack("d", time.monotonic() + 1e6), 0)  # written before the machine restarted
         assert ours.stalled_for() >= 1
         fcntl.flock(theirs._core, fcntl.LOCK_UN)
         waiting.result(LONG)
     assert ours.stalled_for() == 0.0
 
 
-def hold_once(permit):
-    with permit.held():
+def hold_once(core_lock):
+    with core_lock.held():
         pass

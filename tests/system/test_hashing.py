@@ -18,7 +18,7 @@ from tests.factories import PASSWORD, signup_body
 
 FORM = urlencode({"username": "ada@example.com", "password": PASSWORD})
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
-STORM = 8 * cores.number()
+STORM = 8 * cores.count()
 """Logins at once."""
 
 
