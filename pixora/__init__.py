@@ -109,7 +109,7 @@ def _services(app: flask.Flask, settings: Settings) -> Services:
     lifetimes = Lifetimes(
         idle=timedelta(days=settings.refresh_idle_days),
         absolute=timedelta(days=settings.refresh_absolute_days),
-        most=settings.max_sessions_per_user,
+        max_sessions=settings.max_sessions_per_user,
     )
     one_time_tokens = OneTimeTokenStore(users, database)
     outbox = Outbox(users)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixora.accounts.outbox import token_of
+from pixora.accounts.outbox import decrypt_token
 from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
@@ -66,7 +66,7 @@ def people(session_app, mongo):
     documents = list(users.find())
     stored = next(one for one in documents if one["_id"] == owner.id)
     with session_app.app_context():
-        tokens = {letter["template"]: token_of(letter) for letter in stored["letters"] if "token" in letter}
+        tokens = {letter["template"]: decrypt_token(letter) for letter in stored["letters"] if "token" in letter}
     names = {"user_id": owner.id, "session_id": stored["sessions"][0]["id"], "refresh_token": owner.refresh_token}
     return accounts, documents, names | tokens
 

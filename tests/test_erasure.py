@@ -115,7 +115,7 @@ def complete(client):
 
     def complete(after=KEPT):
         with client.application.app_context():
-            services.erasure.complete(clock.utcnow() + after)
+            services.erasure.complete_due(clock.utcnow() + after)
 
     return complete
 
@@ -279,7 +279,7 @@ def test_an_erasure_under_another_secret_is_reported_and_not_tried_for_ever(
 ):
     delete()
     with make_app(SECRET_KEY="x" * 48).app_context(), capture_logs() as lines:
-        services.erasure.complete(clock.utcnow() + KEPT)
+        services.erasure.complete_due(clock.utcnow() + KEPT)
     assert [line["event"] for line in lines] == ["erasure_unreadable"]
     assert database["erasures"].count_documents({}) == 0
 

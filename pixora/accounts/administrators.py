@@ -41,7 +41,7 @@ class Administrators:
         self._valid_for = valid_for
 
     @contextmanager
-    def without(self, user_id: str) -> Iterator[Document]:
+    def removing(self, user_id: str) -> Iterator[Document]:
         """Give the `with` block the condition under which it may take a user from among the enabled administrators.
 
         It must be part of the query of the change. When nothing is found by it, the user's standing has changed, or too
@@ -51,7 +51,7 @@ class Administrators:
             LastAdmin: there is no other.
 
         """
-        with self._store.operation("administrators.without"):
+        with self._store.operation("administrators.removing"):
             announced = self._store.collection.find_one_and_update(
                 {"_id": user_id, **ENABLED_ADMIN},
                 [{"$set": {"leaving": "$$NOW"}}],

@@ -8,16 +8,14 @@ nothing personal in it but the network. MongoDB forgets rows after `AUDIT_DAYS`.
 A row is written after what it tells of, and is not waited for longer than the request has time for the database: where
 it cannot be written, there is the line of the log. A worker that is killed in between leaves neither.
 
-What keeps others from filling the collection:
+Clients cannot fill the collection:
 
-- Whoever is not known leaves a row in one of `PLACES`, in the place of an older one: a guess at an account that is not
-  there, a letter that is asked for by an address without an account. The line of the log stays.
-- A guess, right or wrong, and a sign-up, refused or not, take a hash: a quarter of a second of a core. The throttles
-  let only so many of them come to that, but for right guesses. A `locked_out` comes with the wrong guess that has used
-  up a limit, and not with those that are refused after it, which cost nothing.
-- A letter to reset a password that is asked for is recorded when it is posted; these are counted.
-- All others take a login or the link of a letter, which is good once; there is a row for ending a session, and none for
-  ending what had ended before.
+- An event about an unknown e-mail address, such as a failed login or a requested reset, overwrites one of
+  `MAX_UNKNOWN_ROWS` rows. The log keeps every line.
+- Every login attempt and every sign-up costs a hash, and the throttles limit them. `locked_out` is recorded once, for
+  the attempt that reaches a limit, not for the attempts that are then refused.
+- `password_reset_requested` is recorded when an e-mail is queued, and e-mails are limited.
+- All other events need a session or a one-time token. Ending a session twice is recorded once.
 
 The exchange of a refresh token is no event: every client makes one each quarter of an hour, the session's
 `last_used_at` has the last one, and rows of them would hide what matters. The metrics count them.
@@ -46,7 +44,7 @@ log = logging.getLogger(__name__)
 COMMAND = "command"
 """Who did what a command did."""
 
-PLACES = 10_000
+MAX_UNKNOWN_ROWS = 10_000
 """How many rows there are at most of those who are not known."""
 
 
@@ -54,18 +52,18 @@ class Event(NamedTuple):
     """What can happen.
 
     Attributes:
-        told: The line of the log.
+        description: The line of the log.
         details: The names of what may be told with it: never an e-mail address, a name, a secret or the id of a user.
         level: Of the line of the log.
 
     """
 
-    told: str
+    description: str
     details: frozenset[str] = frozenset()
     level: int = logging.INFO
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where in the trail of a user a row stands. Of those of one millisecond, the greater id comes first."""
 
     at: datetime
@@ -140,10 +138,10 @@ class Audit:
 
         """
         row = _row(event, user_id, by, details)
-        self._tell(row)
+        self._log(row)
         metrics.events(event).inc()
         # One operation in either case, with the same name: time must not tell who has an account.
-        place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(PLACES)}"
+        place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(MAX_UNKNOWN_ROWS)}"
         try:
             with self._database.operation("audit.record"):
                 upserted(lambda: self._collection.replace_one({"_id": place}, row, upsert=True))
@@ -177,11 +175,11 @@ class Audit:
         metrics.events(event).inc(len(rows))
         log.log(
             EVENTS[event].level,
-            EVENTS[event].told,
+            EVENTS[event].description,
             extra={"event": event, "by": by, "users": len(rows), **details},
         )
 
-    def events(self, user_id: str, limit: int, after: Place | None = None) -> list[Document]:
+    def list_events(self, user_id: str, limit: int, after: Position | None = None) -> list[Document]:
         """Return what has happened to a user, the newest first.
 
         Args:
@@ -197,10 +195,10 @@ class Audit:
         if after is not None:
             query["at"] = {"$lte": after.at}
             query["$or"] = [{"at": {"$lt": after.at}}, {"_id": {"$lt": ObjectId(after.row_id)}}]
-        with self._database.operation("audit.find"):
+        with self._database.operation("audit.list_events"):
             return list(self._collection.find(query, sort=[("at", -1), ("_id", -1)], limit=limit))
 
-    def forget(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
+    def anonymize(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
         """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.
 
         That is the network; and the id of the request, which the client may have chosen. In rows of what an
@@ -215,16 +213,16 @@ class Audit:
             DatabaseUnavailable: what was done stays done; the rest is to be tried again.
 
         """
-        with self._database.operation("audit.forget", at_least=at_least):
+        with self._database.operation("audit.anonymize", at_least=at_least):
             for name in ("user_id", "by"):
                 forgotten = {name: pseudonym, "network": None, "request_id": None}
                 self._collection.update_many({name: user_id}, {"$set": forgotten})
 
     @staticmethod
-    def _tell(row: Document) -> None:
+    def _log(row: Document) -> None:
         event = EVENTS[row["event"]]
         told = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
-        log.log(event.level, event.told, extra=told | row["details"])
+        log.log(event.level, event.description, extra=told | row["details"])
 
 
 def _row(event: str, user_id: str | None, by: str | None, details: Document) -> Document:

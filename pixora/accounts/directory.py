@@ -21,16 +21,16 @@ class Directory:
     def __init__(self, users: UserStore) -> None:
         self._store = users
 
-    def find(self, user_id: str) -> Document | None:
+    def find_profile(self, user_id: str) -> Document | None:
         """Return the profile of a user."""
-        with self._store.operation("directory.find"):
+        with self._store.operation("directory.find_profile"):
             return self._store.collection.find_one({"_id": user_id}, PROFILE)
 
-    def page(self, limit: int, after: str | None) -> list[Document]:
+    def list_page(self, limit: int, after: str | None) -> list[Document]:
         """Return the profiles of the next users, by id; `after`: the id that they come after."""
         return self._find({"_id": {"$gte": ""} if after is None else {"$gt": after}}, "_id", limit)
 
-    def search(self, beginnings: Sequence[str], limit: int, after: str | None) -> list[Document]:
+    def search_by_email(self, beginnings: Sequence[str], limit: int, after: str | None) -> list[Document]:
         """Return the profiles of the next users whose address begins in one of these ways, by address.
 
         Args:
@@ -43,7 +43,7 @@ class Directory:
         ranges = [{"email": {"$gte": begin, "$lt": begin + LAST_CHARACTER, **later}} for begin in beginnings]
         return self._find({"$or": ranges}, "email", limit)
 
-    def change(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
+    def update_any(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
         """Change a user, disabled or not, in one atomic operation; return the profile as it is then.
 
         Args:
@@ -52,11 +52,11 @@ class Directory:
             unchanged: What must still be so, or else nothing is done and None returned.
 
         """
-        with self._store.operation("directory.change"):
+        with self._store.operation("directory.update_any"):
             return self._store.collection.find_one_and_update(
                 {"_id": user_id, **unchanged}, [*stages], projection=PROFILE, return_document=ReturnDocument.AFTER
             )
 
     def _find(self, query: Document, key: str, limit: int) -> list[Document]:
-        with self._store.operation("directory.page"):
+        with self._store.operation("directory.list_page"):
             return list(self._store.collection.find(query, PROFILE, sort=[(key, 1)], limit=limit))

@@ -82,28 +82,28 @@ class Erasure:
             self._erased.replace_one(mark, mark, upsert=True)
         yield
         with suppress(DatabaseUnavailable):
-            self._audit.forget(user_id, pseudonym)
+            self._audit.anonymize(user_id, pseudonym)
             self._forget_address(email)
-            self.complete(clock.utcnow(), AT_ONCE, at_least=0.001)
+            self.complete_due(clock.utcnow(), AT_ONCE, at_least=0.001)
 
-    def erased(self, user_ids: Iterable[str], *, at_least: float) -> set[str]:
+    def find_erased(self, user_ids: Iterable[str], *, at_least: float) -> set[str]:
         """Return which of these ids are those of users who were erased."""
         marks = {self._mark(user_id): user_id for user_id in user_ids}
-        with self._translated_errors("erasures.erased", at_least=at_least):
+        with self._translated_errors("erasures.find_erased", at_least=at_least):
             return {marks[found["_id"]] for found in self._erased.find({"_id": {"$in": list(marks)}})}
 
-    def bring_back(self, user_ids: Iterable[str], *, at_least: float) -> None:
+    def unmark(self, user_ids: Iterable[str], *, at_least: float) -> None:
         """Let users with these ids be there again."""
         marks = [self._mark(user_id) for user_id in user_ids]
-        with self._translated_errors("erasures.bring_back", at_least=at_least):
+        with self._translated_errors("erasures.unmark", at_least=at_least):
             self._erased.delete_many({"_id": {"$in": marks}})
 
-    def complete(self, now: datetime, most: int = 0, *, at_least: float = TIMEOUT_SECONDS) -> None:
+    def complete_due(self, now: datetime, limit: int = 0, *, at_least: float = TIMEOUT_SECONDS) -> None:
         """See to the erasures whose time has come; of accounts that are still there, drop the note.
 
         Args:
             now: When.
-            most: How many, the oldest first; 0 for all.
+            limit: How many, the oldest first; 0 for all.
             at_least: The seconds that the rows of one user may take, also when those of the request are spent.
 
         Raises:
@@ -111,7 +111,7 @@ class Erasure:
 
         """
         with self._translated_errors("erasures.complete"):
-            notes = list(self._notes.find({"at": {"$lte": now - KEPT}}, sort={"at": 1}, limit=most))
+            notes = list(self._notes.find({"at": {"$lte": now - KEPT}}, sort={"at": 1}, limit=limit))
         for note in notes:
             self._complete(note, at_least)
             with self._translated_errors("erasures.complete"):
@@ -130,9 +130,9 @@ class Erasure:
             )
             return
         if self._users.find_credentials(user_id) is not None:
-            self.bring_back([user_id], at_least=at_least)
+            self.unmark([user_id], at_least=at_least)
             return
-        self._audit.forget(user_id, note["pseudonym"], at_least)
+        self._audit.anonymize(user_id, note["pseudonym"], at_least)
         if email is not None:
             self._forget_address(email)
 
@@ -140,8 +140,8 @@ class Erasure:
         """Forget an address in the documents of others, unless somebody has signed up with it since."""
         known_as = emails.spellings(email)
         if self._users.find_by_email(*known_as) is None:
-            self._pending.forget_address(email, *known_as)
-            self._letters.forget_address(email, *known_as)
+            self._pending.forget_email(email, *known_as)
+            self._letters.forget_email(email, *known_as)
 
     def _mark(self, user_id: str) -> str:
         return hmac.digest(self._mark_key, user_id.encode(), "sha256").hex()

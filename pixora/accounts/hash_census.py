@@ -53,7 +53,7 @@ class Census(NamedTuple):
     is_sample: bool
 
 
-def take(database: Database, at_least: float = COUNT_SECONDS) -> Census:
+def count_hashes(database: Database, at_least: float = COUNT_SECONDS) -> Census:
     """Count the hashes of all users, or of a sample where they are very many; `at_least`: the seconds it may take.
 
     Raises:
@@ -126,7 +126,7 @@ class RefusalCost:
 
     def _count(self) -> None:
         try:
-            examples = take(self._database).examples.values()
+            examples = count_hashes(self._database).examples.values()
             self._cost = max([float(self._rounds), *(math.log2(verify.units(example)) for example in examples)])
         except Exception as error:  # noqa: BLE001  # whatever it is, logins go on
             self._due = 0.0  # the next attempt to log in begins another count

@@ -46,38 +46,38 @@ class OneTimeTokenStore:
 
         """
         stages = [updates.store_token(purpose, record), updates.queue_emails(*letters)]
-        return self._store.change(user["_id"], *stages, email=user["email"], **allowed)
+        return self._store.update_user(user["_id"], *stages, email=user["email"], **allowed)
 
-    def pretend(self, purpose: str, record: Document, *letters: Document) -> None:
+    def issue_decoy(self, purpose: str, record: Document, *letters: Document) -> None:
         """Do what `issue` does, to the document of nobody, so that time does not tell who has an account.
 
         Nothing in `record` and `letters` may be personal. The documents are few, and bounded as a user's is.
         """
         nobody = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": DECOY_EMAIL}
         stages = [updates.store_token(purpose, record), updates.queue_emails(*letters)]
-        with self._store.operation("pending.pretend"):
+        with self._store.operation("one_time_tokens.issue_decoy"):
             upserted(lambda: self._decoys.update_one(nobody, stages, upsert=True))
 
-    def find(self, user_id: str, purpose: str) -> Document | None:
+    def find_user(self, user_id: str, purpose: str) -> Document | None:
         """Return a user as far as a token is concerned: names, `email`, `email_verified`, and `tokens` of this purpose.
 
         The links of a disabled user are no good, so such a one is not found.
         """
         wanted = {"first_name": 1, "last_name": 1, "email": 1, "email_verified": 1, f"tokens.{purpose}": 1}
-        with self._store.operation("pending.find"):
+        with self._store.operation("one_time_tokens.find_user"):
             return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
 
-    def clear(self, now: datetime) -> None:
+    def delete_expired(self, now: datetime) -> None:
         """Forget the tokens that expired some time ago."""
         for purpose in PURPOSES:
             name = f"tokens.{purpose}"
-            with self._store.operation("pending.clear"):
+            with self._store.operation("one_time_tokens.delete_expired"):
                 expired = {f"{name}.expires_at": {"$lte": now - KEPT}}
                 self._store.collection.update_many(expired, {"$unset": {name: True}})
 
-    def forget_address(self, *spellings: str) -> None:
+    def forget_email(self, *spellings: str) -> None:
         """Forget the tokens by which others would change to an address, whose owner was erased."""
-        with self._store.operation("pending.forget_address"):
+        with self._store.operation("one_time_tokens.forget_email"):
             wanted = {"tokens.change_email.email": {"$in": list(spellings)}}
             self._store.collection.update_many(wanted, {"$unset": {"tokens.change_email": True}})
 
@@ -100,4 +100,4 @@ class OneTimeTokenStore:
         """
         name = f"tokens.{purpose}"
         good = {f"{name}.hash": digest, f"{name}.expires_at": {"$gt": now}}
-        return self._store.change(user_id, *stages, updates.end_tokens(purpose), **good, **allowed)
+        return self._store.update_user(user_id, *stages, updates.end_tokens(purpose), **good, **allowed)

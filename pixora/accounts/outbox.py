@@ -46,7 +46,7 @@ MOST_COUNTED = 20_000
 """Users whose letters are counted, those with the one that is due first before the others: a tenth of a second."""
 
 
-class Unreadable(Exception):
+class UnreadableToken(Exception):
     """The token of a letter was encrypted under another `SECRET_KEY`."""
 
 
@@ -54,7 +54,7 @@ class Claimed(NamedTuple):
     """A letter of a user, and the one-time tokens the user has now, by purpose."""
 
     user_id: str
-    letter: Document
+    email: Document
     tokens: Document
 
 
@@ -69,7 +69,7 @@ class Backlog(NamedTuple):
     failed: int
 
 
-def letter(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Document:
+def compose(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Document:
     """Return a new letter, to be pushed to `letters` by the operation that causes it.
 
     Args:
@@ -96,19 +96,19 @@ def letter(template: str, to: str, now: datetime, *, secret: str | None = None, 
     }
 
 
-def token_of(letter: Document) -> str | None:
+def decrypt_token(email: Document) -> str | None:
     """Return the one-time token of a letter, in clear.
 
     Raises:
-        Unreadable: `SECRET_KEY` is not the one it was made under.
+        UnreadableToken: `SECRET_KEY` is not the one it was made under.
 
     """
-    if "token" not in letter:
+    if "token" not in email:
         return None
     try:
-        return _cipher().decrypt(letter["token"]).decode()
+        return _cipher().decrypt(email["token"]).decode()
     except InvalidToken as error:
-        raise Unreadable from error
+        raise UnreadableToken from error
 
 
 def _cipher() -> Fernet:
@@ -131,7 +131,7 @@ class Outbox:
             "$set": {"letters.$.due_at": now + LEASE, "letters.$.claim": claim},
             "$inc": {"letters.$.attempts": 1},
         }
-        with self._store.operation("letters.claim"):
+        with self._store.operation("outbox.claim"):
             user = self._store.collection.find_one_and_update(
                 {"letters": {"$elemMatch": {"due_at": {"$lte": now}}}},
                 update,
@@ -143,10 +143,10 @@ class Outbox:
 
     def remove(self, user_id: str, letter_id: str) -> None:
         """Forget a letter: it was sent, or has become pointless."""
-        with self._store.operation("letters.remove"):
+        with self._store.operation("outbox.remove"):
             self._store.collection.update_one({"_id": user_id}, {"$pull": {"letters": {"id": letter_id}}})
 
-    def put_off(self, claimed: Claimed, due_at: datetime, failure: str) -> None:
+    def postpone(self, claimed: Claimed, due_at: datetime, failure: str) -> None:
         """Give a letter back, to be tried again from `due_at` on; unless another sender has it by now."""
         self._set(claimed, {"due_at": due_at, "failure": failure})
 
@@ -155,24 +155,24 @@ class Outbox:
         self._set(claimed, {"due_at": None, "given_up_at": now, "failure": failure})
 
     def _set(self, claimed: Claimed, fields: Document) -> None:
-        mine = {"$elemMatch": {"id": claimed.letter["id"], "claim": claimed.letter["claim"]}}
+        mine = {"$elemMatch": {"id": claimed.email["id"], "claim": claimed.email["claim"]}}
         update = {
             "$set": {f"letters.$.{name}": value for name, value in fields.items()},
             "$unset": {"letters.$.claim": True},
         }
-        with self._store.operation("letters.settle"):
+        with self._store.operation("outbox.settle"):
             self._store.collection.update_one({"_id": claimed.user_id, "letters": mine}, update)
 
-    def clear(self, now: datetime) -> None:
+    def delete_expired(self, now: datetime) -> None:
         """Forget the letters that were given up long ago."""
         old = {"due_at": {"$type": "null"}, "given_up_at": {"$lte": now - KEPT}}
-        with self._store.operation("letters.clear"):
+        with self._store.operation("outbox.delete_expired"):
             self._store.collection.update_many({"letters": {"$elemMatch": old}}, {"$pull": {"letters": old}})
 
-    def forget_address(self, *spellings: str) -> None:
+    def forget_email(self, *spellings: str) -> None:
         """Forget the letters of others to an address whose owner was erased; take it out of those that tell of it."""
         waiting, those = {"letters.due_at": {"$exists": True}}, {"$in": list(spellings)}
-        with self._store.operation("letters.forget_address"):
+        with self._store.operation("outbox.forget_email"):
             users = self._store.collection
             users.update_many({**waiting, "letters.to": those}, {"$pull": {"letters": {"to": those}}})
             users.update_many(
@@ -199,17 +199,17 @@ class Outbox:
                 }
             },
         ]
-        with self._store.operation("letters.backlog", at_most=BACKLOG_SECONDS):
+        with self._store.operation("outbox.backlog", at_most=BACKLOG_SECONDS):
             found = next(self._store.collection.aggregate(number), None)
         if found is None:
             return Backlog(None, 0, 0)
         return Backlog(found["due_since"], found["new"], found["all"] - found["new"])
 
-    def list(self) -> list[Claimed]:
+    def list_emails(self) -> list[Claimed]:
         """Return all letters, of all users, the oldest first."""
-        with self._store.operation("letters.list"):
+        with self._store.operation("outbox.list"):
             users = list(
                 self._store.collection.find({"letters.due_at": {"$exists": True}}, {"letters": 1, "tokens": 1})
             )
         found = [Claimed(user["_id"], letter, user.get("tokens", {})) for user in users for letter in user["letters"]]
-        return sorted(found, key=lambda one: one.letter["created_at"])
+        return sorted(found, key=lambda one: one.email["created_at"])

@@ -24,7 +24,7 @@ class Lifetimes(NamedTuple):
 
     idle: timedelta
     absolute: timedelta
-    most: int
+    max_sessions: int
 
     def end_of(self, session: Document) -> datetime:
         """Return when a session ends if it is not used again."""
@@ -56,12 +56,12 @@ class SessionStore:
         """
         sessions = {"$concatArrays": [self._living(session["created_at"]), [{"$literal": session}]]}
         newest_first = {"$sortArray": {"input": sessions, "sortBy": {"last_used_at": -1, "created_at": -1}}}
-        update = [{"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.most]}}}]
+        update = [{"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.max_sessions]}}}]
         with self._store.operation("sessions.open"):
             result = self._store.collection.update_one({"_id": user_id, "password": password_hash, **ENABLED}, update)
         return result.matched_count == 1
 
-    def find(self, user_id: str, session_id: str) -> Document | None:
+    def find_session(self, user_id: str, session_id: str) -> Document | None:
         """Return a session of a user who is not disabled."""
         with self._store.operation("sessions.find"):
             user = self._store.collection.find_one(
@@ -95,7 +95,7 @@ class SessionStore:
             )
         return user is not None
 
-    def repeat(self, user_id: str, session_id: str, generation: int, most: int) -> bool:
+    def repeat(self, user_id: str, session_id: str, generation: int, limit: int) -> bool:
         """Count that the token before `generation` has come again; return False, and do nothing, if it may not.
 
         The write is acknowledged by a majority, and with it the one that has moved the session on: a token of a
@@ -105,10 +105,10 @@ class SessionStore:
             user_id: Whose.
             session_id: Of the session.
             generation: Where it must be.
-            most: How often this may happen for one generation.
+            limit: How often this may happen for one generation.
 
         """
-        fewer = {"$not": {"$gte": most}}  # also where there is no count
+        fewer = {"$not": {"$gte": limit}}  # also where there is no count
         wanted = {"$elemMatch": {"id": session_id, "generation": generation, "repeats": fewer}}
         with self._store.operation("sessions.repeat"):
             result = self._store.collection.update_one(
@@ -129,7 +129,7 @@ class SessionStore:
 
     def require(self, user_id: str, session_id: str) -> None:
         """Raise `InvalidToken` when a session has ended, or its user is disabled or gone."""
-        if self.find(user_id, session_id) is None:
+        if self.find_session(user_id, session_id) is None:
             raise InvalidToken
 
     def end(self, user_id: str, session_id: str, *, by: str | None = None) -> bool:
@@ -148,13 +148,13 @@ class SessionStore:
             )
         return result.modified_count == 1
 
-    def end_all(self, user_id: str, *, by: str, but: str | None = None) -> bool:
+    def end_all(self, user_id: str, *, by: str, keep: str | None = None) -> bool:
         """End the sessions of a user, all but one where one is named; return False when there was none to end.
 
         Args:
             user_id: Whose.
             by: The session that asks for it.
-            but: The session that goes on.
+            keep: The session that goes on.
 
         Raises:
             InvalidToken: the session that asks has ended.
@@ -162,13 +162,13 @@ class SessionStore:
         """
         with self._store.operation("sessions.end_all"):
             result = self._store.collection.update_one(
-                {"_id": user_id, **in_session(by)}, {"$pull": {"sessions": {"id": {"$ne": but}}}}
+                {"_id": user_id, **in_session(by)}, {"$pull": {"sessions": {"id": {"$ne": keep}}}}
             )
         if result.matched_count == 0:
             raise InvalidToken
         return result.modified_count == 1
 
-    def list(self, user_id: str, now: datetime, *, by: str) -> list[Document]:
+    def list_active(self, user_id: str, now: datetime, *, by: str) -> list[Document]:
         """Return the living sessions of a user, the one used last first, without their salts.
 
         Args:

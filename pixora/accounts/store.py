@@ -57,7 +57,7 @@ class UserStore:
         """Return the id of a user to be."""
         return str(ObjectId())
 
-    def create(self, user: Mapping[str, Any], now: datetime) -> None:
+    def create_user(self, user: Mapping[str, Any], now: datetime) -> None:
         """Store a new user.
 
         Args:
@@ -72,7 +72,7 @@ class UserStore:
         with self._taken_addresses_told("users.create"):
             self.collection.insert_one({**user, "created_at": now, "updated_at": now})
 
-    def find(self, user_id: str, session_id: str) -> Document | None:
+    def find_in_session(self, user_id: str, session_id: str) -> Document | None:
         """Return a user who has this session and is not disabled, without the password hash and the sessions."""
         with self.operation("users.find"):
             return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, PROFILE)
@@ -92,12 +92,12 @@ class UserStore:
         with self.operation("users.find_credentials"):
             return self.collection.find_one({"_id": user_id}, CREDENTIALS)
 
-    def find_all(self, user_id: str, session_id: str) -> Document | None:
+    def find_everything(self, user_id: str, session_id: str) -> Document | None:
         """Return all that is stored about a user who has this session, but the password hash."""
         with self.operation("users.find_all"):
             return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, {"password": 0})
 
-    def change(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
+    def update_user(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
         """Change a user who is not disabled, in one atomic operation; return False, and do nothing, for another.
 
         Args:
@@ -113,7 +113,7 @@ class UserStore:
             query = {"_id": user_id, **ENABLED, **unchanged}
             return self.collection.update_one(query, [*stages]).matched_count == 1
 
-    def change_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
+    def update_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
         """Change a user as `change` does, and return the profile as it is then; None when nothing was done."""
         with self.operation("users.change_profile"):
             return self.collection.find_one_and_update(
@@ -123,7 +123,7 @@ class UserStore:
                 return_document=ReturnDocument.AFTER,
             )
 
-    def delete(self, user_id: str, **unchanged: Any) -> bool:
+    def delete_user(self, user_id: str, **unchanged: Any) -> bool:
         """Remove a user and all that is in the document, under the conditions that `change` has."""
         with self.operation("users.delete"):
             return self.collection.delete_one({"_id": user_id, **ENABLED, **unchanged}).deleted_count == 1

@@ -44,7 +44,7 @@ def end_tokens(*purposes: str) -> Document:
     return {"$unset": [f"tokens.{purpose}" for purpose in purposes]}
 
 
-def end_sessions(*, but: str | None = None) -> Document:
+def end_sessions(*, keep: str | None = None) -> Document:
     """End all sessions but one where one is named."""
-    others = {"$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "one", "cond": {"$eq": ["$$one.id", but]}}}
+    others = {"$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "one", "cond": {"$eq": ["$$one.id", keep]}}}
     return {"$set": {"sessions": others}}

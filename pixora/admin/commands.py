@@ -80,7 +80,7 @@ def create(role: str, verified: bool, **profile: str) -> None:  # noqa: FBT001  
         "email_verified": verified,
         "roles": [known for known in ROLES if known in (ROLES[0], role)],
     }
-    services.users.create(user, clock.utcnow())
+    services.users.create_user(user, clock.utcnow())
     services.audit.record("user_created", user["_id"], by=COMMAND, roles=user["roles"])
     click.echo(f"{user['email']} is there now, with the id {user['_id']}.")
 
@@ -143,7 +143,7 @@ def promote(user: str) -> None:
 
 def _id_of(user: str) -> str:
     found: Document | None = (
-        services.users.find_by_email(*emails.spellings(user)) if "@" in user else services.directory.find(user)
+        services.users.find_by_email(*emails.spellings(user)) if "@" in user else services.directory.find_profile(user)
     )
     if found is None:
         raise UserNotFound

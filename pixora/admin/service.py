@@ -42,16 +42,16 @@ def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
     kind, key = (pagination.ID, "_id") if email is None else (pagination.EMAIL, "email")
     last = None if after is None else pagination.read(kind, after)
     found = (
-        services.directory.page(limit + 1, last)
+        services.directory.list_page(limit + 1, last)
         if email is None
-        else services.directory.search(emails.spellings(email), limit + 1, last)
+        else services.directory.search_by_email(emails.spellings(email), limit + 1, last)
     )
     return pagination.page(found, limit, lambda user: pagination.make(kind, user[key]))
 
 
 def find(user_id: str) -> Document:
     """Return the profile of a user; raise `UserNotFound`."""
-    user = services.directory.find(user_id)
+    user = services.directory.find_profile(user_id)
     if user is None:
         raise UserNotFound
     return user
@@ -71,7 +71,7 @@ def disable(user_id: str, by: str) -> bool:
             updates.end_sessions(),
             updates.end_tokens(*Purpose),
         )
-        with services.administrators.without(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
+        with services.administrators.removing(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
             changed = _change(user_id, by, *stages, **ENABLED, **condition)
         if changed:
             services.audit.record("user_disabled", user_id, by=by)
@@ -114,7 +114,7 @@ def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
             return user
         stage = updates.set_fields({"roles": wanted}, clock.utcnow())
         with contextlib.ExitStack() as stack:
-            condition = {} if ADMIN in wanted else stack.enter_context(services.administrators.without(user_id))
+            condition = {} if ADMIN in wanted else stack.enter_context(services.administrators.removing(user_id))
             stack.enter_context(_recorded_if_lost("roles_changed", user_id, by, before=before, roles=wanted))
             changed = _change(user_id, by, stage, roles=user.get("roles"), **condition)
         if changed:
@@ -139,7 +139,7 @@ def end_sessions(user_id: str, by: str) -> bool:
 
 
 def _change(user_id: str, by: str, *stages: Document, **condition: Any) -> Document | None:
-    """Change a user as `directory.change` does, if `by` may still do it.
+    """Change a user as `directory.update_any` does, if `by` may still do it.
 
     Raises:
         InvalidToken: the session of the administrator has ended.
@@ -147,14 +147,14 @@ def _change(user_id: str, by: str, *stages: Document, **condition: Any) -> Docum
 
     """
     if by != COMMAND:
-        administrator = services.users.find(by, g.session_id)
+        administrator = services.users.find_in_session(by, g.session_id)
         if administrator is None:
             raise InvalidToken
         if not is_admin(administrator):
             raise AdminOnly
         if by == user_id:
             condition = condition | {"$and": [ENABLED_ADMIN, in_session(g.session_id)]}
-    return services.directory.change(user_id, *stages, **condition)
+    return services.directory.update_any(user_id, *stages, **condition)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from pixora import clock
 from pixora.accounts import updates
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
 from pixora.auth import credentials, permission
 from pixora.auth.redemption import Redemption
@@ -48,9 +48,11 @@ def request(user: Document, session_id: str, password: str, new_email: str, addr
     now = clock.utcnow()
     token = OneTimeToken.make(user["_id"])
     to_new = (
-        letter("address_taken", new_email, now) if owner else letter("change_email", new_email, now, secret=token.text)
+        compose("address_taken", new_email, now)
+        if owner
+        else compose("change_email", new_email, now, secret=token.text)
     )
-    to_old = letter("email_changing", user["email"], now, **_details(user, new_email))
+    to_old = compose("email_changing", user["email"], now, **_details(user, new_email))
     record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
     sending = (
         services.mail_throttles.taken(new_email)
@@ -79,7 +81,7 @@ def confirm(token: str) -> None:
     new_email = redemption.record["email"]
     now = clock.utcnow()
     user = redemption.user
-    notice = letter("email_changed", user["email"], now, **_details(user, new_email))
+    notice = compose("email_changed", user["email"], now, **_details(user, new_email))
     with services.mail_throttles.notice(user) as may_tell:
         redemption.redeem(
             updates.set_fields({"email": new_email, "email_verified": True}, now),

@@ -53,7 +53,7 @@ def _authenticated(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         token = services.tokens.verify(_bearer_token())
-        user = services.users.find(token.user_id, token.session_id)
+        user = services.users.find_in_session(token.user_id, token.session_id)
         if user is None:
             raise InvalidToken
         g.session_id, g.user_id = token.session_id, token.user_id

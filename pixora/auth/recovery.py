@@ -5,7 +5,7 @@ from contextlib import suppress
 from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
 from pixora.auth import credentials
 from pixora.auth.redemption import Redemption
@@ -31,12 +31,12 @@ def request(email: str, client_ip: str | None) -> None:
     record = token.record(Purpose.RESET_PASSWORD, now)
     with services.mail_throttles.reset(known_as[-1], client_ip) as may_go:
         if user is not None and may_go and not is_disabled(user):
-            posted = letter("reset_password", user["email"], now, secret=token.text)
+            posted = compose("reset_password", user["email"], now, secret=token.text)
             services.one_time_tokens.issue(user, Purpose.RESET_PASSWORD, record, posted)
             services.audit.record("password_reset_requested", user["_id"])
         else:
-            posted = letter("reset_password", DECOY_EMAIL, now, secret=token.text)
-            services.one_time_tokens.pretend(Purpose.RESET_PASSWORD, record, posted)
+            posted = compose("reset_password", DECOY_EMAIL, now, secret=token.text)
+            services.one_time_tokens.issue_decoy(Purpose.RESET_PASSWORD, record, posted)
             services.audit.record("password_reset_requested", None)
 
 
@@ -62,7 +62,7 @@ def reset(token: str, new_password: str) -> None:
         updates.set_fields({"password": password_hash, "email_verified": True}, now),
         updates.end_sessions(),
         updates.end_tokens(*Purpose),
-        updates.queue_emails(letter("password_changed", redemption.user["email"], now)),
+        updates.queue_emails(compose("password_changed", redemption.user["email"], now)),
     )
     services.audit.record("password_reset", redemption.user["_id"])
     email = credentials.canonical(redemption.user)

@@ -11,7 +11,7 @@ from flask import g
 from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.accounts.roles import USER, is_disabled
 from pixora.auth import credentials, verification
 from pixora.database.client import Document
@@ -149,7 +149,7 @@ def refresh(text: str) -> Grant:
     token = RefreshToken.parse(text)
     while token is not None:
         now = clock.utcnow()
-        session = services.sessions.find(token.user_id, token.session_id)
+        session = services.sessions.find_session(token.user_id, token.session_id)
         if session is None or not token.is_genuine(services.settings.secret_key, session["salt"]):
             break
         if services.sessions.lifetimes.has_ended(session, now):
@@ -199,7 +199,7 @@ def _grant(user_id: str, session: Document, generation: int) -> Grant:
 
 def _create(user: Document, now: datetime) -> None:
     with services.mail_throttles.own(user["email"]) as may_go:
-        services.users.create(user if may_go else user | {"tokens": {}, "letters": []}, now)
+        services.users.create_user(user if may_go else user | {"tokens": {}, "letters": []}, now)
     services.audit.record("signup", user["_id"])
 
 
@@ -210,8 +210,8 @@ def _tell_owner(owner: Document | None, email: str, now: datetime) -> None:
     """
     with services.mail_throttles.taken(email) as may_go:
         if owner is None or not may_go or is_disabled(owner):
-            services.one_time_tokens.pretend(Purpose.VERIFY_EMAIL, {}, letter("address_taken", DECOY_EMAIL, now))
+            services.one_time_tokens.issue_decoy(Purpose.VERIFY_EMAIL, {}, compose("address_taken", DECOY_EMAIL, now))
         else:
-            posted = letter("address_taken", owner["email"], now)
-            services.users.change(owner["_id"], updates.queue_emails(posted), email=owner["email"])
+            posted = compose("address_taken", owner["email"], now)
+            services.users.update_user(owner["_id"], updates.queue_emails(posted), email=owner["email"])
     services.audit.record("signup_refused", owner["_id"] if owner else None)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from pixora import clock
 from pixora.accounts import updates
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials, permission
 from pixora.auth.redemption import Redemption
@@ -22,7 +22,7 @@ from pixora.tokens.one_time import OneTimeToken, Purpose
 def post(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
     """Return what to store of a new token, and the letter that brings it to a user."""
     token = OneTimeToken.make(user_id)
-    return token.record(Purpose.VERIFY_EMAIL, now), letter("verify_email", email, now, secret=token.text)
+    return token.record(Purpose.VERIFY_EMAIL, now), compose("verify_email", email, now, secret=token.text)
 
 
 def send(user: Document, session_id: str, client_ip: str | None) -> None:
@@ -57,7 +57,7 @@ def send_again_if_expired(user: Document, client_ip: str | None) -> None:
         client_ip: The client's.
 
     """
-    found = services.one_time_tokens.find(user["_id"], Purpose.VERIFY_EMAIL) or {}
+    found = services.one_time_tokens.find_user(user["_id"], Purpose.VERIFY_EMAIL) or {}
     record = found.get("tokens", {}).get(Purpose.VERIFY_EMAIL)
     if record is None or record["expires_at"] <= clock.utcnow():
         with suppress(RateLimited):

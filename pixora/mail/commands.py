@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from pixora import clock
-from pixora.accounts.outbox import Claimed, Unreadable
+from pixora.accounts.outbox import Claimed, UnreadableToken
 from pixora.cli import Group
 from pixora.errors import DatabaseUnavailable
 from pixora.mail import rendering
@@ -69,7 +69,7 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     The exit status is 0, or 75 when the database is away.
     """
     now = clock.utcnow()
-    shown = [written for claimed in services.outbox.list() if (written := _shown(claimed, now))]
+    shown = [written for claimed in services.outbox.list_emails() if (written := _shown(claimed, now))]
     if as_json:
         click.echo(json.dumps(shown))
         return
@@ -94,9 +94,9 @@ def _send_once(sender: Sender, stopped: threading.Event) -> int:
 def _clear() -> None:
     """See to what is due at times, and has nobody else to do it."""
     now = clock.utcnow()
-    services.outbox.clear(now)
-    services.one_time_tokens.clear(now)
-    services.erasure.complete(now)
+    services.outbox.delete_expired(now)
+    services.one_time_tokens.delete_expired(now)
+    services.erasure.complete_due(now)
 
 
 def _watch(sender: Sender, stopped: threading.Event) -> int:
@@ -142,12 +142,12 @@ def _numbers(outcomes: Counter[str]) -> dict[str, int]:
 
 def _shown(claimed: Claimed, now: datetime) -> dict[str, Any] | None:
     """Return what is shown of a letter; None when it will not be sent, its link being good no longer."""
-    letter = claimed.letter
+    letter = claimed.email
     try:
         token, expires_at = link_of(claimed, now)
     except Obsolete:
         return None
-    except Unreadable:
+    except UnreadableToken:
         token, expires_at = "(encrypted-under-another-SECRET_KEY)", now
     if token is not None and services.settings.pixora_env == "production":
         token = "(hidden)"  # noqa: S105  # which is the point

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pixora.accounts.outbox import Claimed, token_of
+from pixora.accounts.outbox import Claimed, decrypt_token
 from pixora.errors import InvalidOneTimeToken
 from pixora.tokens.one_time import OneTimeToken, Purpose
 
@@ -16,13 +16,13 @@ def link_of(claimed: Claimed, now: datetime) -> tuple[str, datetime] | tuple[Non
 
     Raises:
         Obsolete: It is good no longer.
-        Unreadable: It was encrypted under another `SECRET_KEY`.
+        UnreadableToken: It was encrypted under another `SECRET_KEY`.
 
     """
-    text = token_of(claimed.letter)
+    text = decrypt_token(claimed.email)
     if text is None:
         return None, None
-    purpose = Purpose(claimed.letter["template"])
+    purpose = Purpose(claimed.email["template"])
     stored = claimed.tokens.get(purpose, {})
     try:
         digest = OneTimeToken.parse(text).digest(purpose)

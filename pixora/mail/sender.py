@@ -11,7 +11,7 @@ from typing import NamedTuple
 from jinja2 import TemplateError
 
 from pixora import clock
-from pixora.accounts.outbox import Claimed, Unreadable
+from pixora.accounts.outbox import Claimed, UnreadableToken
 from pixora.mail import messages, rendering
 from pixora.mail.addresses import sender
 from pixora.mail.failures import NotSent, Refused, Unavailable
@@ -75,7 +75,7 @@ class Sender:
         return bool(self._not_noted)
 
     def _handle(self, claimed: Claimed) -> str:
-        letter = claimed.letter
+        letter = claimed.email
         try:
             if letter["attempts"] > MOST_ATTEMPTS:  # each of its senders has died on it
                 raise Refused(letter.get("failure", "sender_died"))
@@ -105,10 +105,10 @@ def connection() -> Connection:
 
 
 def _message(claimed: Claimed) -> EmailMessage:
-    letter = claimed.letter
+    letter = claimed.email
     try:
         return messages.build(letter, rendering.render(letter, *link_of(claimed, clock.utcnow())))
-    except Unreadable as error:
+    except UnreadableToken as error:
         raise Refused("secret_key") from error
     except TemplateError as error:
         raise Refused("template") from error
@@ -117,9 +117,9 @@ def _message(claimed: Claimed) -> EmailMessage:
 
 
 def _put_off(claimed: Claimed, failure: str) -> str:
-    wait = min(FIRST_WAIT * 2 ** (claimed.letter["attempts"] - 1), LONGEST_WAIT)
+    wait = min(FIRST_WAIT * 2 ** (claimed.email["attempts"] - 1), LONGEST_WAIT)
     wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
-    services.outbox.put_off(claimed, clock.utcnow() + wait, failure)
+    services.outbox.postpone(claimed, clock.utcnow() + wait, failure)
     return _told("letter_put_off", "A letter could not be sent, and will be tried again.", claimed, failure)
 
 
@@ -130,7 +130,7 @@ def _give_up(claimed: Claimed, failure: str) -> str:
 
 def _told(event: str, sentence: str, claimed: Claimed, failure: str | None = None) -> str:
     """Log what became of a letter, without its address; return the name of it."""
-    letter = claimed.letter
+    letter = claimed.email
     log.log(
         logging.ERROR if event == "letter_given_up" else logging.WARNING if failure else logging.INFO,
         sentence,

@@ -46,7 +46,7 @@ def addresses(database: Database) -> Iterator[Finding]:
 
 def hashes(database: Database, rounds: int) -> Iterator[Finding]:
     """Count the kinds and costs of password hashes: of all users, or of a sample where they are very many."""
-    census = hash_census.take(database, BATCH_SECONDS)
+    census = hash_census.count_hashes(database, BATCH_SECONDS)
     number = census.counts.total() + census.unreadable
     of = f"a sample of {number:,}" if census.is_sample else f"{number:,}"
     costs = {kind: many for kind, many in census.counts.items() if isinstance(kind, int)}

@@ -109,8 +109,8 @@ def upgrade(database: Database, erasures: Erasure, bar: ProgressBar, *, addresse
         with bar("Changing the addresses", number) as progress:
             rewriting = rewrite(database, survey, progress)
     if not index_work.advice:  # as long as an index is wrong, the stores serve nobody
-        erasures.complete(clock.utcnow())
-        services.one_time_tokens.clear(clock.utcnow())
+        erasures.complete_due(clock.utcnow())
+        services.one_time_tokens.delete_expired(clock.utcnow())
     return Upgrade(index_work, survey, rewriting)
 
 

@@ -4,7 +4,7 @@ import contextlib
 
 from pixora import clock
 from pixora.accounts import updates
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.auth import credentials, permission
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable, ValidationFailed
@@ -46,11 +46,11 @@ def change_password(user: Document, session_id: str, current: str, new: str, add
         now = clock.utcnow()
         stages = (
             updates.set_fields({"password": password_hash}, now),
-            updates.end_sessions(but=session_id),
+            updates.end_sessions(keep=session_id),
             updates.end_tokens(Purpose.CHANGE_EMAIL),
-            updates.queue_emails(*[letter("password_changed", user["email"], now)] if may_tell else []),
+            updates.queue_emails(*[compose("password_changed", user["email"], now)] if may_tell else []),
         )
-        while not services.users.change(user["_id"], *stages, **condition):
+        while not services.users.update_user(user["_id"], *stages, **condition):
             condition = next(allowed)
     services.audit.record("password_changed", user["_id"], session_id=session_id)
 
@@ -84,5 +84,5 @@ def delete(user: Document, session_id: str, password: str, address: str | None) 
 
 
 def _delete(user_id: str, allowed: Document) -> bool:
-    with services.administrators.without(user_id) as condition:
-        return services.users.delete(user_id, **allowed, **condition)
+    with services.administrators.removing(user_id) as condition:
+        return services.users.delete_user(user_id, **allowed, **condition)

@@ -6,7 +6,7 @@ Of an administrator it tells that one did it, and neither who nor from where: th
 import re
 from datetime import UTC, datetime, timedelta
 
-from pixora.accounts.audit import COMMAND, Place
+from pixora.accounts.audit import COMMAND, Position
 from pixora.database.client import Document
 from pixora.services import services
 from pixora.web import pagination
@@ -31,7 +31,7 @@ def page(user_id: str, limit: int, after: str | None = None) -> pagination.Page:
         DatabaseUnavailable: as ever.
 
     """
-    found = services.audit.events(user_id, limit + 1, None if after is None else _place(after))
+    found = services.audit.list_events(user_id, limit + 1, None if after is None else _place(after))
     return pagination.page([_shown(row) for row in found], limit, _cursor)
 
 
@@ -46,8 +46,8 @@ def _cursor(row: Document) -> str:
     return pagination.make(pagination.EVENT, f"{(row['at'] - _EPOCH) // timedelta(milliseconds=1)}-{row['_id']}")
 
 
-def _place(cursor: str) -> Place:
+def _place(cursor: str) -> Position:
     place = _PLACE.fullmatch(pagination.read(pagination.EVENT, cursor))
     if place is None:
         raise pagination.refusal()
-    return Place(_EPOCH + timedelta(milliseconds=int(place[1])), place[2])
+    return Position(_EPOCH + timedelta(milliseconds=int(place[1])), place[2])

@@ -42,7 +42,7 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
     """
     required = etags.required_state(user)
     stage = updates.set_fields(fields, clock.utcnow())
-    changed = services.users.change_profile(user["_id"], stage, **required, **in_session(g.session_id))
+    changed = services.users.update_profile(user["_id"], stage, **required, **in_session(g.session_id))
     if changed is None:
         services.sessions.require(user["_id"], g.session_id)
         raise PreconditionFailed
@@ -59,7 +59,7 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
 )
 def export_me(user: Document) -> tuple[Document, dict[str, str]]:
     """Export all that is stored about oneself, but secrets, as a file."""
-    everything = services.users.find_all(user["_id"], g.session_id)
+    everything = services.users.find_everything(user["_id"], g.session_id)
     if everything is None:
         raise InvalidToken  # the session has ended, or the user is gone
     now = clock.utcnow()
@@ -103,7 +103,7 @@ def list_sessions(user: Document) -> list[Document]:
     now = clock.utcnow()
     return [
         session | {"current": session["id"] == g.session_id, "expires_at": services.sessions.lifetimes.end_of(session)}
-        for session in services.sessions.list(user["_id"], now, by=g.session_id)
+        for session in services.sessions.list_active(user["_id"], now, by=g.session_id)
     ]
 
 
@@ -114,7 +114,7 @@ def list_sessions(user: Document) -> list[Document]:
 @blueprint.arguments(EndSessionsSchema, location="query")
 def end_sessions(user: Document, query: dict[str, bool]) -> None:
     """End all of one's own other sessions; with `current=true` the session of the access token as well."""
-    if services.sessions.end_all(user["_id"], by=g.session_id, but=None if query["current"] else g.session_id):
+    if services.sessions.end_all(user["_id"], by=g.session_id, keep=None if query["current"] else g.session_id):
         services.audit.record("sessions_ended", user["_id"])
 
 

@@ -73,7 +73,7 @@ def test_what_is_not_in_the_table_of_events_is_a_fault_of_the_program(app, trail
 
 
 def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, trail, monkeypatch):
-    monkeypatch.setattr(module, "PLACES", 3)
+    monkeypatch.setattr(module, "MAX_UNKNOWN_ROWS", 3)
     with app.test_request_context():
         for _ in range(30):
             services.audit.record("login_failed", None, reason="wrong_password")
@@ -81,7 +81,7 @@ def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, trail, monke
 
 
 def test_many_who_take_one_place_at_once_lose_no_row_to_an_error(app, trail, monkeypatch, capture_logs):
-    monkeypatch.setattr(module, "PLACES", 1)
+    monkeypatch.setattr(module, "MAX_UNKNOWN_ROWS", 1)
 
     def record(_):
         with app.test_request_context():
@@ -94,7 +94,7 @@ def test_many_who_take_one_place_at_once_lose_no_row_to_an_error(app, trail, mon
 
 
 def test_rows_of_keys_are_not_in_these_places(app, trail, monkeypatch):
-    monkeypatch.setattr(module, "PLACES", 1)
+    monkeypatch.setattr(module, "MAX_UNKNOWN_ROWS", 1)
     with app.app_context():
         for kid in ("first", "second"):
             services.audit.record("key_retired", None, by=COMMAND, kid=kid)
@@ -189,6 +189,6 @@ def test_every_event_is_in_the_documentation_and_no_other():
 
 def test_the_documentation_says_how_many_rows_and_how_late():
     page = PAGE.read_text()
-    assert f"{module.PLACES:,} at most" in page
+    assert f"{module.MAX_UNKNOWN_ROWS:,} at most" in page
     assert timedelta(minutes=10) == KEPT
     assert "ten minutes later" in page

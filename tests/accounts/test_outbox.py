@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import KEPT, LEASE, TEMPLATES, Unreadable, letter, token_of
+from pixora.accounts.outbox import KEPT, LEASE, TEMPLATES, UnreadableToken, compose, decrypt_token
 from pixora.services import services
 from tests.factories import fastapi_user
 
@@ -29,12 +29,12 @@ def post(users, context):
 
 
 def written(template="password_changed", *, due_in=0, **context):
-    return letter(template, "ada@example.com", clock.utcnow() + timedelta(seconds=due_in), **context)
+    return compose(template, "ada@example.com", clock.utcnow() + timedelta(seconds=due_in), **context)
 
 
 def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
     now = clock.utcnow()
-    made = letter("email_changing", "ada@example.com", now, detail="something")
+    made = compose("email_changing", "ada@example.com", now, detail="something")
     assert len(bytes.fromhex(made.pop("id"))) == 12
     assert made == {
         "template": "email_changing",
@@ -48,7 +48,7 @@ def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
 
 def test_there_is_no_letter_without_a_template(context):
     with pytest.raises(ValueError, match="there is no letter"):
-        letter("congratulations", "ada@example.com", clock.utcnow())
+        compose("congratulations", "ada@example.com", clock.utcnow())
 
 
 def test_every_letter_has_its_template(app):
@@ -62,24 +62,24 @@ def test_the_database_never_has_the_token_in_clear(users, post):
 
 
 def test_the_sender_reads_the_token(context):
-    assert token_of(written("reset_password", secret=TOKEN)) == TOKEN
+    assert decrypt_token(written("reset_password", secret=TOKEN)) == TOKEN
 
 
 def test_a_letter_without_a_link_has_no_token(context):
-    assert token_of(written()) is None
+    assert decrypt_token(written()) is None
 
 
 def test_under_another_secret_key_the_token_cannot_be_read(context, make_app):
     made = written("reset_password", secret=TOKEN)
-    with make_app(SECRET_KEY="another").app_context(), pytest.raises(Unreadable):
-        token_of(made)
+    with make_app(SECRET_KEY="another").app_context(), pytest.raises(UnreadableToken):
+        decrypt_token(made)
 
 
 def test_a_due_letter_is_claimed_with_the_tokens_of_its_user(post):
     [letter_id] = post(written(), tokens={"reset_password": {"hash": b"x"}})
     claimed = services.outbox.claim(clock.utcnow())
-    assert claimed.letter["id"] == letter_id
-    assert claimed.letter["attempts"] == 1
+    assert claimed.email["id"] == letter_id
+    assert claimed.email["attempts"] == 1
     assert claimed.tokens == {"reset_password": {"hash": b"x"}}
 
 
@@ -92,12 +92,12 @@ def test_each_letter_of_a_user_is_claimed_once(post):
     posted = post(written(), written(due_in=60), written(), written())
     claimed = [services.outbox.claim(clock.utcnow()) for _ in range(4)]
     assert claimed.pop() is None
-    assert {one.letter["id"] for one in claimed} == {posted[0], posted[2], posted[3]}
+    assert {one.email["id"] for one in claimed} == {posted[0], posted[2], posted[3]}
 
 
 def test_who_has_waited_longest_comes_first(post):
     [late], [early], [middle] = (post(written(due_in=-seconds)) for seconds in (1, 3, 2))
-    assert [services.outbox.claim(clock.utcnow()).letter["id"] for _ in range(3)] == [early, middle, late]
+    assert [services.outbox.claim(clock.utcnow()).email["id"] for _ in range(3)] == [early, middle, late]
 
 
 def test_of_many_senders_at_once_one_gets_a_letter(app, post):
@@ -108,7 +108,7 @@ def test_of_many_senders_at_once_one_gets_a_letter(app, post):
             return services.outbox.claim(clock.utcnow())
 
     with ThreadPoolExecutor(20) as pool:
-        claimed = [one.letter["id"] for one in pool.map(claim, range(40)) if one]
+        claimed = [one.email["id"] for one in pool.map(claim, range(40)) if one]
     assert sorted(claimed) == sorted(posted)
 
 
@@ -118,22 +118,22 @@ def test_a_letter_whose_sender_has_died_is_claimed_again_after_the_lease(post, m
     move_clock(seconds=LEASE.total_seconds() - 1)
     assert services.outbox.claim(clock.utcnow()) is None
     move_clock(seconds=1)
-    assert services.outbox.claim(clock.utcnow()).letter["attempts"] == 2
+    assert services.outbox.claim(clock.utcnow()).email["attempts"] == 2
 
 
 def test_a_letter_that_is_removed_is_gone_and_the_others_are_there(users, post):
     _, other = post(written(due_in=-1), written())
     claimed = services.outbox.claim(clock.utcnow())
-    services.outbox.remove(claimed.user_id, claimed.letter["id"])
+    services.outbox.remove(claimed.user_id, claimed.email["id"])
     assert [left["id"] for left in users.find_one()["letters"]] == [other]
 
 
 def test_a_letter_that_is_put_off_is_due_again_then(post, move_clock):
     post(written())
-    services.outbox.put_off(services.outbox.claim(clock.utcnow()), clock.utcnow() + timedelta(seconds=30), "451")
+    services.outbox.postpone(services.outbox.claim(clock.utcnow()), clock.utcnow() + timedelta(seconds=30), "451")
     assert services.outbox.claim(clock.utcnow()) is None
     move_clock(seconds=30)
-    assert services.outbox.claim(clock.utcnow()).letter["failure"] == "451"
+    assert services.outbox.claim(clock.utcnow()).email["failure"] == "451"
 
 
 def test_a_letter_that_is_given_up_is_never_due_again_and_is_listed(post, move_clock):
@@ -141,12 +141,12 @@ def test_a_letter_that_is_given_up_is_never_due_again_and_is_listed(post, move_c
     services.outbox.give_up(services.outbox.claim(clock.utcnow()), clock.utcnow(), "550 5.1.1")
     move_clock(days=1)
     assert services.outbox.claim(clock.utcnow()) is None
-    [listed] = services.outbox.list()
-    assert listed.letter["failure"] == "550 5.1.1"
-    assert listed.letter["given_up_at"] is not None
+    [listed] = services.outbox.list_emails()
+    assert listed.email["failure"] == "550 5.1.1"
+    assert listed.email["given_up_at"] is not None
 
 
-@pytest.mark.parametrize("verdict", ["put_off", "give_up"])
+@pytest.mark.parametrize("verdict", ["postpone", "give_up"])
 def test_a_sender_whose_lease_is_over_changes_nothing_for_the_next(users, post, move_clock, verdict):
     post(written())
     late = services.outbox.claim(clock.utcnow())
@@ -161,24 +161,24 @@ def test_what_was_given_up_long_ago_is_cleared_away_and_nothing_else(users, post
     _, waiting = post(written(due_in=-1), written())
     services.outbox.give_up(services.outbox.claim(clock.utcnow()), clock.utcnow(), "550")
     move_clock(days=KEPT.days, seconds=-1)
-    services.outbox.clear(clock.utcnow())
+    services.outbox.delete_expired(clock.utcnow())
     assert len(users.find_one()["letters"]) == 2
     move_clock(seconds=1)
-    services.outbox.clear(clock.utcnow())
+    services.outbox.delete_expired(clock.utcnow())
     assert [left["id"] for left in users.find_one()["letters"]] == [waiting]
 
 
 def test_the_oldest_letter_is_listed_first(post):
     [young], [old] = post(written(due_in=-1)), post(written(due_in=-2))
-    assert [one.letter["id"] for one in services.outbox.list()] == [old, young]
+    assert [one.email["id"] for one in services.outbox.list_emails()] == [old, young]
 
 
-@pytest.mark.parametrize("method", ["claim", "clear", "list"])
+@pytest.mark.parametrize("method", ["claim", "delete_expired", "list_emails"])
 def test_the_outbox_is_looked_through_by_its_index(mongo, users, post, watch_commands, method):
     post(written())
     users.insert_many([fastapi_user(email=f"{number}@example.com") for number in range(20)])
     with watch_commands() as commands:
-        getattr(services.outbox, method)(*[] if method == "list" else [clock.utcnow() + timedelta(days=100)])
+        getattr(services.outbox, method)(*[] if method == "list_emails" else [clock.utcnow() + timedelta(days=100)])
     [command] = [event for event in commands if event.command_name in ("find", "update", "findAndModify")]
     unwanted = ("lsid", "txnNumber", "$db", "$clusterTime", "maxTimeMS", "writeConcern", "$readPreference")
     plain = {name: value for name, value in command.command.items() if name not in unwanted}

@@ -278,12 +278,12 @@ def test_without_the_database_a_command_says_so(make_app, arguments):
 
 
 def test_what_another_has_created_meanwhile_is_taken(run, users, monkeypatch):
-    create = UserStore.create
+    create = UserStore.create_user
 
     def create_late(self, user, now):
         users.insert_one(fastapi_user(email=user["email"]))
         return create(self, user, now)
 
-    monkeypatch.setattr(UserStore, "create", create_late)
+    monkeypatch.setattr(UserStore, "create_user", create_late)
     assert run("create", *options(), stdin=PASSWORD).exit_code == 1
     assert users.count_documents({}) == 1

@@ -273,16 +273,16 @@ def test_of_logins_and_refreshes_at_the_same_moment_none_leaves_a_session(app, o
         assert app.test_client().get(ME, headers=bearer).status_code == 401
 
 
-@pytest.mark.parametrize("change", [("change", "password"), ("delete", ""), ("change_profile", "")])
+@pytest.mark.parametrize("change", [("update_user", "password"), ("delete_user", ""), ("update_profile", "")])
 def test_a_change_that_is_under_way_is_not_made(client, account, users, disable, once, change):
     method, _ = change
     once(UserStore, method, disable)
     headers = account.bearer
     match method:
-        case "change":
+        case "update_user":
             body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
             response = client.post(f"{ME}/password", json=body, headers=headers)
-        case "delete":
+        case "delete_user":
             response = client.delete(ME, json={"password": PASSWORD}, headers=headers)
         case _:
             response = client.patch(ME, json={"first_name": "Eve"}, headers=headers)
@@ -292,7 +292,7 @@ def test_a_change_that_is_under_way_is_not_made(client, account, users, disable,
 
 
 def test_a_change_of_address_that_is_under_way_sends_nothing(client, account, users, emails_to, disable, once):
-    once(UserStore, "change", disable)
+    once(UserStore, "update_user", disable)
     body = {"email": "new@example.com", "password": PASSWORD}
     assert client.post(f"{ME}/email", json=body, headers=account.bearer).status_code == 401
     assert emails_to("new@example.com") == []
@@ -326,7 +326,7 @@ def test_a_link_to_reset_that_is_opened_meanwhile_does_nothing(client, account, 
     client.post(RESET, json={"email": account.email})
     body = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
     stored = users.find_one({"_id": account.id})["password"]
-    once(UserStore, "change", disable)
+    once(UserStore, "update_user", disable)
     assert is_refused(client.post(f"{RESET}/confirm", json=body))
     assert users.find_one({"_id": account.id})["password"] == stored
 

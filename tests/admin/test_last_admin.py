@@ -1,6 +1,5 @@
 """One administrator is always left who is not disabled, whatever is done at the same moment, and whoever dies."""
 
-import json
 import subprocess
 import sys
 import time
@@ -25,11 +24,11 @@ from tests.factories import PASSWORD
 ROOT = Path(__file__).resolve().parents[2]
 
 DIE_WHILE_ONE_IS_LEAVING = """
-import json, os, signal, sys
+import os, signal, sys
+import config
 from pixora import create_app
-from pixora.accounts.administrators import administrators
-settings, user_id = json.load(sys.stdin)
-with create_app(settings).app_context(), administrators.without(user_id):
+from pixora.services import services
+with create_app(config.load()).app_context(), services.administrators.removing(sys.argv[1]):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -143,28 +142,28 @@ def test_of_many_who_go_at_once_one_stays(app, other_app, client, users, admin):
 def test_a_promotion_meanwhile_is_not_undone_without_a_look_at_who_is_left(
     app, make_administrators, users, admin, account
 ):
-    with app.app_context(), make_administrators(30).without(account.id) as condition:
+    with app.app_context(), make_administrators(30).removing(account.id) as condition:
         users.update_one({"_id": account.id}, {"$set": {"roles": ["admin"]}})  # by another
         users.update_one({"_id": admin.id}, {"$set": {"roles": ["user"]}})  # and account is the last one now
-        assert not app.extensions["services"].users.delete(account.id, **condition)
+        assert not app.extensions["services"].users.delete_user(account.id, **condition)
     assert enabled(users) == 1
 
 
 def test_an_administrator_who_is_leaving_is_no_other(app, make_administrators, admin, second_admin, users):
     both = make_administrators(30)
     with app.app_context():
-        with both.without(admin.id), pytest.raises(LastAdmin), both.without(second_admin.id):
+        with both.removing(admin.id), pytest.raises(LastAdmin), both.removing(second_admin.id):
             pass
-        with both.without(second_admin.id):  # admin has stayed
+        with both.removing(second_admin.id):  # admin has stayed
             pass
     assert users.count_documents({"leaving": {"$exists": True}}) == 0
 
 
 def test_a_process_that_dies_in_between_has_taken_nobody_away_and_its_announcement_expires(
-    client, settings, users, admin, second_admin
+    client, environment, users, admin, second_admin
 ):
-    program = [sys.executable, "-c", DIE_WHILE_ONE_IS_LEAVING]
-    died = subprocess.run(program, input=json.dumps([settings, admin.id]), text=True, cwd=ROOT, capture_output=True)
+    program = [sys.executable, "-c", DIE_WHILE_ONE_IS_LEAVING, admin.id]
+    died = subprocess.run(program, env=environment, text=True, cwd=ROOT, capture_output=True)
     assert died.returncode == -9, died.stderr
     assert enabled(users) == 2
     assert client.get("/api/admin/users", headers=admin.bearer).status_code == 200
@@ -177,25 +176,25 @@ def test_a_process_that_dies_in_between_has_taken_nobody_away_and_its_announceme
 def test_a_process_that_is_held_up_changes_nothing(app, make_administrators, users, admin, second_admin):
     directory = app.extensions["services"].directory
     stage = updates.unset_fields("roles")
-    with app.app_context(), make_administrators(1).without(admin.id) as condition:
+    with app.app_context(), make_administrators(1).removing(admin.id) as condition:
         time.sleep(0.6)
-        assert directory.change(admin.id, stage, **condition) is None
-        assert not app.extensions["services"].users.delete(admin.id, **condition)
-    with app.app_context(), make_administrators(60).without(admin.id) as condition:
-        assert directory.change(admin.id, stage, **condition) is not None
+        assert directory.update_any(admin.id, stage, **condition) is None
+        assert not app.extensions["services"].users.delete_user(admin.id, **condition)
+    with app.app_context(), make_administrators(60).removing(admin.id) as condition:
+        assert directory.update_any(admin.id, stage, **condition) is not None
     assert enabled(users) == 1
 
 
 def test_what_another_has_announced_since_is_not_taken_for_ones_own(
     app, make_administrators, users, admin, second_admin
 ):
-    with app.app_context(), make_administrators(60).without(admin.id) as condition:
+    with app.app_context(), make_administrators(60).removing(admin.id) as condition:
         users.update_one({"_id": admin.id}, [{"$set": {"leaving": {"$add": ["$$NOW", 5]}}}])
-        assert not app.extensions["services"].users.delete(admin.id, **condition)
+        assert not app.extensions["services"].users.delete_user(admin.id, **condition)
 
 
 def test_a_change_that_may_be_under_way_stays_announced(app, make_administrators, users, admin, second_admin):
-    with app.app_context(), pytest.raises(ZeroDivisionError), make_administrators(30).without(admin.id):
+    with app.app_context(), pytest.raises(ZeroDivisionError), make_administrators(30).removing(admin.id):
         raise ZeroDivisionError
     assert "leaving" in users.find_one({"_id": admin.id})
 

@@ -161,14 +161,14 @@ def test_every_action_is_audited_with_who_did_it(ask, admin, account, set_roles,
 def test_a_change_that_was_made_and_never_told_of_is_audited_as_one_that_may_have_been(
     ask, admin, account, audited, monkeypatch, method, path, event
 ):
-    change = Directory.change
+    change = Directory.update_any
 
     def change_and_be_gone(self, *args, **kwargs):
-        monkeypatch.setattr(Directory, "change", change)
+        monkeypatch.setattr(Directory, "update_any", change)
         assert change(self, *args, **kwargs)
         raise DatabaseUnavailable("timeout")
 
-    monkeypatch.setattr(Directory, "change", change_and_be_gone)
+    monkeypatch.setattr(Directory, "update_any", change_and_be_gone)
     body = {"json": {"roles": BOTH}} if path == "roles" else {}
     assert ask(method, f"/{account.id}/{path}", **body).status_code == 503
     assert ask(method, f"/{account.id}/{path}", **body).status_code in (200, 204)

@@ -86,14 +86,14 @@ def test_the_owner_is_not_flooded_with_letters(safe, account, emails_to):
 
 def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, emails_to, monkeypatch):
     client = safe()
-    create = UserStore.create
+    create = UserStore.create_user
 
     def create_late(self, user, now):
-        monkeypatch.setattr(UserStore, "create", create)
+        monkeypatch.setattr(UserStore, "create_user", create)
         create(self, user | {"_id": "0" * 24}, now)
         create(self, user, now)
 
-    monkeypatch.setattr(UserStore, "create", create_late)
+    monkeypatch.setattr(UserStore, "create_user", create_late)
     assert sign_up(client, "new@example.com").status_code == 202
     assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email", "address_taken"]
 

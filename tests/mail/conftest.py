@@ -6,7 +6,7 @@ import pytest
 from mongod import free_port
 
 from pixora import clock
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.mail.rendering import PAGES
 from pixora.mail.sender import Sender, connection
 from pixora.tokens.one_time import OneTimeToken, Purpose
@@ -31,7 +31,7 @@ def post(users, context):
         if template in PAGES:
             token, purpose = OneTimeToken.make(user["_id"]), Purpose(template)
             secret, user["tokens"] = token.text, {purpose.value: token.record(purpose, now)}
-        posted = letter(template, to, now, secret=secret, **context_of(template))
+        posted = compose(template, to, now, secret=secret, **context_of(template))
         users.insert_one(user | {"letters": [posted]})
         return posted
 

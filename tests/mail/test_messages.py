@@ -4,7 +4,7 @@ import email.policy
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import letter
+from pixora.accounts.outbox import compose
 from pixora.mail.messages import build
 from pixora.mail.rendering import render
 
@@ -14,14 +14,14 @@ def built(context, change_settings):
     change_settings(context, MAIL_FROM="Pixora <no-reply@example.com>")
 
     def built(to="ada@example.com", made=None):
-        made = made or letter("password_changed", to, clock.utcnow())
+        made = made or compose("password_changed", to, clock.utcnow())
         return build(made, render(made, None, None))
 
     return built
 
 
 def test_the_header_is_that_of_a_machine_s_letter(built):
-    made = letter("password_changed", "ada@example.com", clock.utcnow())
+    made = compose("password_changed", "ada@example.com", clock.utcnow())
     message = built(made=made)
     assert message["From"] == "Pixora <no-reply@example.com>"
     assert message["To"] == "ada@example.com"
@@ -32,7 +32,7 @@ def test_the_header_is_that_of_a_machine_s_letter(built):
 
 
 def test_built_again_it_is_the_same_letter(built, move_clock):
-    made = letter("password_changed", "ada@example.com", clock.utcnow())
+    made = compose("password_changed", "ada@example.com", clock.utcnow())
     first = built(made=made)
     move_clock(hours=1)
     again = built(made=made)

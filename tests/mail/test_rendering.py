@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import TEMPLATES, letter
+from pixora.accounts.outbox import TEMPLATES, compose
 from pixora.mail.rendering import PAGES, render
 from tests.mail.conftest import context_of
 
@@ -19,7 +19,7 @@ def rendered(context):
     def rendered(template):
         now = clock.utcnow()
         token, expires_at = (TOKEN, now + timedelta(minutes=30)) if template in PAGES else (None, None)
-        return render(letter(template, "ada@example.com", now, **context_of(template)), token, expires_at)
+        return render(compose(template, "ada@example.com", now, **context_of(template)), token, expires_at)
 
     return rendered
 
@@ -76,7 +76,7 @@ def test_the_old_address_is_told_the_new_one(rendered, template):
 
 def test_a_day_is_told_in_hours(context):
     now = clock.utcnow()
-    made = letter("verify_email", "ada@example.com", now)
+    made = compose("verify_email", "ada@example.com", now)
     assert "for 24 hours" in render(made, TOKEN, now + timedelta(hours=24)).text
 
 

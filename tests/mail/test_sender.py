@@ -7,7 +7,7 @@ import pytest
 from mongod import free_port
 
 from pixora import clock
-from pixora.accounts.outbox import LEASE, TEMPLATES, letter
+from pixora.accounts.outbox import LEASE, TEMPLATES, compose
 from pixora.errors import DatabaseUnavailable
 from pixora.mail.failures import Unavailable
 from pixora.mail.rendering import PAGES
@@ -198,7 +198,7 @@ def test_a_user_who_is_deleted_while_the_letter_is_under_way_is_no_fault(post, u
 def test_a_letter_that_was_sent_while_the_database_went_away_is_noted_later(context, users, smtp, make_app, mongo_uri):
     app = make_app(SMTP_URL=smtp.url, DATABASE_TIMEOUT_MS=300)
     with app.app_context():
-        users.insert_one(fastapi_user(letters=[letter("password_changed", "ada@example.com", clock.utcnow())]))
+        users.insert_one(fastapi_user(letters=[compose("password_changed", "ada@example.com", clock.utcnow())]))
         with pymongo.MongoClient(mongo_uri) as operator, connection() as server:
             smtp.after_data = lambda: operator.admin.command("fsync", lock=True)
             sender = Sender(server)

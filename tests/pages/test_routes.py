@@ -284,7 +284,7 @@ def test_a_fault_of_ours_is_a_page_too(make_app, monkeypatch):
     def fail(*args):
         raise RuntimeError
 
-    monkeypatch.setattr(OneTimeTokenStore, "find", fail)
+    monkeypatch.setattr(OneTimeTokenStore, "find_user", fail)
     response = client.get(f"/verify-email?token={OneTimeToken.make('0' * 24).text}")
     assert (response.status_code, words.OUR_FAULT.heading in response.text) == (500, True)
     assert_has_the_headers(response)

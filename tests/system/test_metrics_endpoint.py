@@ -6,7 +6,7 @@ import pytest
 
 from pixora import clock
 from pixora.accounts import outbox
-from pixora.accounts.outbox import LEASE, Backlog, letter
+from pixora.accounts.outbox import LEASE, Backlog, compose
 from pixora.observability import metrics
 from tests.factories import PASSWORD, signup_body
 from tests.timeouts import SOON
@@ -204,8 +204,8 @@ def test_a_letter_that_waits_to_be_tried_again_is_not_late(make_app, users, samp
     app = make_app()
     now = clock.utcnow()
     with app.app_context():
-        waiting = letter("verify_email", "ada@example.com", now) | {"due_at": now + LEASE, "failure": "refused"}
-        given_up = letter("verify_email", "ada@example.com", now) | {"due_at": None, "failure": "refused"}
+        waiting = compose("verify_email", "ada@example.com", now) | {"due_at": now + LEASE, "failure": "refused"}
+        given_up = compose("verify_email", "ada@example.com", now) | {"due_at": None, "failure": "refused"}
     users.insert_one({"_id": "x", "email": "ada@example.com", "letters": [waiting, given_up]})
     found = samples(app.test_client())
     assert found["pixora_outbox_oldest_seconds"] == 0
@@ -221,7 +221,7 @@ def test_of_very_many_letters_the_number_is_a_lower_bound_and_the_age_is_right(m
     with app.app_context():
         for minutes in (1, 5, 20, 3, 2, 4):
             due = {"due_at": now - timedelta(minutes=minutes)}
-            waiting = [outbox.letter("verify_email", "ada@example.com", now) | due]
+            waiting = [outbox.compose("verify_email", "ada@example.com", now) | due]
             users.insert_one({"_id": str(minutes), "email": f"{minutes}@example.com", "letters": waiting})
     found = samples(app.test_client())
     assert found["pixora_outbox_oldest_seconds"] == pytest.approx(1200, abs=10)

@@ -237,7 +237,7 @@ def test_many_resets_for_unknown_addresses_at_once_all_answer(app, mongo):
 
     def pretend(_):
         with app.app_context():
-            services.one_time_tokens.pretend("reset_password", {})
+            services.one_time_tokens.issue_decoy("reset_password", {})
 
     with ThreadPoolExecutor(16) as pool:
         for _ in range(20):

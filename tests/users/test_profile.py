@@ -204,12 +204,12 @@ def test_a_change_takes_two_operations(patch, watch_commands):
 
 
 def test_a_change_of_a_user_who_is_gone_is_refused_as_the_token_is(app, account, users, monkeypatch):
-    change = UserStore.change_profile
+    change = UserStore.update_profile
 
     def change_late(self, *args, **kwargs):
         users.delete_many({})
         return change(self, *args, **kwargs)
 
-    monkeypatch.setattr(UserStore, "change_profile", change_late)
+    monkeypatch.setattr(UserStore, "update_profile", change_late)
     response = app.test_client().patch(ME, json=CHANGES, headers=account.bearer)
     assert (response.status_code, response.json["code"]) == (401, "invalid_token")

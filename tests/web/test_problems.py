@@ -48,7 +48,7 @@ def test_a_fault_of_ours_tells_the_client_nothing_and_the_log_everything(make_ap
 
     app = make_app()
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    monkeypatch.setattr(UserStore, "find", fail)
+    monkeypatch.setattr(UserStore, "find_in_session", fail)
     with capture_logs() as lines:
         response = app.test_client().get("/api/users/me", headers=account.bearer)
     assert_problem(response, 500, "internal_server_error")
