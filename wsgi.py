@@ -10,39 +10,33 @@ from flask import Flask
 import config
 from pixora import create_app
 from pixora.tokens.keys import KeyFault
-from pixora.upkeep.commands import for_the_doctor
+from pixora.upkeep.commands import app_with_doctor_only
 
 
 def require_signing_key() -> None:
-    """End the process, with a sentence, when there is no key to sign with: the commands need none, serving does."""
+    """Exit with status 78 when there is no key to sign with: serving needs one, the commands do not."""
     try:
         _ = app.extensions["services"].tokens.ring().signing
     except KeyFault as fault:
-        _exit(fault)
+        _exit(f"Pixora cannot start: {fault}")
 
 
-def _make() -> Flask:
+def _create() -> Flask:
     try:
-        return create_app(config.load() if _is_for_the_doctor() else config.load_or_exit())
+        return create_app(config.load())
     except config.ConfigError as error:
-        return for_the_doctor(error.faults)
-    except KeyFault as fault:
-        if _is_for_the_doctor():
-            return for_the_doctor({"JWT_KEY_DIR": [str(fault)]})
-        _exit(fault)
+        message, faults = str(error), error.faults
+    except KeyFault as error:
+        message, faults = f"Pixora cannot start: {error}", {"JWT_KEY_DIR": [str(error)]}
+    context = click.get_current_context(silent=True)
+    if context and isinstance(context.command, click.Group):
+        return app_with_doctor_only(message, faults)  # `flask` is looking up a command, which may be the doctor
+    return _exit(message)
 
 
-def _is_for_the_doctor() -> bool:
-    """Tell whether this is ``flask --app wsgi doctor``, who tells of the very faults that keep all else from starting.
-
-    Flask's command loads the application before it looks for a command in it, and says not yet which one it will be.
-    """
-    return click.get_current_context(silent=True) is not None and "doctor" in sys.argv[1:]
-
-
-def _exit(fault: KeyFault) -> NoReturn:
-    print(f"Pixora cannot start: {fault}", file=sys.stderr)
+def _exit(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
     sys.exit(os.EX_CONFIG)
 
 
-app = _make()
+app = _create()

@@ -15,7 +15,6 @@ from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import (
     DuplicateKeyError,
-    OperationFailure,
     PyMongoError,
 )
 
@@ -167,18 +166,10 @@ class Database:
         with self.operation("index_faults"):
             return list(index.faults(self._database, self._indexes))
 
-    def mend(self, fault: index.Fault) -> None:
-        """Make an index that is missing, or give it its options; waits for that, which may take minutes.
-
-        Raises:
-            OperationFailure: it cannot be; `index.advice` says what to do.
-
-        """
-        with self.operation("mend", at_least=INDEX_BUILD_SECONDS):
-            if fault.there:
-                index.change(self._database, fault)
-            else:
-                index.make(self._database, [fault])
+    def repair_index(self, fault: index.Fault) -> str | None:
+        """Repair an index, which may take minutes; return what a person has to do where that is impossible."""
+        with self.operation("repair_index", at_least=INDEX_BUILD_SECONDS):
+            return index.repair(self._database, fault)
 
     def _begin(self) -> Future[None]:
         """Return the attempt to prepare that is under way, or begin one.
@@ -199,9 +190,9 @@ class Database:
         try:
             with pymongo.timeout(self._deadline):
                 faults = list(index.faults(self._database, self._indexes))
-            if faults:
-                with pymongo.timeout(INDEX_BUILD_SECONDS):
-                    self._make_indexes(faults)
+            with pymongo.timeout(INDEX_BUILD_SECONDS):
+                for fault in faults:
+                    self._repair_at_start(fault)
             self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
             self._prepared = True
         except Exception as error:  # noqa: BLE001  # for whoever waits
@@ -209,33 +200,17 @@ class Database:
         else:
             attempt.set_result(None)
 
-    def _make_indexes(self, faults: list[index.Fault]) -> None:
-        try:
-            # How long rows are kept is a setting, and may have changed. Whatever else differs is for `db upgrade`.
-            index.make(self._database, [fault for fault in faults if not fault.is_of_time])
-            for fault in faults:
-                if fault.is_of_time:
-                    self._change_time(fault)
-        except OperationFailure as error:
-            if failures.reason(error, self._database.client) is not None:
-                raise
+    def _repair_at_start(self, fault: index.Fault) -> None:
+        """Create a missing index, or apply a new lifetime from the settings; other faults are for `db upgrade`."""
+        advice = "The index is wrong. Run: flask --app wsgi db upgrade"
+        if fault.there is None or fault.is_of_time:
+            advice = index.repair(self._database, fault) or ""
+        if advice and fault.is_of_time:
+            log.error("%s: Documents expire as before. %s", fault.name, advice, extra={"event": "indexes_unchanged"})
+        elif advice:
             self._next_try = time.monotonic() + RETRY_SECONDS
-            log.error(index.advice(error), extra={"event": "indexes_failed"})
-            raise _unavailable("indexes") from error
-
-    def _change_time(self, fault: index.Fault) -> None:
-        """Have what an index is of kept for as long as the settings say; as before, where the rights do not suffice."""
-        try:
-            index.change(self._database, fault)
-        except OperationFailure as error:
-            if failures.reason(error, self._database.client) != "unauthorized":
-                raise
-            log.error(
-                "%s: rows are kept for as long as before, for to change that takes the privilege collMod. Grant it, or "
-                "run `db upgrade` as a user who has it.",
-                fault.name,
-                extra={"event": "indexes_unchanged"},
-            )
+            log.error("%s: %s", fault.name, advice, extra={"event": "indexes_failed"})
+            raise _unavailable("indexes")
 
 
 def upserted(operation: Callable[[], Result]) -> Result:

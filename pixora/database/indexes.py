@@ -1,4 +1,4 @@
-"""The indexes that must exist before anything is served: what is wrong with those that are there, and making them."""
+"""The indexes that must exist before a request is served: finding faulty ones, and repairing them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,17 +7,21 @@ from pymongo import IndexModel
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
+from pixora.database import failures
+
+UNAUTHORIZED = 13
+
 Indexes = Mapping[str, Sequence[IndexModel]]
 """By the name of the collection."""
 
 COMPARED_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds", "collation", "hidden")
 
 CHANGEABLE_OPTIONS = ("expireAfterSeconds", "hidden", "unique")
-"""What MongoDB changes in an index that is there (collMod), without building it again."""
+"""What MongoDB can change in an existing index (collMod), without rebuilding it."""
 
 
 class Fault(NamedTuple):
-    """An index that is missing, or of other options than it must have: then `there` is its name, else None."""
+    """A missing index (`there` is None), or one named `there` whose `options` differ from the required ones."""
 
     collection: str
     model: IndexModel
@@ -26,22 +30,22 @@ class Fault(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name that the index has or would be given, with its collection's."""
+        """The name of the collection and the index."""
         return f"{self.collection}.{self.there or self.model.document['name']}"
 
     @property
     def is_of_time(self) -> bool:
-        """Whether it is only kept for another time what the index is of: it serves all the same."""
+        """Whether only the lifetime of the indexed documents differs: the index can be used nevertheless."""
         return self.options == ("expireAfterSeconds",)
 
     @property
     def can_be_changed(self) -> bool:
-        """Whether `change` can give the index its options, without building it again."""
+        """Whether `repair` can correct the options without rebuilding the index."""
         return bool(self.options) and set(self.options) <= set(CHANGEABLE_OPTIONS)
 
 
 def faults(database: Database[dict[str, Any]], indexes: Indexes) -> Iterator[Fault]:
-    """Yield what is wrong. An index with the keys and options of one of ours serves, whatever its name."""
+    """Yield faulty indexes. One with the required keys and options is accepted under any name."""
     for collection, models in indexes.items():
         there = database[collection].index_information()
         for model in models:
@@ -62,27 +66,50 @@ def faults(database: Database[dict[str, Any]], indexes: Indexes) -> Iterator[Fau
                 yield Fault(collection, model, None, ())
 
 
-def make(database: Database[dict[str, Any]], missing: Sequence[Fault]) -> None:
-    """Make the indexes that are missing, without holding up those who read or write meanwhile.
+def repair(database: Database[dict[str, Any]], fault: Fault) -> str | None:
+    """Create a missing index, or correct the options of an existing one in place, without blocking reads or writes.
+
+    Returns:
+        What a person has to do where MongoDB does not allow the repair, which then changes nothing; None on success.
 
     Raises:
-        OperationFailure: `advice` says what to do about it.
+        PyMongoError: MongoDB is not available.
 
     """
-    # By default the members must all have built it, so one that is down would hold it up.
+    if fault.there and not fault.can_be_changed:
+        return (
+            f"The index is wrong: its {' and '.join(fault.options)} differs. Drop it, in mongosh: "
+            f'db.{fault.collection}.dropIndex("{fault.there}"). Then run: flask --app wsgi db upgrade'
+        )
+    try:
+        if fault.there:
+            _change(database, fault)
+        else:
+            _create(database, fault)
+    except DuplicateKeyError:
+        return "The unique index cannot be made: two users share an e-mail address. Merge or delete one of them."
+    except OperationFailure as error:
+        if error.code == UNAUTHORIZED:
+            return (
+                f"The user of MONGO_URI may not {'change' if fault.there else 'create'} the index. Grant the privilege "
+                f"{'collMod' if fault.there else 'createIndex'} on {fault.collection}, and run: "
+                "flask --app wsgi db upgrade"
+            )
+        if failures.reason(error, database.client) is not None:
+            raise
+        name = error.details.get("codeName") if error.details else error.code
+        return f"An index with the same name or keys prevents it. Drop that index. MongoDB says: {name}"
+    return None
+
+
+def _create(database: Database[dict[str, Any]], fault: Fault) -> None:
+    # By default all members must have built the index, so one that is down would delay it.
     is_replica_set = database.client.topology_description.topology_type_name.startswith("ReplicaSet")
     options: dict[str, Any] = {"commitQuorum": "majority"} if is_replica_set else {}
-    for fault in missing:
-        database[fault.collection].create_indexes([fault.model], **options)
+    database[fault.collection].create_indexes([fault.model], **options)
 
 
-def change(database: Database[dict[str, Any]], fault: Fault) -> None:
-    """Give an index the options that it must have, in its place; takes seconds, and nobody waits for it.
-
-    Raises:
-        OperationFailure: it cannot have them, as a unique index over two equal values; then it is as it was.
-
-    """
+def _change(database: Database[dict[str, Any]], fault: Fault) -> None:
     wanted = fault.model.document
 
     def modify(**options: Any) -> None:
@@ -93,19 +120,9 @@ def change(database: Database[dict[str, Any]], fault: Fault) -> None:
     if "hidden" in fault.options:
         modify(hidden=False)
     if "unique" in fault.options:
-        modify(prepareUnique=True)  # from now on no new duplicate comes in
+        modify(prepareUnique=True)  # rejects new duplicates from now on
         try:
             modify(unique=True)
         except OperationFailure:
             modify(prepareUnique=False)
             raise
-
-
-def advice(error: OperationFailure) -> str:
-    """Return what to do when an index could not be made."""
-    if isinstance(error, DuplicateKeyError):
-        return "The unique index cannot be made: two users share an e-mail address. Merge or delete one of them."
-    return (
-        "An index cannot be made: one of the same name or keys, with other options, is in its place. "
-        f"Drop that index. MongoDB says: {error.details.get('codeName') if error.details else error.code}"
-    )

@@ -1,1 +1,1 @@
-"""What an operator runs beside the service: taking over an old database, and finding out what is wrong."""
+"""Operators' commands beside the service: upgrade an old database, diagnose a deployment, manage keys."""

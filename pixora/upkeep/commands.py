@@ -1,6 +1,7 @@
-"""The commands: ``flask --app wsgi db …`` and ``flask --app wsgi doctor``."""
+"""The commands ``flask --app wsgi db …`` and ``flask --app wsgi doctor``."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 from flask import Flask, current_app
-from flask.cli import with_appcontext
+from flask.cli import AppGroup, with_appcontext
 
 from pixora.cli import Group
 from pixora.observability import logs
@@ -21,61 +22,60 @@ from pixora.upkeep.upgrade import Upgrade, upgrade
 
 COLOURS = {State.OK: "green", State.WARNING: "yellow", State.FAULT: "red", State.UNKNOWN: "magenta"}
 
-db = Group("db", help="The database: its indexes, and what older versions have left in it.")
+db = Group("db", help="Upgrade the database: indexes and data of older versions.")
 
 
 @db.command("upgrade")
-@click.option("--indexes-only", is_flag=True, help="Make the indexes, and only look at the addresses.")
+@click.option("--indexes-only", is_flag=True, help="Create the indexes, but change no e-mail address.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def upgrade_command(indexes_only: bool, as_json: bool) -> None:  # noqa: FBT001  # click's flags
-    """Make a database of the FastAPI version, or of an older Pixora, fit for this one.
+    """Upgrade a database of the FastAPI version or of an older Pixora.
 
-    Makes the indexes that are missing, and gives every e-mail address its canonical form: Unicode NFC, case-folded.
-    Both can go on beside the FastAPI version or Pixora at work: nobody has to wait, and what somebody changes meanwhile
-    stays. It can be interrupted, killed and repeated at any time, and then does what is left. A million users take a
-    minute.
+    Creates missing indexes and gives every e-mail address its canonical form: Unicode NFC, case-folded. The FastAPI
+    version or Pixora can run meanwhile: no request waits, and concurrent changes are kept. The command can be
+    interrupted or killed at any time; run it again to complete the rest. A million users take a minute.
 
-    Where two users have one address in two cases, neither is changed: a person must decide.
+    Where the addresses of two users differ only in case, neither is changed: a person must decide.
 
-    As long as the FastAPI version is in use, it takes in new addresses in any case: run this once more after the
-    switch. And it finds a user by the address as it is stored: whoever types capitals there is unknown to it once the
-    address is in lower case. Where that matters, run this with --indexes-only before the switch, and without it after.
-    Pixora finds them either way.
+    The FastAPI version stores new addresses in any case, so run this again after the switch. It also looks addresses
+    up as they are stored: users who type capitals cannot log in there once their address is in lower case. Where that
+    matters, run this with --indexes-only before the switch, and without it after. Pixora finds users either way.
 
-    The exit status is 0 when all is well, 1 when something needs a person (it is told what), and 75 when the database
-    is away: what was done by then stays done.
+    The exit status is 0 on success, 1 when a person has to act (the output says how), and 75 when the database is not
+    available; completed work is kept.
     """
     logs.to_stderr()
-    done = upgrade(services.database, services.erasure, _bar, addresses_too=not indexes_only)
+    done = upgrade(services, _progress_bar, addresses_too=not indexes_only)
     if as_json:
         click.echo(json.dumps(done.as_json()))
     else:
-        _tell(done)
+        _print_upgrade(done)
     sys.exit(1 if done.advice else 0)
 
 
 @contextmanager
-def _bar(what: str, number: int) -> Iterator[Progress]:
-    """Show a bar on a terminal, and nothing elsewhere."""
-    # On stderr: the output is for a program, or a file.
+def _progress_bar(label: str, length: int) -> Iterator[Progress]:
+    """Show a progress bar on stderr if it is a terminal."""
     hidden = not sys.stderr.isatty()
-    with click.progressbar(length=number, label=what, file=sys.stderr, hidden=hidden) as bar:
+    with click.progressbar(length=length, label=label, file=sys.stderr, hidden=hidden) as bar:
         yield bar.update
 
 
-def _tell(done: Upgrade) -> None:
+def _print_upgrade(done: Upgrade) -> None:
     work, survey, rewriting = done
-    for names, verb in ((work.made, "made"), (work.changed, "changed")):
+    for names, verb in ((work.made, "created"), (work.changed, "changed")):
         if names:
             click.echo(f"Indexes {verb}: {', '.join(names)}.")
     if not (work.made or work.changed or work.advice):
-        click.echo("Indexes: all there.")
+        click.echo("Indexes: all exist.")
     if rewriting:
-        click.echo(f"Addresses: {survey.users:,} users, {rewriting.changed:,} changed to their canonical form.")
+        click.echo(f"E-mail addresses: {survey.users:,} users, {rewriting.changed:,} changed to canonical form.")
     else:
-        click.echo(f"Addresses: {survey.users:,} users, {survey.not_canonical:,} not in canonical form, none changed.")
+        click.echo(
+            f"E-mail addresses: {survey.users:,} users, {survey.not_canonical:,} not in canonical form, none changed."
+        )
     if rewriting and rewriting.meanwhile:
-        click.echo(f"{rewriting.meanwhile:,} were changed by somebody else meanwhile.")
+        click.echo(f"{rewriting.meanwhile:,} changed or disappeared during the upgrade.")
     for sentence in done.advice:
         click.secho(f"! {sentence}", fg="yellow")
     for line in _concerned(survey, rewriting.refused if rewriting else []):
@@ -84,7 +84,7 @@ def _tell(done: Upgrade) -> None:
 
 
 def _concerned(survey: Survey, refused: list[Refusal]) -> Iterator[str]:
-    """Yield the users whom somebody has to look at, those with one address on one line."""
+    """Yield the users who need a person's decision, those with the same address on one line."""
     for clash in survey.clashes:
         yield ", ".join(f"{member.user_id} ({member.address})" for member in clash.members)
     if len(survey.clashing) > len(survey.clashes):
@@ -98,7 +98,7 @@ def _concerned(survey: Survey, refused: list[Refusal]) -> Iterator[str]:
 def _url(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     parts = urlsplit(value or "")
     if value and (parts.scheme not in ("http", "https") or value.rstrip("/") != f"{parts.scheme}://{parts.netloc}"):
-        raise click.BadParameter("Must be as in https://auth.example.com, without a path.")
+        raise click.BadParameter("Must be a URL without a path, for example https://auth.example.com.")
     return value
 
 
@@ -108,54 +108,69 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
     "--url",
     callback=_url,
     metavar="URL",
-    help="Where clients find the service, proxies and all, to ask it what it sees of them; by default PUBLIC_URL.",
+    help="Where clients reach the service, through all proxies; by default PUBLIC_URL.",
 )
 @with_appcontext
 def doctor(as_json: bool, url: str | None) -> None:  # noqa: FBT001  # click's flag
-    """Find out what is wrong with the configuration, the database and the way to the service.
+    """Diagnose the configuration, the database, the e-mail delivery and the proxies.
 
-    Looks, and changes nothing: at the settings, at how MONGO_URI connects and when its writes are done; at version,
-    members, clock, disk and indexes of MongoDB; at the addresses and password hashes of all users; at the outbox and
-    the SMTP server; and, by a request to the service that is running, at whether PROXY_COUNT lets it see its clients.
-    It takes some seconds, and some more for each million users.
+    Checks the settings, the options of MONGO_URI, the version, members, clock, disk and indexes of MongoDB, the e-mail
+    addresses and password hashes of all users, the outbox and the SMTP server. A request to the running service shows
+    whether PROXY_COUNT lets it see the IPs of its clients. Nothing is changed, and no secret is printed. It takes some
+    seconds, and some more for each million users.
 
-    Each line says how it stands: ok; warning, which may be meant; fault, with what to do; unknown, where something
-    could not be looked at, and why. Nothing that is printed is secret.
+    Each line is ok; warning, which may be intended; fault, with advice; or unknown, where a check could not be made.
 
-    Run it where the service runs, with its environment. The exit status is 1 when there is a fault, else 0.
+    Run it where the service runs, with the same environment. The exit status is 1 when there is a fault, else 0.
     """
     logs.to_stderr()
     if faults := current_app.config.get("CONFIGURATION_FAULTS"):
         findings = unconfigured(faults)
     else:
         app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # as Flask documents it
-        findings = examine(app, checks(app, url or services.settings.public_url))
-    told = []
+        findings = examine(app, checks(services, url or services.settings.public_url))
+    results = []
     for name, finding in findings:
-        told.append({"check": name, "state": finding.state, "told": finding.told, "advice": finding.advice})
+        results.append({"check": name, **finding._asdict()})
         if not as_json:
-            _tell_finding(name, finding)
-    has_fault = any(one["state"] is State.FAULT for one in told)
+            _print_finding(name, finding)
+    has_fault = any(result["state"] is State.FAULT for result in results)
     if as_json:
-        click.echo(json.dumps({"healthy": not has_fault, "checks": told}))
+        click.echo(json.dumps({"healthy": not has_fault, "checks": results}))
     sys.exit(1 if has_fault else 0)
 
 
-def for_the_doctor(faults: Mapping[str, list[str]]) -> Flask:
-    """Return what stands in for an application that cannot be made: it has the doctor and nothing else.
+class DoctorOnly(AppGroup):
+    """The commands of an application that cannot be created: the doctor. All others exit with status 78."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("pixora", commands=[doctor])
+        self._message = message
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return the doctor, or exit."""
+        if cmd_name != doctor.name:
+            click.echo(self._message, err=True)
+            sys.exit(os.EX_CONFIG)
+        return doctor
+
+
+def app_with_doctor_only(message: str, faults: Mapping[str, list[str]]) -> Flask:
+    """Return a substitute for an application that cannot be created.
 
     Args:
-        faults: Why it cannot be made: sentences by the name of the setting.
+        message: What commands other than the doctor print.
+        faults: Why it cannot be created: sentences by the name of the setting.
 
     """
     app = Flask("pixora")
     app.config["CONFIGURATION_FAULTS"] = faults
-    app.cli.add_command(doctor)
+    app.cli = DoctorOnly(message)
     return app
 
 
-def _tell_finding(name: str, finding: Finding) -> None:
+def _print_finding(name: str, finding: Finding) -> None:
     state = click.style(f"{finding.state:8}", fg=COLOURS[finding.state])
-    click.echo(f"{state} {name}: {finding.told}")
+    click.echo(f"{state} {name}: {finding.message}")
     if finding.advice:
         click.echo(f"         → {finding.advice}")

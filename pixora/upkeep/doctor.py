@@ -1,4 +1,4 @@
-"""The doctor: looks at one thing after the other, each on its own and with a deadline of its own."""
+"""The doctor runs independent checks one after another, each with its own deadline."""
 
 import logging
 import threading
@@ -18,87 +18,80 @@ log = logging.getLogger(__name__)
 
 SECONDS = 30
 MINUTES = 600
-"""For what looks at all users: some ten million."""
-
-Look = Callable[[], Iterable[Finding]]
+"""For checks that read all users: enough for about ten million."""
 
 
 class Check(NamedTuple):
-    """Something to look at. `after`: the check that must have found no fault, for this one to be worth a try."""
+    """A check, the time it may take, and the check it depends on: if that one finds a fault, this one is skipped."""
 
-    look: Look
-    after: str | None = None
+    find: Callable[[], Iterable[Finding]]
     seconds: float = SECONDS
+    after: str | None = None
 
 
-def checks(app: Flask, url: str | None) -> dict[str, Check]:
-    """Return all checks, by name and in their order. `url`: where the service is to be asked, or None."""
-    services: Services = app.extensions["services"]
+def checks(services: Services, url: str | None) -> dict[str, Check]:
+    """Return all checks by name, in order; `url` is where clients reach the service."""
     config, database = services.settings, services.database
-
-    def on_database(look: Look, seconds: float = SECONDS) -> Check:
-        return Check(look, after="database", seconds=seconds)
-
     return {
         "environment": Check(partial(settings.environment, config)),
         "secrets": Check(partial(settings.secrets, config)),
-        "signing_key": Check(partial(settings.signing_key, config)),
+        "signing_key": Check(partial(settings.signing_key, services)),
         "uri": Check(partial(settings.uri, config)),
         "write_concern": Check(partial(settings.write_concern, config)),
         "database": Check(partial(server.reachable, database)),
-        "version": on_database(partial(server.version, database)),
-        "topology": on_database(partial(server.topology, database)),
-        "clock": on_database(partial(server.clocks, database)),
-        "disk": on_database(partial(server.disk, database)),
-        "indexes": on_database(partial(server.indexes, database)),
-        "addresses": on_database(partial(accounts.addresses, database), MINUTES),
-        "hashes": on_database(partial(accounts.hashes, database, config.bcrypt_rounds), MINUTES),
-        "erasures": on_database(partial(accounts.erasures, database)),
-        "outbox": on_database(partial(outbox.outbox, database, config)),
+        "version": Check(partial(server.version, database), after="database"),
+        "topology": Check(partial(server.topology, database), after="database"),
+        "clock": Check(partial(server.clocks, database), after="database"),
+        "disk": Check(partial(server.disk, database), after="database"),
+        "indexes": Check(partial(server.indexes, database), after="database"),
+        "addresses": Check(partial(accounts.addresses, database), MINUTES, after="database"),
+        "hashes": Check(partial(accounts.hashes, database, config.bcrypt_rounds), MINUTES, after="database"),
+        "erasures": Check(partial(accounts.erasures, database), after="database"),
+        "outbox": Check(partial(outbox.outbox, database, config), after="database"),
         "smtp": Check(partial(outbox.smtp, config)),
         "client": Check(partial(proxies.client, url, config.secret_key, config.public_url)),
     }
 
 
 def examine(app: Flask, checks: Mapping[str, Check]) -> Iterator[tuple[str, Finding]]:
-    """Yield what each check finds, with its name, as it comes."""
+    """Run the checks and yield each finding with the name of its check."""
     failed = set()
     for name, check in checks.items():
         if check.after in failed:
-            yield name, unknown(f"Could not be looked at: see {check.after}.")
+            yield name, unknown(f"Could not be checked: see {check.after}.")
             continue
-        for finding in _result(app, name, check):
+        for finding in _findings(app, name, check):
             if finding.state is State.FAULT:
                 failed.add(name)
             yield name, finding
 
 
 def unconfigured(faults: Mapping[str, list[str]]) -> Iterator[tuple[str, Finding]]:
-    """Yield what is wrong with a configuration with which nothing can start, and that more was not looked at."""
+    """Yield the faults of a configuration with which nothing can start; no other check can be made."""
     for name, sentences in sorted(faults.items()):
-        yield "configuration", fault(f"{name}: {' '.join(sentences)}", "Pixora does not start before it is mended.")
-    yield "all else", unknown("Could not be looked at: see configuration.")
+        yield "configuration", fault(f"{name}: {' '.join(sentences)}", "Correct it: Pixora does not start before.")
+    yield "all else", unknown("Could not be checked: see configuration.")
 
 
-def _result(app: Flask, name: str, check: Check) -> list[Finding]:
-    # In a thread, which is left alone when it takes too long: not everything that can hang has a deadline.
+def _findings(app: Flask, name: str, check: Check) -> list[Finding]:
+    # Not everything that can hang has a deadline, so the check runs in a thread that is abandoned when time is up.
     result: Future[list[Finding]] = Future()
 
-    def look() -> None:
+    def run() -> None:
         try:
             with app.app_context():
-                result.set_result(list(check.look()))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the other checks go on
+                result.set_result(list(check.find()))
+        except Exception as error:  # noqa: BLE001  # the other checks go on
             result.set_exception(error)
 
-    threading.Thread(target=look, daemon=True).start()
+    threading.Thread(target=run, daemon=True).start()
     try:
         return result.result(check.seconds)
     except TimeoutError:
-        return [unknown(f"Could not be looked at in {check.seconds:.0f} seconds.")]
+        return [unknown(f"Could not be checked within {check.seconds:.0f} seconds.")]
     except DatabaseUnavailable as error:
-        return [unknown(f"Could not be looked at: the database does not answer ({error.reason}).")]
+        return [unknown(f"Could not be checked: the database does not answer ({error.reason}).")]
     except Exception as error:  # noqa: BLE001
-        # Its text might have a secret in it, such as a URI.
+        # The error's text may contain a secret, such as a URI.
         log.error("A check has failed.", extra={"event": "check_failed", "check": name, "cause": type(error).__name__})
-        return [unknown(f"Could not be looked at ({type(error).__name__}).")]
+        return [unknown(f"Could not be checked ({type(error).__name__}).")]

@@ -1,11 +1,11 @@
-"""What the doctor has to say: one finding after the other, each of one check."""
+"""Findings: what each check of the doctor reports."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 
 class State(StrEnum):
-    """How it stands. Only a `FAULT` makes the doctor fail."""
+    """The result of a check. Only a `FAULT` makes the doctor fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -14,28 +14,28 @@ class State(StrEnum):
 
 
 class Finding(NamedTuple):
-    """What was found, in a sentence; and what to do about it, where something is. Nothing in it is secret."""
+    """A result in one sentence, and advice where there is something to do. Contains no secrets."""
 
     state: State
-    told: str
+    message: str
     advice: str = ""
 
 
-def ok(told: str) -> Finding:
-    """Return that all is well."""
-    return Finding(State.OK, told)
+def ok(message: str) -> Finding:
+    """Report that nothing needs to be done."""
+    return Finding(State.OK, message)
 
 
-def warning(told: str, advice: str) -> Finding:
-    """Return what may be meant, or may come to be a fault."""
-    return Finding(State.WARNING, told, advice)
+def warning(message: str, advice: str) -> Finding:
+    """Report something that may be intended or may become a fault."""
+    return Finding(State.WARNING, message, advice)
 
 
-def fault(told: str, advice: str) -> Finding:
-    """Return what must be mended."""
-    return Finding(State.FAULT, told, advice)
+def fault(message: str, advice: str) -> Finding:
+    """Report something that must be fixed."""
+    return Finding(State.FAULT, message, advice)
 
 
-def unknown(told: str, advice: str = "") -> Finding:
-    """Return why this could not be looked at."""
-    return Finding(State.UNKNOWN, told, advice)
+def unknown(message: str, advice: str = "") -> Finding:
+    """Report why a check could not be made."""
+    return Finding(State.UNKNOWN, message, advice)

@@ -1,4 +1,4 @@
-"""The doctor's look at the letters: does the SMTP server take us, and does somebody send what is due."""
+"""The doctor's checks of e-mail: the SMTP server accepts our login, and due e-mails are sent."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,9 +15,12 @@ MOST_COUNTED = 10_000
 
 
 def smtp(settings: Settings) -> Iterator[Finding]:
-    """Connect to the SMTP server and log in there, and send nothing."""
+    """Connect and log in to the SMTP server, without sending anything."""
     if not settings.smtp_url:
-        yield warning("There is no SMTP_URL: letters stay in the outbox.", "Set it, for people to verify and recover.")
+        yield warning(
+            "SMTP_URL is not set: e-mails stay in the outbox.",
+            "Set it, so that users can verify their address and reset their password.",
+        )
         return
     try:
         with connection() as server:
@@ -25,22 +28,22 @@ def smtp(settings: Settings) -> Iterator[Finding]:
     except NotSent as error:
         yield fault(
             f"The SMTP server cannot be used ({error.failure}).",
-            "See host, port, user and password of SMTP_URL, and whether this system trusts its certificate.",
+            "Check host, port, user and password in SMTP_URL, and whether this system trusts the server's certificate.",
         )
     else:
-        yield ok("The SMTP server takes us.")
+        yield ok("The SMTP server accepts our login.")
 
 
 def outbox(database: Database, settings: Settings) -> Iterator[Finding]:
-    """Look for letters that should have been sent long ago."""
+    """Look for e-mails that should have been sent long ago."""
     late = {"letters": {"$elemMatch": {"due_at": {"$lte": clock.utcnow() - LATE}}}}
     with database.operation("upkeep.outbox"):
         number = database.collection("users").count_documents(late, limit=MOST_COUNTED)
     if not number:
-        yield ok("No letter is late.")
+        yield ok("No e-mail is overdue.")
         return
-    told = f"Users with letters that are late: {'at least ' if number == MOST_COUNTED else ''}{number:,}."
+    message = f"Users with overdue e-mails: {'at least ' if number == MOST_COUNTED else ''}{number:,}."
     if settings.smtp_url:
-        yield fault(told, "Run the sender, and see its log: flask --app wsgi mail send --watch")
+        yield fault(message, "Run the sender and check its log: flask --app wsgi mail send --watch")
     else:
-        yield warning(told, "Without SMTP_URL they are never sent. See them with: flask --app wsgi mail show")
+        yield warning(message, "Without SMTP_URL they are never sent. Print them with: flask --app wsgi mail show")

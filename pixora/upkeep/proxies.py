@@ -1,7 +1,7 @@
-"""The doctor's look through the proxies: is the client that the service sees the one that called.
+"""The doctor's check of the proxies: the service must see the IP of the caller and ignore a forged one.
 
-It calls as a client would who makes up an address, and reads from the answer, see `pixora.system.client_echo`,
-what became of that and what the proxies have added.
+The doctor calls the service with a made-up X-Forwarded-For. The client echo (`pixora.system.client_echo`) answers what
+the service received, which shows what the proxies did with the header.
 """
 
 import http.client
@@ -24,7 +24,7 @@ MOST_BYTES = 65536
 
 
 class Seen(NamedTuple):
-    """What the service has seen of us."""
+    """What the service saw of the doctor's request."""
 
     client: str
     peer: str
@@ -34,32 +34,32 @@ class Seen(NamedTuple):
 
 REFUSALS = {
     "not_found": fault(
-        "The service there does not know us: it has another SECRET_KEY, its clock is minutes away, or it is an older "
-        "Pixora.",
-        "Run this with the settings of the service; see --url, or PUBLIC_URL.",
+        "The service does not recognise the doctor: it has another SECRET_KEY, its clock is minutes off, or it is an "
+        "older Pixora.",
+        "Run the doctor with the settings of the service, and check --url or PUBLIC_URL.",
     ),
     "untrusted_host": fault(
-        "The service refuses every request for this host name (400 untrusted_host): TRUSTED_HOSTS does not list it.",
-        "Add it to TRUSTED_HOSTS and restart the service, or give a listed one in --url. A proxy must hand on the Host "
-        "header of its client.",
+        "The service rejects every request for this host name (400 untrusted_host): TRUSTED_HOSTS does not list it.",
+        "Add it to TRUSTED_HOSTS and restart the service, or pass a listed one with --url. A proxy must forward the "
+        "Host header.",
     ),
 }
-"""What it means that Pixora does not tell, by the code of its answer."""
+"""Why the client echo is refused, by `code`."""
 
 
 def client(url: str | None, secret_key: str, public_url: str | None = None) -> Iterator[Finding]:
-    """Ask the service at `url` what it sees of us, and without a `public_url` where it believes to be."""
+    """Check what the service at `url` sees of its clients and, without a `public_url`, which URL it publishes."""
     if not url:
-        yield unknown("How the service sees its clients was not looked at.", "Give --url, or set PUBLIC_URL.")
+        yield unknown("What the service sees of its clients was not checked.", "Pass --url, or set PUBLIC_URL.")
         return
-    made_up = f"192.0.2.{secrets.randbelow(254) + 1}"  # RFC 5737: nobody's
+    made_up = f"192.0.2.{secrets.randbelow(254) + 1}"  # RFC 5737: reserved for documentation
     headers = {"X-Forwarded-For": made_up, "Authorization": make_pass(secret_key), "Accept": "application/json"}
     try:
         status, body, server = _get(url, "/health/client", headers)
         _, metadata, _ = _get(url, "/.well-known/oauth-authorization-server", {})
     except (OSError, http.client.HTTPException) as error:
         why = "its certificate is not trusted" if isinstance(error, ssl.SSLError) else type(error).__name__
-        yield unknown(f"The service cannot be reached there ({why}).", "Is it running? See --url, or PUBLIC_URL.")
+        yield unknown(f"The service cannot be reached ({why}).", "Check that it runs, and --url or PUBLIC_URL.")
         return
     yield _read(status, body, made_up, server)
     if not public_url:
@@ -70,71 +70,74 @@ def _judge_metadata(body: bytes, url: str) -> Iterator[Finding]:
     try:
         uri = str(json.loads(body)["jwks_uri"])
     except (ValueError, TypeError, KeyError):
-        return  # not ours, of which the other finding tells
+        return  # not Pixora, which the other finding reports
     if not uri.startswith(url.rstrip("/") + "/"):
         yield warning(
-            f"The metadata sends other services to {uri}, which is not where clients find the service.",
-            "Set PUBLIC_URL, or have the proxy hand on the Host header with its port, and X-Forwarded-Proto.",
+            f"The metadata sends other services to {uri}, which is not below the URL that clients use.",
+            "Set PUBLIC_URL, or make the proxy forward the Host header with its port, and X-Forwarded-Proto.",
         )
 
 
 def _read(status: int, body: bytes, made_up: str, server: str) -> Finding:
     try:
-        told = json.loads(body)
-        code = told.get("code") if isinstance(told, dict) else None
-        return REFUSALS.get(str(code)) or judge(Seen(**ClientSchema().load(told)), made_up, server)
+        answer = json.loads(body)
+        code = answer.get("code") if isinstance(answer, dict) else None
+        return REFUSALS.get(str(code)) or judge(Seen(**ClientSchema().load(answer)), made_up, server)
     except (ValueError, ValidationError):
-        return unknown(f"What is there answers {status}, and not as Pixora does.", "See --url, or PUBLIC_URL.")
+        return unknown(
+            f"The server answers with status {status}, and not as Pixora does.", "Check --url or PUBLIC_URL."
+        )
 
 
 def judge(seen: Seen, made_up: str, server: str) -> Finding:
-    """Compare what the service sees with what was sent.
+    """Compare what the service saw with what was sent.
 
     Args:
-        seen: By the service.
-        made_up: The address that was sent as X-Forwarded-For.
-        server: The address that answered.
+        seen: The answer of the client echo.
+        made_up: The IP sent as X-Forwarded-For.
+        server: The IP that answered.
 
     """
     count = seen.proxy_count
     if not seen.forwarded:
         return fault(
-            "A proxy takes X-Forwarded-For away and does not set it: the service cannot tell its clients apart, and "
-            f"takes them all for {seen.client}.",
-            "Have the proxy set it, as deploy/nginx.conf does, and count it in PROXY_COUNT.",
+            "A proxy removes X-Forwarded-For without setting it: the service cannot tell its clients apart and takes "
+            f"all of them for {seen.client}.",
+            "Make the proxy set it, as deploy/nginx.conf does, and count the proxy in PROXY_COUNT.",
         )
-    # What comes after ours was appended; where ours is gone, all was put in its place.
+    # Proxies append to the made-up IP or replace it.
     ours = seen.forwarded.index(made_up) + 1 if made_up in seen.forwarded else 0
     proxies = len(seen.forwarded) - ours
     number = f"{proxies} {'proxy' if proxies == 1 else 'proxies'}"
+    restart = f"Set PROXY_COUNT={proxies} and restart the service."
     if seen.client == made_up:
         return fault(
-            f"PROXY_COUNT is {count}, but only {number} told of us: any client can make up its address, and so escape "
-            "the throttles.",
-            f"Set PROXY_COUNT={proxies} for the service, and start it anew.",
+            f"PROXY_COUNT is {count}, but the request passed only {number}: any client can forge its IP and evade the "
+            "throttles.",
+            restart,
         )
     if count != proxies:
         return fault(
-            f"PROXY_COUNT is {count}, but {number} told of us: the client is hidden, and all that come this way share "
-            f"the throttles of {seen.client}.",
-            f"Set PROXY_COUNT={proxies} for the service, and start it anew.",
+            f"PROXY_COUNT is {count}, but the request passed {number}: the IP of the client is hidden, and all clients "
+            f"behind them share the throttles of {seen.client}.",
+            restart,
         )
     if count and client_ip(seen.forwarded[-count]) is None:
         return fault(
-            f"A proxy writes {seen.forwarded[-count][:40]!r} for us into X-Forwarded-For, which is no IP address: "
-            f"all that come this way count as {seen.client}, and share its throttles.",
-            "Have the proxy write the address of its client there, as deploy/nginx.conf does.",
+            f"A proxy adds {seen.forwarded[-count][:40]!r} to X-Forwarded-For, which is not an IP address: all clients "
+            f"behind it count as {seen.client} and share its throttles.",
+            "Make the proxy add the IP of its client, as deploy/nginx.conf does.",
         )
-    if _is_inner(seen.client) and not _is_inner(server):
+    if _is_private(seen.client) and not _is_private(server):
         return warning(
-            f"The service takes us for {seen.client}, an address of an inner network.",
-            "If this machine is not in that network, a proxy before the last one does not tell of its client.",
+            f"The service sees the doctor as {seen.client}, an IP of a private network.",
+            "If this machine is not in that network, a proxy before the last one hides its client.",
         )
-    return ok(f"The service takes us for {seen.client}, and does not believe what we made up.")
+    return ok(f"The service sees the doctor as {seen.client} and ignores a forged IP.")
 
 
 def _get(url: str, path: str, headers: dict[str, str]) -> tuple[int, bytes, str]:
-    """Return status, body and the address that answered. Follows no redirect: the pass is for this server only."""
+    """Return status, body and the server's IP. Follows no redirects, which would leak the doctor's pass."""
     parts = urlsplit(url)
     if parts.scheme == "https":
         context = ssl.create_default_context()
@@ -153,7 +156,7 @@ def _get(url: str, path: str, headers: dict[str, str]) -> tuple[int, bytes, str]
         connection.close()
 
 
-def _is_inner(address: str) -> bool:
+def _is_private(address: str) -> bool:
     try:
         return ipaddress.ip_address(address).is_private
     except ValueError:

@@ -1,4 +1,4 @@
-"""The doctor's look at MongoDB: is it there, is it what we need, are its clock and its indexes right."""
+"""The doctor's checks of MongoDB: reachability, version, topology, clock, disk and indexes."""
 
 from collections.abc import Iterator
 
@@ -11,55 +11,55 @@ OLDEST = 6
 FULL = 0.9
 
 ADVICE = {
-    "unauthorized": "See user, password and authSource in MONGO_URI; the user needs readWrite on the database.",
-    "timeout": "It takes connections and does not answer: see its load and its log. DATABASE_TIMEOUT_MS is our limit.",
-    "full": "Give it more disk.",
+    "unauthorized": "Check user, password and authSource in MONGO_URI; the user needs readWrite on the database.",
+    "timeout": "It accepts connections but does not answer in DATABASE_TIMEOUT_MS: check its load and its log.",
+    "full": "Give it more disk space.",
 }
 
 
 def reachable(database: Database) -> Iterator[Finding]:
-    """Ask the primary for a sign of life."""
+    """Check that the primary answers."""
     try:
         database.ask("ping")
     except DatabaseUnavailable as error:
-        advice = "Is it running, has it a primary, does a firewall or Atlas's access list let this machine through?"
+        advice = "Check that it runs and has a primary, and that firewalls or Atlas's access list allow this machine."
         yield fault(f"The database does not answer ({error.reason}).", ADVICE.get(error.reason, advice))
     else:
         yield ok("The database answers.")
 
 
 def version(database: Database) -> Iterator[Finding]:
-    """Look at the version of the server."""
+    """Check that the server is recent enough."""
     yield judge_version(str(database.ask("buildInfo")["version"]))
 
 
-def judge_version(told: str) -> Finding:
-    """Say whether Pixora can do with this version."""
-    if int(told.partition(".")[0]) < OLDEST:
-        return fault(f"MongoDB is {told}.", f"Pixora needs {OLDEST}.0 or later.")
-    return ok(f"MongoDB is {told}.")
+def judge_version(version: str) -> Finding:
+    """Judge a server's version."""
+    if int(version.partition(".")[0]) < OLDEST:
+        return fault(f"MongoDB is {version}.", f"Pixora needs {OLDEST}.0 or later.")
+    return ok(f"MongoDB is {version}.")
 
 
 def topology(database: Database) -> Iterator[Finding]:
-    """Look at whether there is another member to go on with when the primary dies."""
+    """Check that another member can take over when the primary fails."""
     yield judge_topology(database.ask("hello"))
 
 
 def judge_topology(hello: Document) -> Finding:
-    """Say whether what answers so goes on when one of it dies."""
+    """Judge a server's answer to `hello`."""
     members = len(hello.get("hosts", ())) + len(hello.get("passives", ()))
     if hello.get("msg") == "isdbgrid":
         return ok("The database is a sharded cluster.")
     if "setName" not in hello:
         return warning(
-            "MongoDB runs alone, and not as a replica set: while it is down, so is Pixora.",
-            "Make it a replica set of three; one of one member at least has retryable writes.",
+            "MongoDB is a standalone server: while it is down, so is Pixora.",
+            "Make it a replica set of three members; even a single member gives retryable writes.",
         )
     if members < 3:
         return warning(
-            f"The replica set has {members} {'member' if members == 1 else 'members'} with data: when one dies, Pixora "
-            "cannot write, or what this one alone had is lost.",
-            "Have three.",
+            f"The replica set has {members} data-bearing {'member' if members == 1 else 'members'}: when one fails, "
+            "Pixora cannot write, or data that only this member had is lost.",
+            "Use three.",
         )
     return ok(f"The replica set has {members} members.")
 
@@ -67,45 +67,45 @@ def judge_topology(hello: Document) -> Finding:
 def clocks(database: Database) -> Iterator[Finding]:
     """Compare the clock of this machine with the server's."""
     before = clock.utcnow()
-    theirs = database.ask("hello")["localTime"].replace(tzinfo=clock.UTC)  # which PyMongo leaves out
+    theirs = database.ask("hello")["localTime"].replace(tzinfo=clock.UTC)  # PyMongo omits the zone
     apart = (theirs - before - (clock.utcnow() - before) / 2).total_seconds()
     if abs(apart) > clock.LEEWAY_SECONDS:
         yield fault(
-            f"The clocks of this machine and of MongoDB are {abs(apart):.0f} seconds apart: throttles and tokens end "
-            "at the wrong time.",
-            "Have both follow NTP.",
+            f"The clocks of this machine and of MongoDB are {abs(apart):.0f} seconds apart: throttles and tokens "
+            "expire at the wrong time.",
+            "Synchronise both with NTP.",
         )
     else:
         yield ok("The clocks of this machine and of MongoDB agree.")
 
 
 def disk(database: Database) -> Iterator[Finding]:
-    """Look at how full the server's disk is, where it tells."""
+    """Check that the server has disk space left."""
     yield judge_disk(database.ask("dbStats"))
 
 
 def judge_disk(stats: Document) -> Finding:
-    """Say whether there is room for more."""
+    """Judge a server's answer to `dbStats`."""
     used, total = stats.get("fsUsedSize"), stats.get("fsTotalSize")
     if not used or not total:
-        return unknown("The server does not tell how full its disk is.")
-    told = f"The disk of MongoDB is {used / total:.0%} full."
-    return warning(told, "Make room before writes fail.") if used / total > FULL else ok(told)
+        return unknown("The server does not report its disk usage.")
+    message = f"The disk of MongoDB is {used / total:.0%} full."
+    return warning(message, "Free some space before writes fail.") if used / total > FULL else ok(message)
 
 
 def indexes(database: Database) -> Iterator[Finding]:
-    """Compare the indexes, options included, with those that there must be. Others do no harm."""
+    """Compare the required indexes and their options with the existing ones. Additional indexes are fine."""
     faults = database.index_faults()
     for found in faults:
         if found.there is None:
             yield fault(f"The index {found.name} is missing.", "flask --app wsgi db upgrade")
         else:
             yield fault(
-                f"The index {found.name} is not as it must be: its {' and '.join(found.options)} differs.",
+                f"The index {found.name} is wrong: its {' and '.join(found.options)} differs.",
                 "flask --app wsgi db upgrade"
                 if found.can_be_changed
                 else f'Drop it, in mongosh: db.{found.collection}.dropIndex("{found.there}"). '
                 "Then: flask --app wsgi db upgrade",
             )
     if not faults:
-        yield ok("The indexes are all there, with their options.")
+        yield ok("All indexes exist with the right options.")

@@ -1,4 +1,4 @@
-"""The doctor's look at the settings: what they name, and what they let happen. Asks nobody."""
+"""The doctor's checks of the settings, without any connection."""
 
 import ipaddress
 import shutil
@@ -9,14 +9,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 from config import Settings
 from pixora.mail.smtp import is_loopback
-from pixora.services import services
+from pixora.services import Services
 from pixora.tokens.keys import KeyFault
 from pixora.upkeep.findings import Finding, fault, ok, warning
 from pixora.web.hosts import is_trusted
 
 SECRET_BYTES = 32
 MAKE_ONE = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
-"""As `config.py` has it, which this package does not import."""
+"""As in `config.py`, which this package does not import."""
 
 LEAST_FREE_BYTES = 50 * 2**20
 WEAK = {"w": ("0", "1"), "journal": ("false",), "j": ("false",)}
@@ -24,25 +24,25 @@ UNCHECKED = ("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostn
 
 
 def environment(settings: Settings) -> Iterator[Finding]:
-    """Look at what kind of service this is meant to be."""
+    """Check PIXORA_ENV, and that PUBLIC_URL is encrypted and served."""
     name = settings.pixora_env
     if name == "production":
         yield ok("PIXORA_ENV is production.")
     else:
-        yield warning(f"PIXORA_ENV is {name}, which lets weak settings pass.", "Serve strangers with production only.")
+        yield warning(f"PIXORA_ENV is {name}, which accepts weak settings.", "Use production for a public service.")
     url = urlsplit(settings.public_url or "")
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
-        yield warning("PUBLIC_URL has no TLS: passwords and tokens travel in the clear.", "Use https://.")
+        yield warning("PUBLIC_URL is not https: passwords and tokens travel unencrypted.", "Use https://.")
     hosts = settings.trusted_hosts
     if hosts and url.netloc and not is_trusted(url.netloc, hosts):
         yield fault(
-            f"TRUSTED_HOSTS does not list {url.hostname}, the host of PUBLIC_URL: every client gets 400.",
+            f"TRUSTED_HOSTS does not list {url.hostname}, the host of PUBLIC_URL: every client gets status 400.",
             f"Add {url.hostname} to TRUSTED_HOSTS.",
         )
 
 
 def secrets(settings: Settings) -> Iterator[Finding]:
-    """Look at how long the secrets are. Production does not even start with weak ones; elsewhere they are let pass."""
+    """Check that the secrets are long. Production does not start with weak ones; other environments do."""
     given = {
         name: value
         for name, value in (("SECRET_KEY", settings.secret_key), ("JWT_SECRET_KEY", settings.jwt_secret_key))
@@ -50,15 +50,15 @@ def secrets(settings: Settings) -> Iterator[Finding]:
     }
     short = [name for name, secret in given.items() if len(secret.encode()) < SECRET_BYTES]
     for name in short:
-        yield fault(f"{name} has less than {SECRET_BYTES} bytes: it can be guessed.", MAKE_ONE)
+        yield fault(f"{name} has fewer than {SECRET_BYTES} bytes: it can be guessed.", MAKE_ONE)
     if not short and settings.pixora_env == "production":
         yield ok("The secrets are long and hard to guess.")
     elif not short:
-        yield ok("The secrets are long. How hard they are to guess is only looked at in production.")
+        yield ok("The secrets are long. Whether they are easy to guess is checked in production only.")
 
 
 def uri(settings: Settings) -> Iterator[Finding]:
-    """Look at how MONGO_URI has us connect. Read by hand: PyMongo would ask the DNS about mongodb+srv://."""
+    """Check that MONGO_URI uses TLS. It is parsed here because PyMongo would resolve mongodb+srv:// by DNS."""
     parts = urlsplit(settings.mongo_uri)
     options = _options(settings)
     credentials, _, addresses = parts.netloc.rpartition("@")
@@ -66,57 +66,58 @@ def uri(settings: Settings) -> Iterator[Finding]:
     has_tls = options.get("tls", options.get("ssl", str(parts.scheme == "mongodb+srv"))).lower() == "true"
     is_private = all(map(_is_private, hosts))
     if all(map(_is_local, hosts)):
-        yield ok("MONGO_URI leads to this machine.")
+        yield ok("MONGO_URI names this machine.")
     elif not has_tls:
-        told = "MONGO_URI does not ask for TLS: users' data travels in the clear"
-        told += ", and so does what is needed to log in as we do." if credentials else "."
+        password = " and a login that can be replayed" if credentials else ""
+        message = f"MONGO_URI does not use TLS: users' data{password} travel unencrypted."
         advice = "Add tls=true to its options."
         if credentials and not is_private:
-            yield fault(told, advice)
+            yield fault(message, advice)
         else:
-            yield warning(told, f"{advice} Without, let nobody else into that network.")
+            yield warning(message, f"{advice} Without it, keep that network closed to others.")
     elif unchecked := [name for name in UNCHECKED if options.get(name, "").lower() == "true"]:
         yield fault(
-            f"MONGO_URI has {' and '.join(unchecked)}: whoever is in between can pretend to be the database.",
-            "Remove it; tlsCAFile names an authority of your own.",
+            f"MONGO_URI has {' and '.join(unchecked)}: anyone on the network path can impersonate the database.",
+            "Remove it. For a private certificate authority use tlsCAFile.",
         )
     else:
-        yield ok("MONGO_URI asks for TLS.")
+        yield ok("MONGO_URI uses TLS.")
 
 
 def write_concern(settings: Settings) -> Iterator[Finding]:
-    """Look at what MONGO_URI says about when a write is done."""
+    """Check the write concern in MONGO_URI."""
     options = _options(settings)
     weak = [f"{name}={options[name]}" for name, values in WEAK.items() if options.get(name, "").lower() in values]
     if weak:
         yield fault(
-            f"MONGO_URI says {' and '.join(weak)}. Pixora insists on w=majority all the same, but whatever else uses "
-            "this URI may lose writes that were acknowledged.",
-            "Remove it, or say w=majority.",
+            f"MONGO_URI has {' and '.join(weak)}. Pixora writes with w=majority regardless, but other programs that "
+            "use this URI may lose acknowledged writes.",
+            "Remove it, or use w=majority.",
         )
     else:
-        yield ok("Writes wait for the majority.")
+        yield ok("Writes wait for a majority of the members.")
     if options.get("retrywrites", "").lower() == "false":
-        yield warning("MONGO_URI says retryWrites=false: each election costs some requests.", "Remove it.")
+        yield warning("MONGO_URI has retryWrites=false: requests fail at each election.", "Remove it.")
 
 
-def signing_key(settings: Settings) -> Iterator[Finding]:
-    """Look for a key to sign with, and at who may read it."""
-    if not settings.jwt_key_dir:
+def signing_key(services: Services) -> Iterator[Finding]:
+    """Check that there is a signing key and that only its owner can read it."""
+    key_dir = services.settings.jwt_key_dir
+    if not key_dir:
         yield ok("Access tokens are signed with JWT_SECRET_KEY.")
         return
     try:
         yield ok(f"{services.tokens.ring().signing.kid} signs the access tokens.")
     except KeyFault as error:
         yield fault(str(error), "flask --app wsgi keys generate")
-    directory = Path(settings.jwt_key_dir)
+    directory = Path(key_dir)
     if directory.stat().st_mode & stat.S_IWOTH:
-        yield fault("Everybody may write into JWT_KEY_DIR, and so make keys.", "chmod o-w on the directory.")
+        yield fault("Every user of this machine can add keys to JWT_KEY_DIR.", "chmod o-w on the directory.")
     for path in sorted(directory.glob("*.pem")):
         if b"PRIVATE KEY" in path.read_bytes() and path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            yield fault(f"Everybody on this machine may read the private key {path.stem}.", f"chmod 600 {path.name}")
+            yield fault(f"Every user of this machine can read the private key {path.stem}.", f"chmod 600 {path.name}")
     if shutil.disk_usage(directory).free < LEAST_FREE_BYTES:
-        yield warning("The disk of JWT_KEY_DIR is full: no key can be made.", "Make room.")
+        yield warning("The disk of JWT_KEY_DIR is full: no key can be generated.", "Free some space.")
 
 
 def _options(settings: Settings) -> dict[str, str]:
@@ -132,7 +133,7 @@ def _is_local(host: str) -> bool:
 
 
 def _is_private(host: str) -> bool:
-    """Tell whether a host is in a network of its own, as far as its name shows."""
+    """Tell whether a host looks like one in a private network."""
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

@@ -1,18 +1,13 @@
-"""Making a database ours: that of the FastAPI service, or one of an older version; while either is at work."""
+"""Upgrading a database of the FastAPI service or of an older version, while either is running."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from pymongo.errors import OperationFailure
-
 from pixora import clock
-from pixora.accounts.erasure import Erasure
-from pixora.database import indexes
 from pixora.database.client import Database
 from pixora.database.failures import DUPLICATE_KEY
-from pixora.errors import DatabaseUnavailable
-from pixora.services import services
+from pixora.services import Services
 from pixora.upkeep import addresses
 from pixora.upkeep.addresses import Progress, Survey
 from pixora.upkeep.rewriting import Rewriting, rewrite
@@ -20,11 +15,11 @@ from pixora.upkeep.rewriting import Rewriting, rewrite
 UNIQUE = "users.email_1"
 
 ProgressBar = Callable[[str, int], AbstractContextManager[Progress]]
-"""Shows how far something has come: given what it is, and how many users there are."""
+"""Makes a progress bar from a label and the number of users."""
 
 
 class IndexWork(NamedTuple):
-    """What became of the indexes: the names of those made and changed, and what to do about the others, by name."""
+    """The names of the created and changed indexes, and by name what a person has to do about the others."""
 
     made: list[str]
     changed: list[str]
@@ -32,7 +27,7 @@ class IndexWork(NamedTuple):
 
 
 class Upgrade(NamedTuple):
-    """What was done. `rewriting`: None when the addresses were left alone, as asked or for want of the unique index."""
+    """The outcome. `rewriting` is None if no address was to be changed, or the unique index is missing."""
 
     index_work: IndexWork
     survey: Survey
@@ -40,28 +35,28 @@ class Upgrade(NamedTuple):
 
     @property
     def advice(self) -> list[str]:
-        """What a person has to do now, in sentences; nothing when all is well."""
-        told = [f"{name}: {what}" for name, what in self.index_work.advice.items()]
+        """What a person has to do now; empty after a complete upgrade."""
+        advice = [f"{name}: {sentence}" for name, sentence in self.index_work.advice.items()]
         if UNIQUE in self.index_work.advice and self.survey.not_canonical:
-            told.append("No address was changed: first the unique index must be there. Then run this again.")
+            advice.append("No e-mail address was changed, because the unique index is missing. Then run this again.")
         if number := len(self.survey.clashing):
-            told.append(
-                f"{_times(number, 'address belongs', 'addresses belong')} to more than one user, in another case or "
-                "form; of these, none was changed. Find out which user is still in use, give the others another "
-                "address or delete them, and run this again."
+            advice.append(
+                f"{_count(number, 'address belongs', 'addresses belong')} to more than one user, in different "
+                "spellings; these were not changed. Find out which user is still active, change the address of the "
+                "others or delete them, and run this again."
             )
         if number := self.survey.without_count:
-            told.append(f"{_times(number, 'user has', 'users have')} no e-mail address. Give them one, or delete them.")
+            advice.append(f"{_count(number, 'user has', 'users have')} no e-mail address. Set one, or delete them.")
         if self.rewriting and self.rewriting.refused:
             taken = sum(refusal.code == DUPLICATE_KEY for refusal in self.rewriting.refused)
-            told.append(
-                f"{_times(len(self.rewriting.refused), 'address was', 'addresses were')} refused by MongoDB, {taken} "
-                "because another user has come to have it meanwhile. Run this again."
+            advice.append(
+                f"MongoDB rejected {_count(len(self.rewriting.refused), 'address', 'addresses')}, {taken} because "
+                "another user took the same one during the upgrade. Run this again."
             )
-        return told
+        return advice
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it, for programs. Of addresses, only what `addresses.mask` leaves."""
+        """Return the outcome for programs; e-mail addresses are masked."""
         rewriting = self.rewriting or Rewriting(0, 0, [])
         return {
             "indexes": self.index_work._asdict(),
@@ -83,61 +78,46 @@ class Upgrade(NamedTuple):
         }
 
 
-def upgrade(database: Database, erasures: Erasure, bar: ProgressBar, *, addresses_too: bool = True) -> Upgrade:
-    """Make or mend the indexes, give every address its canonical form, and end erasures that were left half-way.
+def upgrade(services: Services, progress_bar: ProgressBar, *, addresses_too: bool = True) -> Upgrade:
+    """Repair the indexes, give every e-mail address its canonical form, and complete unfinished erasures.
 
-    Safe to repeat, and to begin again when it was killed.
+    Can be repeated, also after it was killed.
 
     Args:
-        database: Ours.
-        erasures: Ours.
-        bar: Shows how far it has come.
-        addresses_too: False to only look at the addresses, and to change none.
+        services: The application's.
+        progress_bar: Shows the progress of each part.
+        addresses_too: False to change no address.
 
     Raises:
-        DatabaseUnavailable: what was done by then stays done.
+        DatabaseUnavailable: completed work is kept.
 
     """
-    index_work = _mend_indexes(database)
+    database = services.database
+    index_work = _repair_indexes(database)
     number = addresses.count(database)
-    with bar("Looking at the addresses", number) as progress:
+    with progress_bar("Checking e-mail addresses", number) as progress:
         survey = addresses.survey(database, progress)
     if UNIQUE in index_work.advice or not addresses_too:
         return Upgrade(index_work, survey, None)
     rewriting = Rewriting(0, 0, [])
     if survey.not_canonical:
-        with bar("Changing the addresses", number) as progress:
+        with progress_bar("Changing e-mail addresses", number) as progress:
             rewriting = rewrite(database, survey, progress)
-    if not index_work.advice:  # as long as an index is wrong, the stores serve nobody
-        erasures.complete_due(clock.utcnow())
+    if not index_work.advice:  # the stores serve nobody while an index is wrong
+        services.erasure.complete_due(clock.utcnow())
         services.one_time_tokens.delete_expired(clock.utcnow())
     return Upgrade(index_work, survey, rewriting)
 
 
-def _mend_indexes(database: Database) -> IndexWork:
+def _repair_indexes(database: Database) -> IndexWork:
     work = IndexWork([], [], {})
     for fault in database.index_faults():
-        if fault.there and not fault.can_be_changed:
-            work.advice[fault.name] = (
-                f"is not as it must be: its {' and '.join(fault.options)} differs. Drop it, in mongosh: "
-                f'db.{fault.collection}.dropIndex("{fault.there}"). Then run this again.'
-            )
-            continue
-        try:
-            database.mend(fault)
-        except OperationFailure as error:
-            work.advice[fault.name] = indexes.advice(error)
-        except DatabaseUnavailable as error:
-            if error.reason != "unauthorized":
-                raise
-            work.advice[fault.name] = (
-                f"the user of MONGO_URI may not {'change' if fault.there else 'make'} it. Grant the privilege "
-                f"{'collMod' if fault.there else 'createIndex'} on {fault.collection}, and run this again."
-            )
+        if advice := database.repair_index(fault):
+            work.advice[fault.name] = advice
         else:
             (work.changed if fault.there else work.made).append(fault.name)
     return work
 
 
-def _times(number: int, one: str, more: str) -> str:
+def _count(number: int, one: str, more: str) -> str:
     return f"{number:,} {one if number == 1 else more}"

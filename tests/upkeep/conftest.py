@@ -10,7 +10,7 @@ def indexed(session_app, users):
     """Have all indexes as they must be, whatever other tests have left."""
     database = session_app.extensions["services"].database
     for fault in database.index_faults():
-        database.mend(fault)
+        database.repair_index(fault)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from mongod import free_port
 from pixora import clock
 from pixora.accounts import hash_census
 from pixora.accounts.store import INDEXES
-from pixora.upkeep import settings as looks
-from pixora.upkeep.commands import for_the_doctor
+from pixora.upkeep import settings as checks_of_settings
+from pixora.upkeep.commands import app_with_doctor_only
 from pixora.upkeep.doctor import Check, examine
 from pixora.upkeep.findings import State, fault, ok
 from tests import smtp_server
@@ -32,16 +32,16 @@ ALL = {
 
 @pytest.fixture
 def doctor(run, indexed):
-    """Run `doctor --json`; return its exit status and its findings, as `(state, told, advice)` by check."""
+    """Run `doctor --json`; return the exit status and the findings by check, as `(state, message, advice)`."""
 
     def doctor(*arguments, **changes):
         result = run("doctor", "--json", *arguments, **changes)
         assert not isinstance(result.exception, Exception), result.output
-        told = json.loads(result.stdout)
-        assert told["healthy"] == (result.exit_code == 0)
-        found = {name: [] for name in dict.fromkeys(one["check"] for one in told["checks"])}
-        for one in told["checks"]:
-            found[one["check"]].append((one["state"], one["told"], one["advice"]))
+        report = json.loads(result.stdout)
+        assert report["healthy"] == (result.exit_code == 0)
+        found = {}
+        for one in report["checks"]:
+            found.setdefault(one["check"], []).append((one["state"], one["message"], one["advice"]))
         return result.exit_code, found
 
     return doctor
@@ -49,20 +49,20 @@ def doctor(run, indexed):
 
 @pytest.fixture
 def fault_of(doctor):
-    """Run the doctor; return what is said of the one fault of a check, which must be the only check with any."""
+    """Run the doctor; return message and advice of its only fault, which must be of this check."""
 
     def fault_of(name, **changes):
         status, found = doctor(**changes)
         faulty = {check for check, findings in found.items() for finding in findings if finding[0] == "fault"}
         assert (status, faulty) == (1, {name})
-        [(_, told, advice)] = [finding for finding in found[name] if finding[0] == "fault"]
+        [(_, message, advice)] = [finding for finding in found[name] if finding[0] == "fault"]
         assert advice
-        return f"{told} → {advice}"
+        return f"{message} → {advice}"
 
     return fault_of
 
 
-def test_where_all_is_well_it_says_so(users, doctor):
+def test_a_healthy_service_has_no_fault(users, doctor):
     users.insert_many([fastapi_user(email="grace@example.com"), fastapi_user(email="ada@example.com")])
     status, found = doctor()
     assert status == 0
@@ -72,19 +72,19 @@ def test_where_all_is_well_it_says_so(users, doctor):
     ]
     states = {name: state for name, [(state, _, _)] in found.items()}
     assert {name for name, state in states.items() if state != "ok"} == {
-        *("environment", "topology", "smtp"),  # warnings: these are tests, with one member and no letters
+        *("environment", "topology", "smtp"),  # warnings: tests run with one member and without SMTP
         "client",
     }
 
 
-def test_it_says_it_in_words(users, indexed, run):
+def test_findings_are_printed_with_advice(users, indexed, run):
     users.insert_one(fastapi_user())
     result = run("doctor")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
     assert "ok       database: The database answers." in lines
     [number] = [number for number, line in enumerate(lines) if line.startswith("fault ")]
-    assert lines[number].startswith("fault    addresses: 1 of 1 addresses are not in canonical form")
+    assert lines[number].startswith("fault    addresses: 1 of 1 e-mail addresses are not in canonical form")
     assert lines[number + 1] == "         → flask --app wsgi db upgrade"
 
 
@@ -122,16 +122,16 @@ def test_an_index_with_wrong_options_is_found(old_users, fault_of, options, what
     assert advice in told
 
 
-def test_how_long_counts_are_kept_is_looked_at(mongo, users, fault_of):
+def test_a_wrong_lifetime_of_throttle_counts_is_found(mongo, users, fault_of):
     counts = mongo.get_default_database()["throttles"]
     counts.drop()
     counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=3600)
-    assert "throttles.expireAt_1 is not as it must be: its expireAfterSeconds differs" in fault_of("indexes")
+    assert "throttles.expireAt_1 is wrong: its expireAfterSeconds differs" in fault_of("indexes")
     counts.drop_indexes()
     counts.create_index("expireAt", name="expireAt_1", expireAfterSeconds=0)
 
 
-def test_a_database_with_nothing_in_it_only_lacks_indexes(mongo, doctor, settings):
+def test_an_empty_database_only_lacks_indexes(mongo, doctor, settings):
     uri = settings.mongo_uri.replace("?", "_empty?")
     status, found = doctor(MONGO_URI=uri)
     assert status == 1
@@ -139,22 +139,22 @@ def test_a_database_with_nothing_in_it_only_lacks_indexes(mongo, doctor, setting
     assert f"{mongo.get_default_database().name}_empty" not in mongo.list_database_names()
 
 
-def test_another_index_does_no_harm(users, doctor):
+def test_an_additional_index_is_accepted(users, doctor):
     users.create_index("last_name")
     assert doctor()[0] == 0
     users.drop_index("last_name_1")
 
 
 @pytest.mark.parametrize("email", ["straße@example.com", "γιώργος@example.com", "ada@example.com "])
-def test_an_address_that_an_older_version_has_stored_in_another_form_is_found(users, fault_of, email):
+def test_an_address_in_another_form_is_found(users, fault_of, email):
     users.insert_one(fastapi_user(email=email))
-    assert fault_of("addresses").startswith("1 of 1 addresses are not in canonical form")
+    assert fault_of("addresses").startswith("1 of 1 e-mail addresses are not in canonical form")
 
 
 @pytest.mark.parametrize(
     "emails", [("ada@example.com", "Ada@Example.com"), ("asse@example.com", "aße@example.com")], ids=["lower", "folded"]
 )
-def test_one_address_in_two_cases_is_found(users, doctor, emails):
+def test_an_address_in_two_spellings_is_found(users, doctor, emails):
     pair = [fastapi_user(email=email) for email in emails]
     users.insert_many([*pair, fastapi_user(email="grace@example.com")])
     status, found = doctor()
@@ -165,7 +165,7 @@ def test_one_address_in_two_cases_is_found(users, doctor, emails):
     assert "a…@example.com" in told
 
 
-def test_of_many_addresses_in_two_cases_only_some_are_listed(users, doctor):
+def test_only_some_of_many_shared_addresses_are_listed(users, doctor):
     users.insert_many(fastapi_user(email=f"user{n}@example.com") for n in range(200))
     users.insert_many(fastapi_user(email=f"USER{n}@example.com") for n in range(200))
     [told] = [told for _, told, _ in doctor()[1]["addresses"] if "more than one user" in told]
@@ -181,7 +181,7 @@ def test_users_without_an_address_are_found(users, fault_of):
 def test_a_weak_write_concern_in_the_uri_is_found(fault_of, settings):
     told = fault_of("write_concern", MONGO_URI=f"{settings.mongo_uri}&w=1&journal=false")
     assert "w=1 and journal=false" in told
-    assert "say w=majority" in told
+    assert "use w=majority" in told
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,8 @@ def test_a_weak_write_concern_in_the_uri_is_found(fault_of, settings):
         *(("w=majority", State.OK), ("w=majority&journal=true", State.OK), ("w=3", State.OK), ("", State.OK)),
     ],
 )
-def test_what_a_weak_write_concern_is(settings, options, state):
-    [finding] = looks.write_concern(replace(settings, mongo_uri=f"mongodb://localhost/pixora?{options}"))
+def test_which_write_concerns_are_weak(settings, options, state):
+    [finding] = checks_of_settings.write_concern(replace(settings, mongo_uri=f"mongodb://localhost/pixora?{options}"))
     assert finding.state is state
 
 
@@ -203,14 +203,16 @@ def test_what_a_weak_write_concern_is(settings, options, state):
         *(("https://auth.example.com", [State.OK]), ("http://localhost:8000", [State.OK]), (None, [State.OK])),
     ],
 )
-def test_a_public_url_without_tls_is_told_of(settings, url, states):
-    findings = looks.environment(replace(settings, pixora_env="production", public_url=url))
+def test_a_public_url_without_tls_is_reported(settings, url, states):
+    findings = checks_of_settings.environment(replace(settings, pixora_env="production", public_url=url))
     assert [finding.state for finding in findings] == states
 
 
-def test_retryable_writes_that_are_off_are_told_of(settings):
-    [_, finding] = looks.write_concern(replace(settings, mongo_uri="mongodb://localhost/pixora?retryWrites=false"))
-    assert (finding.state, "retryWrites=false" in finding.told) == (State.WARNING, True)
+def test_disabled_retryable_writes_are_reported(settings):
+    [_, finding] = checks_of_settings.write_concern(
+        replace(settings, mongo_uri="mongodb://localhost/pixora?retryWrites=false")
+    )
+    assert (finding.state, "retryWrites=false" in finding.message) == (State.WARNING, True)
 
 
 @pytest.mark.parametrize(
@@ -232,18 +234,18 @@ def test_retryable_writes_that_are_off_are_told_of(settings):
         ("mongodb://user:hunter2@db.example.com/pixora?tls=true&tlsInsecure=true", ["fault"]),
     ],
 )
-def test_what_travels_in_the_clear_is_found(settings, uri, states):
-    findings = list(looks.uri(replace(settings, mongo_uri=uri)))
+def test_unencrypted_connections_are_found(settings, uri, states):
+    findings = list(checks_of_settings.uri(replace(settings, mongo_uri=uri)))
     assert [finding.state for finding in findings] == states
     assert "hunter2" not in str(findings)
 
 
-def test_a_hash_that_costs_too_little_is_found(users, fault_of):
+def test_a_hash_that_is_too_cheap_is_found(users, fault_of):
     users.insert_many([fastapi_user(email="grace@example.com"), fastapi_user(email="ada@example.com")])
     users.insert_one(fastapi_user(email="x@example.com", password=HASH_2B.replace("$04$", "$12$")))
     told = fault_of("hashes", BCRYPT_ROUNDS=12)
     assert "2 of 3 password hashes cost less than BCRYPT_ROUNDS=12 (cost 4: 2)" in told
-    assert "made anew when its owner logs in" in told
+    assert "upgraded when its owner logs in" in told
 
 
 @pytest.mark.parametrize(
@@ -266,10 +268,10 @@ def test_a_hash_that_costs_too_little_is_found(users, fault_of):
         "$hunter2$",
     ],
 )
-def test_a_hash_that_cannot_be_read_is_found_and_not_shown(users, fault_of, stored):
+def test_a_malformed_hash_is_found_and_not_shown(users, fault_of, stored):
     users.insert_one(fastapi_user(email="grace@example.com", password=stored))
     told = fault_of("hashes")
-    assert "1 of 1 password hashes cannot be read" in told
+    assert "1 of 1 password hashes are malformed" in told
     assert "hunter2" not in told
 
 
@@ -280,29 +282,29 @@ def test_a_hash_that_costs_more_than_new_ones_is_found(users, doctor):
     assert "1 of 1 password hashes cost more than BCRYPT_ROUNDS=4 (cost 6: 1)" in found["hashes"][0][1]
 
 
-def test_imported_hashes_are_told_of(users, doctor):
+def test_imported_hashes_are_reported(users, doctor):
     users.insert_one(fastapi_user(email="grace@example.com", password=ARGON2ID))
     status, found = doctor()
     assert status == 0
-    assert found["hashes"][0][:2] == ("warning", "1 of 1 password hashes are not bcrypt's (argon2id: 1).")
+    assert found["hashes"][0][:2] == ("warning", "1 of 1 password hashes are not bcrypt (argon2id: 1).")
 
 
-def test_of_very_many_hashes_a_sample_is_looked_at(users, doctor, monkeypatch):
+def test_a_sample_of_very_many_hashes_is_checked(users, doctor, monkeypatch):
     monkeypatch.setattr(hash_census, "MOST_COUNTED", 10)
     monkeypatch.setattr(hash_census, "SAMPLE", 15)
     users.insert_many(fastapi_user(email=f"user{number}@example.com") for number in range(20))
     assert "a sample of 15" in doctor()[1]["hashes"][0][1]
 
 
-def test_a_database_that_is_away_is_found_and_all_that_needs_it_is_unknown(doctor):
+def test_an_unreachable_database_is_found_and_skips_dependent_checks(doctor):
     uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
     status, found = doctor(MONGO_URI=uri, DATABASE_TIMEOUT_MS=200)
     assert status == 1
     assert found["database"][0][:2] == ("fault", "The database does not answer (unreachable).")
-    assert found["indexes"] == [("unknown", "Could not be looked at: see database.", "")]
+    assert found["indexes"] == [("unknown", "Could not be checked: see database.", "")]
 
 
-def test_credentials_that_are_refused_are_found_and_not_shown(run, settings):
+def test_rejected_credentials_are_found_and_not_shown(run, settings):
     uri = settings.mongo_uri.replace("mongodb://", "mongodb://operator:hunter2@") + "&authSource=admin"
     result = run("doctor", MONGO_URI=uri)
     assert result.exit_code == 1
@@ -311,51 +313,51 @@ def test_credentials_that_are_refused_are_found_and_not_shown(run, settings):
     assert "operator" not in result.output
 
 
-def test_a_public_url_that_is_no_trusted_host_is_found(fault_of):
+def test_a_public_url_that_is_not_a_trusted_host_is_found(fault_of):
     told = fault_of("environment", PUBLIC_URL="http://localhost:9", TRUSTED_HOSTS=["other.example.com"])
     assert "Add localhost to TRUSTED_HOSTS" in told
 
 
-def test_clocks_may_be_as_far_apart_as_tokens_allow(doctor, move_clock):
+def test_clocks_may_differ_by_the_leeway_of_tokens(doctor, move_clock):
     move_clock(seconds=clock.LEEWAY_SECONDS - 2)
     _, found = doctor()
     assert [state for state, _, _ in found["clock"]] == ["ok"]
 
 
-def test_clocks_that_are_apart_are_found(fault_of, move_clock):
+def test_different_clocks_are_found(fault_of, move_clock):
     move_clock(seconds=60)
     assert "60 seconds apart" in fault_of("clock")
 
 
-def test_letters_that_nobody_sends_are_found(users, doctor, fault_of):
+def test_overdue_emails_are_found(users, doctor, fault_of):
     with smtp_server.running(free_port()) as server:
-        letter = {"id": "1", "due_at": clock.utcnow() - timedelta(hours=1)}
-        users.insert_one(fastapi_user(email="grace@example.com", letters=[letter]))
+        email = {"id": "1", "due_at": clock.utcnow() - timedelta(hours=1)}
+        users.insert_one(fastapi_user(email="grace@example.com", letters=[email]))
         mail = {"SMTP_URL": server.url, "MAIL_FROM": "a@example.com"}
         assert "mail send --watch" in fault_of("outbox", **mail)
-    assert doctor()[1]["outbox"][0][0] == "warning"  # without a server nobody is expected to send them
+    assert doctor()[1]["outbox"][0][0] == "warning"  # without SMTP_URL no e-mail is ever sent
 
 
-def test_erasures_that_were_left_half_way_are_found(mongo, fault_of):
+def test_unfinished_erasures_are_found(mongo, fault_of):
     notes = mongo.get_default_database()["erasures"]
     notes.insert_one({"at": clock.utcnow() - timedelta(days=1)})
-    assert "Erasures that were not completed: 1." in fault_of("erasures")
+    assert "Unfinished erasures: 1." in fault_of("erasures")
     notes.delete_many({})
 
 
-def test_letters_that_are_due_just_now_are_no_fault(users, doctor):
+def test_an_email_that_has_just_become_due_is_not_overdue(users, doctor):
     users.insert_one(fastapi_user(email="grace@example.com", letters=[{"id": "1", "due_at": clock.utcnow()}]))
     assert doctor()[1]["outbox"][0][0] == "ok"
 
 
-def test_the_smtp_server_is_asked_and_sent_nothing(doctor):
+def test_the_smtp_server_is_checked_without_sending_an_email(doctor):
     with smtp_server.running(free_port()) as server:
         assert doctor(SMTP_URL=server.url, MAIL_FROM="a@example.com")[1]["smtp"][0][0] == "ok"
         assert server.received == []
         assert server.offered == 0
 
 
-def test_an_smtp_server_that_is_away_is_found(fault_of):
+def test_an_unreachable_smtp_server_is_found(fault_of):
     url = f"smtp://user:hunter2@127.0.0.1:{free_port()}"
     told = fault_of("smtp", SMTP_URL=url, MAIL_FROM="a@example.com")
     assert "(connection)" in told
@@ -373,7 +375,7 @@ def key_directory(tmp_path):
     return path
 
 
-def test_a_key_that_signs_is_told(doctor, key_directory):
+def test_the_signing_key_is_reported(doctor, key_directory):
     found = doctor(JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))[1]
     assert found["signing_key"] == [("ok", "2026 signs the access tokens.", "")]
 
@@ -383,7 +385,7 @@ def test_a_missing_key_is_found(fault_of, key_directory):
     assert "keys generate" in fault_of("signing_key", JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))
 
 
-def test_keys_that_others_can_read_or_make_are_found(fault_of, key_directory):
+def test_keys_that_others_can_read_or_add_are_found(fault_of, key_directory):
     (key_directory / "2026.pem").chmod(0o644)
     assert "chmod 600 2026.pem" in fault_of("signing_key", JWT_SECRET_KEY=None, JWT_KEY_DIR=str(key_directory))
     (key_directory / "2026.pem").chmod(0o600)
@@ -393,9 +395,9 @@ def test_keys_that_others_can_read_or_make_are_found(fault_of, key_directory):
 
 @pytest.fixture
 def shell(settings):
-    """Run the doctor as a shell does, in production, with some of the environment changed."""
+    """Run the doctor, or another command, as a shell does, in production with some of the environment changed."""
 
-    def shell(*arguments, **changes):
+    def shell(*arguments, command=("doctor",), **changes):
         environment = {
             "PATH": os.environ["PATH"],
             "MONGO_URI": settings.mongo_uri,
@@ -403,13 +405,13 @@ def shell(settings):
             "JWT_SECRET_KEY": secrets.token_urlsafe(48),
             "BCRYPT_ROUNDS": "10",
         }
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", "doctor", *arguments]
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", *command, *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment | changes, capture_output=True, text=True, timeout=60)
 
     return shell
 
 
-def test_in_production_it_is_well_with_strong_secrets(users, indexed, shell):
+def test_strong_secrets_are_accepted_in_production(users, indexed, shell):
     result = shell()
     assert result.returncode == 0, result.stdout + result.stderr
     assert "ok       secrets: The secrets are long and hard to guess." in result.stdout
@@ -418,23 +420,23 @@ def test_in_production_it_is_well_with_strong_secrets(users, indexed, shell):
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
 def test_a_secret_that_is_too_short_is_found(fault_of, name):
     told = fault_of("secrets", **{name: "hunter2" * 4})
-    assert f"{name} has less than 32 bytes" in told
+    assert f"{name} has fewer than 32 bytes" in told
     assert "→ Make one with: python3 -c" in told
     assert "hunter2" not in told
 
 
-def test_in_production_too_where_nothing_starts_with_it(shell):
+def test_a_configuration_with_which_nothing_starts_is_reported(shell):
     result = shell("--json", SECRET_KEY="hunter2", JWT_SECRET_KEY="hunter2hunter2")
     assert result.returncode == 1
     *findings, rest = json.loads(result.stdout)["checks"]
     for name, finding in zip(("JWT_SECRET_KEY", "SECRET_KEY"), findings, strict=True):
         assert finding["state"] == "fault"
-        assert finding["told"].startswith(f"{name}: Must have at least 32 bytes. Make one with: ")
+        assert finding["message"].startswith(f"{name}: Must have at least 32 bytes. Make one with: ")
     assert rest["state"] == "unknown"
     assert "hunter2" not in result.stdout + result.stderr
 
 
-def test_a_key_file_that_cannot_be_used_is_found(shell, tmp_path):
+def test_an_unusable_key_file_is_found(shell, tmp_path):
     (tmp_path / "1.pem").write_text("hunter2")
     result = shell(JWT_SECRET_KEY="", JWT_KEY_DIR=str(tmp_path))
     assert result.returncode == 1
@@ -442,29 +444,38 @@ def test_a_key_file_that_cannot_be_used_is_found(shell, tmp_path):
     assert "hunter2" not in result.stdout + result.stderr
 
 
-def test_it_explains_itself_whatever_the_configuration():
-    result = for_the_doctor({"SECRET_KEY": ["Is weak."]}).test_cli_runner().invoke(args=["doctor", "--help"])
+def test_help_is_printed_without_a_valid_configuration():
+    app = app_with_doctor_only("SECRET_KEY is weak.", {"SECRET_KEY": ["Is weak."]})
+    result = app.test_cli_runner().invoke(args=["doctor", "--help"])
     assert result.exit_code == 0
-    assert "Find out what is wrong" in result.stdout
+    assert "Diagnose the configuration" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["users", "show", "doctor"], ["run"], ["no-such-command"]])
+def test_no_other_command_runs_without_a_valid_configuration(shell, arguments):
+    result = shell(command=arguments, SECRET_KEY="hunter2")
+    assert (result.returncode, result.stdout) == (os.EX_CONFIG, "")
+    assert "  SECRET_KEY: Must have at least 32 bytes." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("url", ["auth.example.com", "ftp://auth.example.com", "https://auth.example.com/api"])
-def test_a_url_that_is_none_is_refused(run, url):
+def test_a_malformed_url_is_refused(run, url):
     assert run("doctor", "--url", url).exit_code == 2
 
 
-def test_what_takes_too_long_or_fails_leaves_the_others_alone(app):
+def test_a_check_that_fails_or_hangs_does_not_affect_the_others(app):
     def fails():
         raise RuntimeError("mongodb://user:hunter2@db")
 
-    looks = {
-        "slow": Check(lambda: time.sleep(2), seconds=0.05),
+    checks = {
+        "slow": Check(lambda: time.sleep(2), 0.05),
         "broken": Check(fails),
         "faulty": Check(lambda: [fault("Bad.", "Mend it.")]),
         "later": Check(lambda: [ok("Good.")], after="faulty"),
         "last": Check(lambda: [ok("Good.")], after="slow"),
     }
-    found = dict(examine(app, looks))
+    found = dict(examine(app, checks))
     assert [finding.state for finding in found.values()] == [
         *(State.UNKNOWN, State.UNKNOWN, State.FAULT, State.UNKNOWN, State.OK)
     ]

@@ -6,26 +6,26 @@ from pixora.upkeep.server import judge_disk, judge_topology, judge_version
 THREE = ["a:1", "b:1", "c:1"]
 
 
-@pytest.mark.parametrize(("told", "state"), [("5.0.31", State.FAULT), ("6.0.5", State.OK), ("10.1.0-rc0", State.OK)])
-def test_a_version_that_is_too_old_is_a_fault(told, state):
-    assert judge_version(told).state is state
+@pytest.mark.parametrize(("version", "state"), [("5.0.31", State.FAULT), ("6.0.5", State.OK), ("10.1.0-rc0", State.OK)])
+def test_an_old_version_is_a_fault(version, state):
+    assert judge_version(version).state is state
 
 
 @pytest.mark.parametrize(
-    ("hello", "state", "told"),
+    ("hello", "state", "message"),
     [
         ({"setName": "rs0", "hosts": THREE}, State.OK, "3 members"),
         ({"setName": "rs0", "hosts": THREE[:2], "passives": THREE[2:]}, State.OK, "3 members"),
-        ({"setName": "rs0", "hosts": THREE[:2], "arbiters": THREE[2:]}, State.WARNING, "2 members with data"),
-        ({"setName": "rs0", "hosts": THREE[:1]}, State.WARNING, "1 member with data"),
-        ({}, State.WARNING, "runs alone"),
+        ({"setName": "rs0", "hosts": THREE[:2], "arbiters": THREE[2:]}, State.WARNING, "2 data-bearing members"),
+        ({"setName": "rs0", "hosts": THREE[:1]}, State.WARNING, "1 data-bearing member:"),
+        ({}, State.WARNING, "is a standalone server"),
         ({"msg": "isdbgrid"}, State.OK, "sharded"),
     ],
 )
-def test_what_does_not_outlive_the_loss_of_a_member_is_told_of(hello, state, told):
+def test_a_topology_that_does_not_survive_the_loss_of_a_member_is_reported(hello, state, message):
     finding = judge_topology(hello)
     assert finding.state is state
-    assert told in finding.told
+    assert message in finding.message
 
 
 @pytest.mark.parametrize(
@@ -36,5 +36,5 @@ def test_what_does_not_outlive_the_loss_of_a_member_is_told_of(hello, state, tol
         ({}, State.UNKNOWN),
     ],
 )
-def test_a_disk_that_is_nearly_full_is_told_of(stats, state):
+def test_a_nearly_full_disk_is_reported(stats, state):
     assert judge_disk(stats).state is state

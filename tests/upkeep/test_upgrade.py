@@ -108,7 +108,7 @@ def test_the_indexes_are_made(old_users, upgrade):
     assert upgrade()[1]["indexes"] == {"made": [], "changed": [], "advice": {}}
 
 
-def test_the_addresses_can_be_left_for_later(old_users, run):
+def test_indexes_only_changes_no_address(old_users, run):
     old_users.insert_many(
         [fastapi_user(), fastapi_user(email="Ada@example.com"), fastapi_user(email="ada@example.com")]
     )
@@ -121,7 +121,7 @@ def test_the_addresses_can_be_left_for_later(old_users, run):
     old_users.delete_one({"email": "Ada@example.com"})
     result = run("db", "upgrade", "--indexes-only")
     assert result.exit_code == 0
-    assert "Addresses: 2 users, 1 not in canonical form, none changed." in result.stdout
+    assert "E-mail addresses: 2 users, 1 not in canonical form, none changed." in result.stdout
 
 
 def test_an_index_that_is_not_unique_becomes_so_in_its_place(old_users, upgrade):
@@ -309,7 +309,7 @@ def test_erasures_that_were_left_half_way_are_ended(users, indexed, upgrade, mon
     assert notes.count_documents({}) == 0
 
 
-def test_a_terminal_sees_how_far_it_has_come(mongo_uri, old_users, indexed):
+def test_a_terminal_shows_the_progress(mongo_uri, old_users, indexed):
     old_users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(5_000)])
     terminal, process_side = pty.openpty()
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade", "--json"]
@@ -320,8 +320,8 @@ def test_a_terminal_sees_how_far_it_has_come(mongo_uri, old_users, indexed):
     os.close(process_side)
     shown = os.read(terminal, 100_000).decode()
     os.close(terminal)
-    assert "Looking at the addresses" in shown
-    assert "Changing the addresses" in shown
+    assert "Checking e-mail addresses" in shown
+    assert "Changing e-mail addresses" in shown
     assert "100%" in shown
     assert json.loads(done.stdout)["addresses"]["changed"] == 5_000
 
@@ -344,19 +344,19 @@ def test_after_it_one_logs_in_in_any_case(old_users, upgrade, make_app):
         assert response.status_code == 200, typed
 
 
-def test_it_says_in_words_what_it_has_done(old_users, run):
+def test_the_outcome_is_printed(old_users, run):
     old_users.insert_many(
         [fastapi_user(), fastapi_user(email="GRACE.HOPPER@example.com"), fastapi_user(email="A@b.co")]
     )
     result = run("db", "upgrade")
     assert result.exit_code == 1
-    assert "Addresses: 3 users, 1 changed to their canonical form." in result.stdout
+    assert "E-mail addresses: 3 users, 1 changed to canonical form." in result.stdout
     assert "! 1 address belongs to more than one user" in result.stdout
     assert "run this again after the switch" in result.stdout
     assert "Hopper" not in result.output
 
 
-def test_it_lists_whom_a_person_has_to_look_at(old_users, run):
+def test_users_who_need_a_decision_are_listed(old_users, run):
     old_users.create_index("email")
     old_users.insert_many([odd := fastapi_user(email=None), stuck := fastapi_user(updated_at="yesterday")])
     result = run("db", "upgrade")
@@ -364,7 +364,7 @@ def test_it_lists_whom_a_person_has_to_look_at(old_users, run):
     assert "Indexes changed: users.email_1." in result.stdout
     assert "! 1 user has no e-mail address." in result.stdout
     assert f"  {odd['_id']} (no address)" in result.stdout
-    assert "! 1 address was refused by MongoDB, 0 because another user has come to have it" in result.stdout
+    assert "! MongoDB rejected 1 address, 0 because another user took the same one" in result.stdout
     assert f"  {stuck['_id']} (G…@example.com)" in result.stdout
 
 
