@@ -16,7 +16,7 @@ HASH_2Y = HASH_2B.replace("$2b$", "$2y$")
 ARGON2ID = "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$aCw2rZ5f/gXUQuC7x34uq3vIiWuYuhqosovXdutRmW0"
 SCRYPT = "$scrypt$ln=4,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$2h7wVEha9jh6OVDtm0BDHUS2ZnUy8Je9FZoyxlyf2FY"
 PBKDF2 = "$pbkdf2-sha256$10$MDEyMzQ1Njc4OWFiY2RlZg$C0pjCU9TcwlGwE8qk9IbHM/eHX4z9YAA7tl8C76G4js"
-FOREIGN_HASHES = ARGON2ID, SCRYPT, PBKDF2, PBKDF2.replace("$10$", "$i=10,l=32$")
+PHC_HASHES = ARGON2ID, SCRYPT, PBKDF2, PBKDF2.replace("$10$", "$i=10,l=32$")
 
 
 class Account(NamedTuple):

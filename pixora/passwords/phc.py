@@ -1,15 +1,13 @@
-"""Password hashes of other systems, which users are imported with: Argon2id, scrypt and PBKDF2-SHA256.
-
-In the forms that PHC has specified, and passlib writes:
+"""Hashes of imported users: Argon2id, scrypt and PBKDF2-SHA256, as PHC strings or in passlib's form.
 
     $argon2id$v=19$m=65536,t=3,p=4$<salt>$<digest>
     $scrypt$ln=16,r=8,p=1$<salt>$<digest>
     $pbkdf2-sha256$i=600000,l=32$<salt>$<digest>      PHC
-    $pbkdf2-sha256$600000$<salt>$<digest>             passlib, whose base64 has `.` in the place of `+`
+    $pbkdf2-sha256$600000$<salt>$<digest>             passlib, whose base64 has `.` instead of `+`
 
-Salt and digest are base64 without padding. We only check such hashes, and make none: who has logged in with one gets a
-bcrypt hash. `cryptography` computes them, without the GIL; this module reads them, and refuses those that would cost
-more than a login may. It knows no Flask, and nothing of ours.
+Salt and digest are base64 without padding. `pixora.passwords.verify` checks such a hash, and login replaces it with a
+bcrypt hash. This module parses them and refuses those that cost more than a login may. `cryptography` computes them,
+without the GIL. passlib and argon2-cffi compute with whatever parameters the hash names.
 """
 
 import base64
@@ -27,27 +25,27 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 MAX_MEMORY_KIB = 128 * 1024
-"""For one check, of which there is one at once on each core. What libraries use by default, and what OWASP recommends,
-is up to that; the 2 GiB of RFC 9106's first choice are not for a service that anyone may ask."""
+"""For one check; each core computes one at a time. The defaults of libraries and OWASP's recommendations stay below.
+The 2 GiB of RFC 9106's first choice are too much for a public service."""
 
 MAX_ARGON2_WORK = 2**20
-"""KiB times iterations: a second of a core, at a gibibyte a second."""
+"""KiB times iterations: a second of a core that fills a gibibyte in a second."""
 
 MAX_LANES = 16
-"""Each may be a thread. It changes nothing in the sum of the work."""
+"""Each may be a thread; the total work stays the same."""
 
 MAX_SCRYPT_WORK = 3 * 2**20
-"""N times r times p: also a second. OWASP's choices are a third of that."""
+"""N times r times p: a second of a core. OWASP recommends a third of that."""
 
 MAX_PBKDF2_WORK = 3_000_000
-"""Iterations, for each 32 bytes of the digest: a third of a second where the processor has instructions for SHA-256,
-a second where it has none. Django is at 1,200,000."""
+"""Iterations for each 32 bytes of the digest: a third of a second on processors with SHA-256 instructions, a second on
+others. Django uses 1,200,000."""
 
 MIN_SALT, MAX_SALT = 8, 64
-"""Bytes. RFC 8018 and RFC 9106 ask for 8 at least; nobody takes more than 64."""
+"""Bytes. RFC 8018 and RFC 9106 require 8; no known system uses more than 64."""
 
 MIN_DIGEST, MAX_DIGEST = 16, 64
-"""Bytes. A shorter one could be met by chance."""
+"""Bytes. A wrong password could match a shorter one by chance."""
 
 SCHEMES = "argon2id", "scrypt", "pbkdf2-sha256"
 
@@ -57,69 +55,69 @@ _PARAMETERS = {
     "scrypt": re.compile(rf"ln={_NUMBER},r={_NUMBER},p={_NUMBER}", re.ASCII),
     "pbkdf2-sha256": re.compile(rf"(?:i={_NUMBER},l={_NUMBER}|{_NUMBER})", re.ASCII),
 }
-# Without padding, and with zeros for the bits to spare: one spelling for each value, as PHC has it.
+# Without padding and with zeros in the unused bits, so each value has one spelling, as PHC requires.
 _DIGIT = "[A-Za-z0-9+/.]"
 _BASE64 = f"((?:{_DIGIT}{{4}}){{0,24}}(?:{_DIGIT}[AQgw]|{_DIGIT}{{2}}[AEIMQUYcgkosw048])?)"
 FORM = rf"\$({'|'.join(SCHEMES)})\$([a-z0-9=,$]{{1,64}})\${_BASE64}\${_BASE64}"
-"""What a hash looks like, in the syntax of Python and of MongoDB. What remains to be read are the numbers, and how long
-salt and digest are."""
+"""The form of a hash, in the regular expressions of Python and of MongoDB. It does not check the numbers, nor the
+lengths of salt and digest."""
 
 _FORM = re.compile(FORM, re.ASCII)
 
 
 class Derivation(Protocol):
-    """What `cryptography` makes a digest with; good once."""
+    """A key derivation function of `cryptography`, which can be used once."""
 
     def verify(self, key_material: bytes, expected_key: bytes) -> None:
-        """Raise `InvalidKey` when the digest is another."""
+        """Derive a key; raise `InvalidKey` if it is not the expected one."""
 
 
 Derivations = tuple[Callable[[], Derivation], Callable[[], Derivation]]
-"""As it is, and in a single thread."""
+"""`PhcHash.derive` and `PhcHash.derive_in_one_thread`."""
 
 
-class ForeignHash(NamedTuple):
-    """A hash that can be checked, at a cost that we bear.
+class PhcHash(NamedTuple):
+    """A hash whose cost is within the limits.
 
     Attributes:
         scheme: One of `SCHEMES`.
-        kind: Scheme and parameters: what it costs to check, without what is secret.
-        derive: Returns what makes the digest of a password, with the salt.
-        derive_alone: Returns what does the same work in a single thread.
-        digest: What it must be.
+        kind: Scheme and parameters, which decide the cost and are not secret.
+        derive: Returns the key derivation function, with salt and parameters.
+        derive_in_one_thread: The same work with one lane.
+        digest: The expected result.
 
     """
 
     scheme: str
     kind: str
     derive: Callable[[], Derivation]
-    derive_alone: Callable[[], Derivation]
+    derive_in_one_thread: Callable[[], Derivation]
     digest: bytes
 
     def matches(self, password: str) -> bool:
-        """Tell whether this is the hash of a password. Takes up to `MAX_MEMORY_KIB`, and about a second, of a core."""
+        """Return whether this is the hash of a password, after up to a second of CPU and `MAX_MEMORY_KIB`."""
         try:
             self.derive().verify(password.encode(), self.digest)
         except InvalidKey:
             return False
         return True
 
-    def rehearse(self) -> None:
-        """Do the work of a check, all of it in this thread."""
+    def compute(self) -> None:
+        """Do the work of a check in this thread alone, to measure it."""
         with contextlib.suppress(InvalidKey):
-            self.derive_alone().verify(b"", self.digest)
+            self.derive_in_one_thread().verify(b"", self.digest)
 
 
-def is_foreign(stored: str) -> bool:
-    """Tell whether this claims to be a hash of one of `SCHEMES`."""
+def is_phc(stored: str) -> bool:
+    """Return whether a stored hash claims to be of one of `SCHEMES`."""
     return stored.startswith(tuple(f"${scheme}$" for scheme in SCHEMES))
 
 
-def parse(stored: str) -> ForeignHash:
-    """Read a hash; computes nothing.
+def parse(stored: str) -> PhcHash:
+    """Parse a hash without computing anything.
 
     Raises:
-        ValueError: it is not well formed, or costs too much; says which, and nothing of salt and digest.
+        ValueError: The hash is malformed or costs too much. The message says why, and nothing about salt and digest.
 
     """
     form = _FORM.fullmatch(stored)
@@ -137,21 +135,21 @@ def parse(stored: str) -> ForeignHash:
         f"its salt must have {MIN_SALT} to {MAX_SALT} bytes, and its digest {MIN_DIGEST} to {MAX_DIGEST}",
     )
     read = {"argon2id": _argon2id, "scrypt": _scrypt, "pbkdf2-sha256": _pbkdf2}[scheme]
-    return ForeignHash(scheme, f"{scheme} {form[2]}", *read(numbers, salt, len(digest)), digest)
+    return PhcHash(scheme, f"{scheme} {form[2]}", *read(numbers, salt, len(digest)), digest)
 
 
 def _argon2id(numbers: list[int], salt: bytes, length: int) -> Derivations:
     memory, iterations, lanes = numbers
     _require(memory <= MAX_MEMORY_KIB, "it takes too much memory to check")
     _require(memory * iterations <= MAX_ARGON2_WORK, "it takes too much time to check")
-    _require(lanes <= MAX_LANES and memory >= 8 * lanes, "its lanes are too many")
+    _require(lanes <= MAX_LANES and memory >= 8 * lanes, "it has too many lanes")
     derive = partial(Argon2id, salt=salt, length=length, iterations=iterations, memory_cost=memory)
     return partial(derive, lanes=lanes), partial(derive, lanes=1)
 
 
 def _scrypt(numbers: list[int], salt: bytes, length: int) -> Derivations:
     log_n, r, p = numbers
-    _require(log_n <= 32, "it takes too much memory to check")  # before 2 is raised to it
+    _require(log_n <= 32, "it takes too much memory to check")  # before computing 2**log_n
     n = 2**log_n
     _require(r * max(n, p) // 8 <= MAX_MEMORY_KIB, "it takes too much memory to check")
     _require(n * r * p <= MAX_SCRYPT_WORK, "it takes too much time to check")
@@ -162,13 +160,13 @@ def _scrypt(numbers: list[int], salt: bytes, length: int) -> Derivations:
 def _pbkdf2(numbers: list[int], salt: bytes, length: int) -> Derivations:
     iterations = numbers[0]
     _require(iterations * -(-length // SHA256.digest_size) <= MAX_PBKDF2_WORK, "it takes too much time to check")
-    _require(numbers[1:] in ([], [length]), "its digest is not of the length that it says")
+    _require(numbers[1:] in ([], [length]), "its digest does not have the length it names")
     return (partial(PBKDF2HMAC, algorithm=SHA256(), length=length, salt=salt, iterations=iterations),) * 2
 
 
-def _require(fulfilled: bool, otherwise: str) -> None:  # noqa: FBT001
-    if not fulfilled:
-        raise ValueError(otherwise)
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise ValueError(message)
 
 
 def _decode(text: str) -> bytes:
@@ -176,6 +174,6 @@ def _decode(text: str) -> bytes:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except binascii.Error as error:
         raise ValueError("its salt or digest is not base64") from error
-    # PHC: one spelling for each value.
+    # Each value has one spelling in PHC strings.
     _require(base64.b64encode(decoded).rstrip(b"=") == text.encode(), "its salt or digest is not base64")
     return decoded

@@ -8,7 +8,7 @@ import pytest
 
 from pixora.accounts import hash_census
 from pixora.passwords import verify
-from pixora.passwords.verify import Price, hash_password, kind
+from pixora.passwords.verify import MeasuredCost, hash_password, kind
 from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PBKDF2, SCRYPT, fastapi_user
 
 ANSWER_SECONDS = 60
@@ -92,7 +92,7 @@ def test_no_attempt_to_log_in_changes_what_a_refusal_costs(counted, store, refus
 
 
 def test_a_dearer_hash_of_another_system_counts_too(counted, store, monkeypatch):
-    monkeypatch.setattr(verify, "_prices", {kind(ARGON2ID): Price(0.0, 3 * 2**6)})
+    monkeypatch.setattr(verify, "_measured", {kind(ARGON2ID): MeasuredCost(0.0, 3 * 2**6)})
     store(ada=ARGON2ID, grace=HASH_2B)
     assert counted(BCRYPT_ROUNDS=5).extensions["services"].refusal_cost() == math.log2(3 * 2**6)
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, fastapi_user, signup_body
+from tests.factories import ARGON2ID, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, PHC_HASHES, fastapi_user, signup_body
 
 
 def log_in(client, username="ada@example.com", password=PASSWORD, **fields):
@@ -200,7 +200,7 @@ def test_login_leaves_a_hash_of_the_same_or_a_higher_cost(make_app, users, round
     assert users.find_one()["password"] == stored
 
 
-@pytest.mark.parametrize("stored", FOREIGN_HASHES)
+@pytest.mark.parametrize("stored", PHC_HASHES)
 def test_a_hash_of_another_system_gives_way_to_bcrypt_at_the_first_login(client, users, stored):
     users.insert_one(fastapi_user(password=stored))
     assert log_in(client, "Grace.Hopper@example.com", "wrong-password-1").status_code == 401

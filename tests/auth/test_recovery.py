@@ -3,7 +3,7 @@ import pytest
 from pixora.accounts.one_time_tokens import DECOYS, OneTimeTokenStore
 from pixora.auth import recovery
 from pixora.errors import DatabaseUnavailable, InvalidOneTimeToken, Overloaded
-from pixora.passwords import policy
+from pixora.passwords import strength
 from pixora.passwords import verify as passwords
 from pixora.passwords.queue import HashingQueue
 from pixora.tokens.one_time import OneTimeToken
@@ -125,7 +125,7 @@ def test_a_weak_password_is_refused_with_advice_and_leaves_the_token_good(client
 
 
 def test_a_new_password_is_scored_only_with_a_good_token(client, monkeypatch):
-    monkeypatch.setattr(policy, "zxcvbn", None)
+    monkeypatch.setattr(strength, "zxcvbn", None)
     assert is_refused(confirm(client, OneTimeToken.make("6924a1e0c3f1a2b4d5e6f708").text, "adalovelace1990"))
 
 

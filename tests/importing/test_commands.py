@@ -16,7 +16,7 @@ from mongod import Mongod
 import config
 from pixora.importing import batches, importer, lines
 from pixora.importing.checkpoints import fingerprint
-from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2B, PASSWORD, SCRYPT, fastapi_user
+from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PHC_HASHES, SCRYPT, fastapi_user
 from tests.importing.conftest import jsonl, record, summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def small_batches(monkeypatch):
 
 
 def test_those_who_are_imported_log_in_with_the_passwords_they_have(app, run, users):
-    hashes = [HASH_2B, *FOREIGN_HASHES]
+    hashes = [HASH_2B, *PHC_HASHES]
     assert run(jsonl(*(record(number, password_hash=stored) for number, stored in enumerate(hashes)))) == (
         0,
         summary(imported=5),

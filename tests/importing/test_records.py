@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pixora import clock
 from pixora.importing.lines import Line
 from pixora.importing.records import LineRefused, Reader
-from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2A, HASH_2B, HASH_2Y
+from tests.factories import ARGON2ID, HASH_2A, HASH_2B, HASH_2Y, PHC_HASHES
 from tests.importing.conftest import jsonl, record
 
 WITH_OFFSET = "Must be a time with its offset, as in 2023-05-17T08:30:00Z."
@@ -71,7 +71,7 @@ def test_a_line_may_say_more(read):
     assert (user["email_verified"], user["roles"], user["disabled"]) == (True, ["user", "admin"], True)
 
 
-@pytest.mark.parametrize("stored", [HASH_2A, HASH_2B, HASH_2Y, *FOREIGN_HASHES])
+@pytest.mark.parametrize("stored", [HASH_2A, HASH_2B, HASH_2Y, *PHC_HASHES])
 def test_every_hash_that_a_login_can_check_is_taken_as_it_is(read, stored):
     assert read(record(password_hash=stored))["password"] == stored
 

@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixora.passwords import phc as foreign_hashes
-from pixora.passwords.phc import is_foreign, parse
+from pixora.passwords import phc
+from pixora.passwords.phc import is_phc, parse
 
 SALT = b"0123456789abcdef"
 
-# As other implementations wrote them: the reference implementation of Argon2 in its own tests, and passlib in its
-# manual. All are of the word "password".
-WRITTEN_BY_OTHERS = [
+# From the tests of the Argon2 reference implementation and the manual of passlib. The password is "password".
+FROM_OTHER_IMPLEMENTATIONS = [
     "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
     "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
     "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
@@ -42,14 +41,14 @@ def pbkdf2(password="", iterations=10, salt=SALT, length=32):
     return f"$pbkdf2-sha256$i={iterations},l={length}${text(salt)}${text(digest)}"
 
 
-def passlib(phc):
-    """The same hash in the form of passlib."""
-    scheme, parameters, *rest = phc.split("$")[1:]
+def passlib(stored):
+    """Return the same hash in the form of passlib."""
+    scheme, parameters, *rest = stored.split("$")[1:]
     iterations = re.match(r"i=(\d+)", parameters)[1]
     return "$".join(["", scheme, iterations, *(part.replace("+", ".") for part in rest)])
 
 
-@pytest.mark.parametrize("stored", WRITTEN_BY_OTHERS)
+@pytest.mark.parametrize("stored", FROM_OTHER_IMPLEMENTATIONS)
 def test_a_hash_of_another_implementation_verifies_its_password_and_no_other(stored):
     hashed = parse(stored)
     assert hashed.matches("password")
@@ -62,7 +61,7 @@ PASSWORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 
 @settings(max_examples=30, deadline=None)
 @given(PASSWORDS, st.binary(min_size=8, max_size=64), st.integers(1, 20), st.integers(16, 64))
-def test_whatever_the_standard_library_hashes_is_verified_in_both_forms(password, salt, iterations, length):
+def test_a_pbkdf2_hash_of_the_standard_library_is_verified_in_both_forms(password, salt, iterations, length):
     stored = pbkdf2(password, iterations, salt, length)
     for form in (stored, passlib(stored)):
         assert parse(form).matches(password)
@@ -71,13 +70,13 @@ def test_whatever_the_standard_library_hashes_is_verified_in_both_forms(password
 
 @settings(max_examples=30, deadline=None)
 @given(PASSWORDS, st.binary(min_size=8, max_size=64), st.integers(1, 6), st.integers(1, 9), st.integers(1, 3))
-def test_whatever_the_standard_library_makes_by_scrypt_is_verified(password, salt, ln, r, p):
+def test_a_scrypt_hash_of_the_standard_library_is_verified(password, salt, ln, r, p):
     hashed = parse(scrypt(password, ln, r, p, salt))
     assert hashed.matches(password)
     assert not hashed.matches(password + "x")
 
 
-def test_a_password_of_more_than_72_bytes_counts_to_its_end():
+def test_every_byte_of_a_password_over_72_bytes_counts():
     hashed = parse(pbkdf2("x" * 100))
     assert hashed.matches("x" * 100)
     assert not hashed.matches("x" * 99)
@@ -123,7 +122,7 @@ def test_a_hash_that_costs_too_much_is_refused_with_the_reason_and_not_computed(
         f"$pbkdf2-sha256$i=600000,l=64${text(SALT)}${text(b'd' * 64)}",
     ],
 )
-def test_what_libraries_make_by_default_and_owasp_recommends_is_accepted(stored):
+def test_the_defaults_of_libraries_and_owasp_are_accepted(stored):
     assert parse(stored).kind.replace(" ", "$") in stored
 
 
@@ -158,13 +157,13 @@ def test_what_libraries_make_by_default_and_owasp_recommends_is_accepted(stored)
         "$argon2id$v=19$m=64,t=1,p=1$" + "A" * 100_000 + "$" + "A" * 43,
     ],
 )
-def test_what_is_not_well_formed_is_refused(stored):
+def test_a_malformed_hash_is_refused(stored):
     with pytest.raises(ValueError, match=r"."):
         parse(stored)
 
 
 @pytest.mark.parametrize("stored", [argon2id(m=2**20), argon2id(salt=b"short"), argon2id() + "$"])
-def test_the_reason_tells_nothing_of_salt_and_digest(stored):
+def test_the_error_contains_neither_salt_nor_digest(stored):
     with pytest.raises(ValueError, match=r".") as caught:
         parse(stored)
     assert not any(part in str(caught.value) for part in stored.split("$")[4:] if part)
@@ -184,17 +183,17 @@ MIXED = st.lists(st.sampled_from([*PARAMETERS, "", "argon2d"]) | st.one_of(*PARA
 
 @pytest.fixture
 def low_caps(monkeypatch):
-    """Let pass only what is computed in milliseconds."""
+    """Accept only hashes that take milliseconds."""
     for name, value in (
         ("MAX_MEMORY_KIB", 1024),
         ("MAX_ARGON2_WORK", 4096),
         ("MAX_SCRYPT_WORK", 4096),
         ("MAX_PBKDF2_WORK", 5000),
     ):
-        monkeypatch.setattr(foreign_hashes, name, value)
+        monkeypatch.setattr(phc, name, value)
 
 
-def test_any_text_is_refused_or_can_be_computed_and_nothing_else(low_caps):
+def test_any_text_is_refused_or_can_be_computed(low_caps):
     computed = set()
 
     @settings(max_examples=200, deadline=None)
@@ -204,13 +203,13 @@ def test_any_text_is_refused_or_can_be_computed_and_nothing_else(low_caps):
             hashed = parse(stored)
         except ValueError:
             return
-        assert is_foreign(stored)
+        assert is_phc(stored)
         assert hashed.matches("x") is False
-        hashed.rehearse()
+        hashed.compute()
         computed.add(hashed.scheme)
 
     check()
-    assert computed == set(foreign_hashes.SCHEMES)
+    assert computed == set(phc.SCHEMES)
 
 
 @pytest.mark.parametrize(
@@ -220,9 +219,9 @@ def test_any_text_is_refused_or_can_be_computed_and_nothing_else(low_caps):
         scrypt(ln=15, digest=b"d" * 32),
         f"$pbkdf2-sha256$400000${text(SALT)}${text(b'd' * 32)}",
     ],
-    ids=foreign_hashes.SCHEMES,
+    ids=phc.SCHEMES,
 )
-def test_others_run_while_it_is_computed(stored):
+def test_other_threads_run_while_a_hash_is_computed(stored):
     hashed = parse(stored)
     thread = threading.Thread(target=hashed.matches, args=["x"])
     thread.start()

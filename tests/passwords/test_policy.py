@@ -1,4 +1,4 @@
-"""What may be a password, and what it may cost to find out."""
+"""What the policy accepts, and how long it may take."""
 
 import contextlib
 import time
@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from zxcvbn_rs_py import zxcvbn
 
-from pixora.passwords import policy
+from pixora.passwords import strength
 from pixora.passwords.policy import PasswordRejected, check_length, check_strength, known_words
 
 ADA = known_words("Ada", "Quill", "ada.quill@example.com")
@@ -23,7 +23,7 @@ def test_a_strong_password_passes():
 
 
 @pytest.mark.parametrize("word", ["Wilhelmina Zyrtquavistmolk", "wilhelmina.zyrtquavistmolk@example.com"])
-def test_a_password_made_of_what_is_known_of_the_user_is_refused(word):
+def test_a_password_made_of_the_names_or_address_of_the_user_is_refused(word):
     check_strength("zyrtquavistmolk")
     with pytest.raises(PasswordRejected):
         check_strength("zyrtquavistmolk", [word])
@@ -49,17 +49,17 @@ def test_a_password_made_of_names_digits_and_separators_alone_is_refused_whateve
 @pytest.mark.parametrize(
     "password", ["Ada Quill's teapot", "quilladamantine73", "ada4 mossy kettles", "4821-9077-3316-5524"]
 )
-def test_a_password_that_has_more_than_names_is_left_to_zxcvbn(password):
+def test_a_password_of_more_than_names_is_left_to_zxcvbn(password):
     assert int(zxcvbn(password, []).score) == 4
     check_strength(password, ADA)
 
 
-def test_names_are_known_without_their_accents_and_in_any_case():
+def test_names_match_without_accents_and_in_any_case():
     with pytest.raises(PasswordRejected, match="alone"):
         check_strength("zyrtquavistmolk jose STRASSE", known_words("José", "Zyrtquavistmolk Straße", "j@example.com"))
 
 
-def test_the_length_counts_characters_and_the_limit_bytes():
+def test_the_minimum_counts_characters_and_the_maximum_bytes():
     check_length("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎🐌", 12)
     with pytest.raises(PasswordRejected, match="12 characters"):
         check_length("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎", 12)
@@ -72,7 +72,7 @@ def test_the_length_counts_characters_and_the_limit_bytes():
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=72),
     st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3),
 )
-def test_the_policy_has_an_opinion_on_every_text(password, words):
+def test_every_text_is_accepted_or_refused_with_a_message(password, words):
     try:
         check_strength(password, words)
     except PasswordRejected as error:
@@ -81,12 +81,12 @@ def test_the_policy_has_an_opinion_on_every_text(password, words):
 
 
 @pytest.mark.parametrize("password", ["1234567890!@#$%^&*()" * 2, "80$7oN147258369" * 3, LEET])
-def test_what_is_scored_elsewhere_gets_the_same_score_and_advice(password):
-    assert policy._work(password) > policy.MOST_WORK
+def test_another_process_returns_the_same_score_and_advice(password):
+    assert strength._work(password) > strength.MAX_WORK
     entropy = zxcvbn(password, ["ada"])
     feedback = entropy.feedback
     advice = [str(feedback.warning), *map(str, feedback.suggestions)] if feedback else []
-    score, warning, suggestions = policy._score_elsewhere(password, ["ada"])
+    score, warning, suggestions = strength._score_apart(password, ["ada"])
     assert (score, [warning, *suggestions] if feedback else []) == (int(entropy.score), advice)
 
 
@@ -111,7 +111,7 @@ def test_no_password_holds_the_interpreter_for_long(password, words):
 
 
 def seconds_of(password, words):
-    """What this thread computes; a process of its own has its own interpreter."""
+    """Return the CPU time of this thread, without that of another process."""
     began = time.thread_time()
     with contextlib.suppress(PasswordRejected):
         check_strength(password, words)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pixora.passwords import verify
 from pixora.passwords.verify import (
     CorruptHash,
-    Price,
+    MeasuredCost,
     cost,
     dummy_hash,
     hash_password,
@@ -17,7 +17,7 @@ from pixora.passwords.verify import (
     units,
     verify_password,
 )
-from tests.factories import ARGON2ID, FOREIGN_HASHES, HASH_2B, PASSWORD
+from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PHC_HASHES
 
 BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -31,7 +31,7 @@ def test_a_hash_verifies_its_password_and_no_other(password, other):
         assert verify_password(other, stored) == (other == password)
 
 
-def test_a_hash_has_the_cost_it_was_asked_for():
+def test_a_hash_has_the_requested_cost():
     assert cost(hash_password("x", 5)) == 5
 
 
@@ -44,7 +44,7 @@ def test_a_password_of_over_72_bytes_verifies_nothing():
 @pytest.mark.parametrize(
     "stored", [1, b"$2b$", "", "$2b$04$", "$1$abc", "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA"]
 )
-def test_what_is_no_hash_is_corrupt(stored):
+def test_a_value_that_is_not_a_hash_is_corrupt(stored):
     with pytest.raises(CorruptHash):
         verify_password("x", stored)
 
@@ -63,14 +63,14 @@ def test_any_well_formed_hash_is_wrong_or_corrupt_and_nothing_else(prefix, rest)
 
 
 @pytest.mark.parametrize("password", ["", "x", PASSWORD])
-def test_the_dummy_hash_has_its_cost_and_no_password(password):
+def test_no_password_matches_the_dummy_hash(password):
     assert cost(dummy_hash(5)) == 5
     assert verify_password(password, dummy_hash(4)) is False
 
 
 @pytest.fixture
 def work(monkeypatch):
-    """The work of the checks that bcrypt is asked for, in units of the cheapest."""
+    """The work of each bcrypt check; one of cost 4 counts 1."""
     done, check = [], bcrypt.checkpw
     monkeypatch.setattr(
         "pixora.passwords.verify.bcrypt.checkpw",
@@ -87,13 +87,13 @@ def test_a_wrong_password_takes_as_long_as_one_of_the_refusal_cost_whatever_is_s
     assert sum(work) == 2 ** (7 - 4)
 
 
-def test_a_right_password_takes_as_long_as_its_own_hash(work):
+def test_the_correct_password_takes_as_long_as_its_own_hash(work):
     assert verify_password(PASSWORD, hash_password(PASSWORD, 4), 7)
     assert work == [1]
 
 
-@pytest.mark.parametrize("stored", FOREIGN_HASHES)
-def test_a_foreign_hash_verifies_its_password_and_no_other(stored):
+@pytest.mark.parametrize("stored", PHC_HASHES)
+def test_a_phc_hash_verifies_its_password_and_no_other(stored):
     assert verify_password(PASSWORD, stored)
     assert not verify_password("wrong", stored)
 
@@ -104,38 +104,38 @@ def test_the_kind_of_a_hash_is_its_cost_or_scheme_and_parameters():
 
 
 @pytest.fixture
-def priced(monkeypatch):
-    """Say what a check of the foreign hash costs, in the units of `work`; it takes no time to speak of."""
+def set_cost(monkeypatch):
+    """Set the cost of the Argon2id hash, in the units of `work`."""
 
-    def price(units):
-        monkeypatch.setattr(verify, "_prices", {kind(ARGON2ID): Price(0.0, units * 2**4)})
+    def set_cost(units):
+        monkeypatch.setattr(verify, "_measured", {kind(ARGON2ID): MeasuredCost(0.0, units * 2**4)})
 
-    return price
+    return set_cost
 
 
 @pytest.mark.parametrize(("costs", "padding"), [(3, 5), (7, 1), (8, 0), (20, 0)])
-def test_a_wrong_password_for_a_foreign_hash_takes_as_long_as_one_of_the_refusal_cost(work, priced, costs, padding):
-    priced(costs)
+def test_a_wrong_password_for_a_phc_hash_takes_as_long_as_one_of_the_refusal_cost(work, set_cost, costs, padding):
+    set_cost(costs)
     assert not verify_password("wrong", ARGON2ID, 7)
     assert sum(work) == padding
 
 
-def test_what_a_foreign_hash_costs_is_measured_when_the_first_of_its_kind_is_met(work, monkeypatch):
-    monkeypatch.setattr(verify, "_prices", {})
+def test_the_cost_of_a_phc_hash_is_measured_at_the_first_refusal(work, monkeypatch):
+    monkeypatch.setattr(verify, "_measured", {})
     verify_password(PASSWORD, ARGON2ID, 4)
-    assert verify._prices == {}
+    assert verify._measured == {}
     verify_password("wrong", ARGON2ID, 4)
-    [price] = verify._prices.values()
-    assert price.seconds > 0
-    assert 0 < price.units < 2**10  # a thirtieth of a megabyte against bcrypt's cost 10: on any machine less
-    measured = len(work)
+    [measured] = verify._measured.values()
+    assert measured.seconds > 0
+    assert 0 < measured.units < 2**10  # 64 KiB of Argon2id take less than bcrypt of cost 10 on any machine
+    checks = len(work)
     verify_password("wrong", ARGON2ID, 4)
-    assert len(work) <= measured + 1
+    assert len(work) <= checks + 1
 
 
 @pytest.mark.parametrize("stored", [HASH_2B, ARGON2ID], ids=["bcrypt", "argon2id"])
-def test_a_right_password_that_is_refused_takes_as_long_as_a_wrong_one(work, priced, stored):
-    priced(2)
+def test_a_refused_correct_password_takes_as_long_as_a_wrong_one(work, set_cost, stored):
+    set_cost(2)
     assert not verify_password("wrong", stored, 7)
     wrong = sum(work)
     work.clear()
@@ -148,11 +148,11 @@ def test_a_right_password_that_is_refused_takes_as_long_as_a_wrong_one(work, pri
     [HASH_2B.replace("OOQ5EOvO", "OOQ5EPvO"), HASH_2B[:-1] + "f", HASH_2B + "\n"],
     ids=["salt", "digest", "end"],
 )
-def test_a_hash_with_stray_bits_is_corrupt(stored):
+def test_a_hash_with_unused_bits_set_is_corrupt(stored):
     with pytest.raises(CorruptHash):
         verify_password(PASSWORD, stored)
 
 
-def test_the_work_of_a_hash_is_that_of_bcrypt_or_measured(priced):
-    priced(3)
+def test_the_work_of_a_hash_is_known_for_bcrypt_and_measured_for_others(set_cost):
+    set_cost(3)
     assert [units(HASH_2B), units(ARGON2ID)] == [2**4, 3 * 2**4]

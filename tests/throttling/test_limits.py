@@ -11,7 +11,7 @@ from mongod import Mongod, free_port
 import config
 import pixora
 from pixora.errors import DatabaseUnavailable
-from pixora.passwords import policy, verify
+from pixora.passwords import strength, verify
 from pixora.services import services
 from pixora.throttling import limits
 from tests.conftest import close
@@ -388,7 +388,7 @@ def test_a_refused_sign_up_costs_no_hash_and_no_score(throttled, monkeypatch):
     client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
     client.post("/api/auth/signup", json=signup_body())
     monkeypatch.setattr(verify, "hash_password", None)
-    monkeypatch.setattr(policy, "zxcvbn", None)
+    monkeypatch.setattr(strength, "zxcvbn", None)
     assert client.post("/api/auth/signup", json=signup_body(email="new@example.com")).status_code == 429
 
 

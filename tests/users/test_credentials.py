@@ -8,7 +8,7 @@ import pytest
 from pixora.auth import credentials
 from pixora.database.client import DatabaseUnavailable
 from pixora.errors import Overloaded
-from pixora.passwords import policy, verify
+from pixora.passwords import strength, verify
 from pixora.passwords.queue import HashingQueue
 from pixora.throttling.limits import Throttles
 from tests.auth.conftest import NEW_PASSWORD, is_refused
@@ -99,7 +99,7 @@ def test_a_weak_new_password_is_refused_with_advice(change, users, new):
 
 @pytest.mark.parametrize(("new", "status"), [("short", 422), ("x" * 73, 422), ("adalovelace1990", 403)])
 def test_a_new_password_is_scored_only_after_the_current_one_was_right(change, monkeypatch, new, status):
-    monkeypatch.setattr(policy, "zxcvbn", None)
+    monkeypatch.setattr(strength, "zxcvbn", None)
     assert change("wrong-password-1", new).status_code == status
 
 
