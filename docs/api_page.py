@@ -1,4 +1,4 @@
-"""The API page: each route of the OpenAPI document, as curl has it. tests/system/test_docs_site.py runs it."""
+"""Render the OpenAPI document as the API page, with a curl command for each route; CI runs these commands."""
 
 import json
 import re
@@ -9,18 +9,18 @@ from typing import Any
 
 SERVER = "http://127.0.0.1:8000"
 
-PROVIDED = {"token": "$LETTER_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
-"""Fields whose examples nobody else can use, and the variables that the page's introduction tells of."""
+PROVIDED = {"token": "$EMAIL_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
+"""Fields whose example values work for nobody else, and the shell variables that replace them."""
 
 INTERNAL = ("/health/client",)
-"""Paths that answer no client but our own commands."""
+"""Paths that only our own commands use."""
 
 METHODS = "get", "post", "put", "patch", "delete"
 
 
 @dataclass
 class Route:
-    """One operation of the document."""
+    """One operation of the OpenAPI document."""
 
     method: str
     path: str
@@ -28,19 +28,19 @@ class Route:
 
     @property
     def name(self) -> str:
-        """Return it as the README and the logs write it."""
+        """Return method and path, as in `GET /api/users/me`."""
         return f"{self.method.upper()} {self.path}"
 
     @property
     def success(self) -> tuple[int, Any]:
-        """Return the status of the success that is ordinary, and the example of its body, None where there is none."""
+        """Return the lowest success status and the example of its body, or None if it has no body."""
         status = min(status for status in self.operation["responses"] if status.startswith("2"))
         content = self.operation["responses"][status].get("content", {})
         return int(status), content.get("application/json", {}).get("example")
 
     @property
     def failures(self) -> Iterator[tuple[int, str, str]]:
-        """Return status, code and detail of each error."""
+        """Yield status, code and detail of each error."""
         for status, response in sorted(self.operation["responses"].items()):
             for code, example in (
                 response.get("content", {}).get("application/problem+json", {}).get("examples", {}).items()
@@ -49,7 +49,7 @@ class Route:
 
     @property
     def command(self) -> str:
-        """Return the command line that calls it; what is in the path is a variable, as in `$USER_ID`."""
+        """Return the curl command; path parameters become shell variables, as in `$USER_ID`."""
         path = re.sub(r"{(\w+)}", lambda name: f"${name[1].upper()}", self.path)
         implied = "post" if "requestBody" in self.operation else "get"
         method = "" if self.method == implied else f"-X {self.method.upper()} "
@@ -67,13 +67,13 @@ class Route:
         if media_type != "application/json":
             return [f"-d {name}={value}" for name, value in example.items()]
         text = json.dumps(example, indent=2, ensure_ascii=False)
-        if "$" in text:  # a here-document, in which the shell puts the variable's value
+        if "$" in text:  # in a here-document the shell expands variables
             return ["-H 'Content-Type: application/json'", f"-d @- <<END\n{text}\nEND"]
         return ["-H 'Content-Type: application/json'", f"-d '{text}'"]
 
 
 def routes(document: dict[str, Any]) -> list[Route]:
-    """Return the routes of an OpenAPI document that are for clients, in its order."""
+    """Return the routes for clients, in the order of the document."""
     return [
         Route(method, path, operation)
         for path, item in document["paths"].items()
@@ -83,11 +83,11 @@ def routes(document: dict[str, Any]) -> list[Route]:
 
 
 def render(document: dict[str, Any]) -> str:
-    """Return the routes of an OpenAPI document in Markdown."""
+    """Return the routes of an OpenAPI document as Markdown."""
     parts = []
     for tag in document["tags"]:
-        if those := [_render(route) for route in routes(document) if tag["name"] in route.operation["tags"]]:
-            parts += [f"## {tag['description']}", *those]
+        if tagged := [_render(route) for route in routes(document) if tag["name"] in route.operation["tags"]]:
+            parts += [f"## {tag['description']}", *tagged]
     return "\n\n".join(parts)
 
 

@@ -1,9 +1,8 @@
-"""How Sphinx builds the site: from the Markdown here, the application's OpenAPI document, and what was measured.
+"""Configure Sphinx, which builds the site from the Markdown here, the OpenAPI document and the measurements.
 
-Sphinx and not another, as of November 2026: MkDocs had its last release in 2024, Material for MkDocs is in maintenance
-while its makers move to Zensical, which is at 0.1. Sphinx has been kept since 2008, is strict about links and anchors,
-and includes the README's parts, so that nothing is written twice. Furo needs nothing from elsewhere, JavaScript is only
-needed to search.
+Why Sphinx, as of November 2026: MkDocs had its last release in 2024, Material for MkDocs is in maintenance mode while
+its authors move to Zensical, which is at 0.1. Sphinx has been maintained since 2008 and checks links and anchors
+strictly. Furo loads nothing from other servers and needs JavaScript only for the search.
 """
 
 import os
@@ -16,7 +15,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
-import api_page  # noqa: E402  # after the path to it
+import api_page  # noqa: E402  # needs the path above
 import figures  # noqa: E402
 
 project = "Pixora"
@@ -31,7 +30,7 @@ html_favicon = str(ROOT / "pixora/static/icon.svg")
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
-# The lexer of console blocks does not see that a quoted text may go over several lines.
+# The lexer of console blocks does not understand quoted text of several lines, and there is none for Mermaid.
 suppress_warnings = ["misc.highlighting_failure"]
 
 myst_enable_extensions = ["deflist", "substitution"]
@@ -40,7 +39,7 @@ myst_substitutions = figures.read(ROOT / "benchmarks/results.json")
 
 
 def setup(app: Sphinx) -> None:
-    """Have the API page made."""
+    """Generate the API page when Sphinx reads its source."""
     app.connect("source-read", _write_api_page)
 
 
@@ -50,7 +49,7 @@ def _write_api_page(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _document() -> dict[str, object]:
-    """Return the application's OpenAPI document; it asks no database for it."""
+    """Return the application's OpenAPI document, which needs no database."""
     os.environ |= {
         "PIXORA_ENV": "testing",
         "MONGO_URI": "mongodb://127.0.0.1:1/pixora",

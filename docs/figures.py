@@ -1,4 +1,4 @@
-"""Figures for the pages, from what `benchmarks/run` has measured, so that no page states a number of its own."""
+"""Compute the figures of the pages from the results of `benchmarks/run`, so that no page has figures of its own."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 DAY = 24 * 3600
-# What the sums assume; the page says so.
+# The assumptions of the page about scaling.
 USERS = 100_000_000
 ACTIVE_SHARE = 0.1
 READS_A_DAY = 50
@@ -15,11 +15,11 @@ REFRESHES_A_DAY = 8
 LOGINS_A_MONTH = 1
 PEAK = 3
 ADDRESS_BYTES = 90
-"""An address of 28 characters and the id of a user, as BSON."""
+"""An e-mail address of 28 characters and a user id, as BSON."""
 
 
 def read(results: Path) -> dict[str, str]:
-    """Return the figures by the names that the pages use, written out."""
+    """Return the formatted figures, by the names that the pages use."""
     measured = json.loads(results.read_text())
     part = {name: entry["result"] for name, entry in measured["parts"].items()}
     cores = int(measured["machine"].split()[0])
@@ -47,7 +47,7 @@ def read(results: Path) -> dict[str, str]:
 
 
 def _sums(database: dict[str, Any], logins_a_core: float) -> dict[str, str]:
-    """Return the sums of the page about scaling out: what `USERS` would take, from what one takes."""
+    """Return the figures of the page about scaling: the resources for `USERS`, computed from those for one user."""
     users, audit, cpu = database["users"], database["audit"], database["cpu"]
     active = USERS * ACTIVE_SHARE
     peak = {

@@ -1,4 +1,4 @@
-"""The fenced blocks of the README and of docs/, for the tests that run them or look them over."""
+"""The fenced blocks of the README and of docs/, for the tests that run or check them."""
 
 import re
 from pathlib import Path
@@ -21,14 +21,14 @@ class Block(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command of a console block, which begins with `$ `, and what it is said to print."""
+    """A command of a console block, which begins with `$ `, and its documented output."""
 
     text: str
     printed: str
 
 
 def blocks(*languages):
-    """Return the blocks of all pages in these languages, or in any."""
+    """Return the blocks of all pages, in these languages or in all."""
     return [
         Block(page.name, token.map[0] + 1, token.info, token.content)
         for page in [ROOT / "README.md", *PAGES]
@@ -38,13 +38,13 @@ def blocks(*languages):
 
 
 def commands(block):
-    """Return the commands of a block; an `sh` block is one, which prints what it likes."""
+    """Return the commands of a block; an `sh` block is one command, whose output is not documented."""
     if block.language == "sh":
         return [Command(block.text, "")]
     found = []
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, *printed = part.splitlines(keepends=True)
-        while command.endswith("\\\n") or command.count("'") % 2:  # it goes on, as a quoted text does
+        while command.endswith("\\\n") or command.count("'") % 2:  # the command continues
             command += printed.pop(0)
         found.append(Command(command, "".join(printed)))
     return found

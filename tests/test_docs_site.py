@@ -1,4 +1,4 @@
-"""The site of docs/: it builds, strictly, needs nothing from elsewhere, and says what is so."""
+"""The site of docs/ builds without warnings, loads nothing from other servers, and agrees with the code."""
 
 import ast
 import configparser
@@ -23,7 +23,7 @@ WRITES = ("insert", "update", "delete", "findAndModify")
 
 
 def build(source, output):
-    """Build as `script/docs` does, the configuration that of docs/."""
+    """Build pages as `script/docs` does, with the configuration of docs/."""
     [command] = [line for line in (ROOT / "script/docs").read_text().splitlines() if "sphinx-build" in line]
     options = re.findall(r"--[\w-]+", command)
     return subprocess.run(
@@ -42,25 +42,25 @@ def site(tmp_path_factory):
     return output
 
 
-def test_it_builds_and_every_page_is_in_it(site):
+def test_the_site_has_every_page(site):
     assert {page.stem for page in PAGES} <= {page.stem for page in site.glob("*.html")}
 
 
-def test_it_loads_nothing_from_elsewhere(site):
+def test_the_site_loads_nothing_from_other_servers(site):
     for page in site.rglob("*.html"):
         assert not re.search(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=.(?:https?:)?//", page.read_text()), page
     for style in site.rglob("*.css"):
         assert not re.search(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", style.read_text()), style
 
 
-def test_every_route_is_on_the_page_of_the_api(site, client):
+def test_the_api_page_has_every_route(site, client):
     page = (site / "api.html").read_text()
     paths = client.get("/openapi.json").json["paths"]
     routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item.keys() - {"parameters"}}
     assert set(re.findall(r"<h3>([A-Z]+ .+?)<", page)) == routes - {f"GET {path}" for path in api_page.INTERNAL}
 
 
-def test_a_link_an_anchor_or_a_page_that_is_nowhere_fails(tmp_path):
+def test_a_broken_link_or_anchor_or_an_unlisted_page_fails_the_build(tmp_path):
     (tmp_path / "index.md").write_text("# T\n\n[a](gone.md) [b](#gone) [c](index.md#gone) {{ gone }}\n")
     (tmp_path / "lonely.md").write_text("# L\n")
     run = build(tmp_path, tmp_path / "html")
@@ -73,7 +73,7 @@ def test_a_link_an_anchor_or_a_page_that_is_nowhere_fails(tmp_path):
 @pytest.mark.parametrize("block", blocks(), ids=str)
 def test_a_block_is_well_formed(block):
     match block.language:
-        case "sh" | "console":  # run in tests/system/test_docs_site.py
+        case "sh" | "console":  # they run in tests/system/test_docs_site.py
             pass
         case "json":
             json.loads(block.text)
@@ -88,13 +88,13 @@ def test_a_block_is_well_formed(block):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_files_and_tests_that_a_page_names_are_there(page):
+def test_every_file_and_test_that_a_page_names_exists(page):
     for name, test in NAMED.findall(page.read_text()):
         assert (ROOT / name).exists(), name
         assert not test or f"def {test}(" in (ROOT / name).read_text(), test
 
 
-def test_a_request_costs_the_database_what_the_page_says(client, app, watch_commands):
+def test_a_request_makes_the_database_operations_of_the_table(client, app, watch_commands):
     account, other = make_account(client), make_account(client, email="grace@example.com")
     form = {"username": account.email, "password": PASSWORD}
     grant = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
@@ -115,16 +115,16 @@ def test_a_request_costs_the_database_what_the_page_says(client, app, watch_comm
         ),
     }
     table = (ROOT / "docs/scaling.md").read_text().split("## What the database does")[1].split("\n## ")[0]
-    told = {name: (int(reads), int(writes)) for name, reads, writes in OPERATIONS.findall(table)}
-    assert told.keys() == calls.keys()
+    documented = {name: (int(reads), int(writes)) for name, reads, writes in OPERATIONS.findall(table)}
+    assert documented.keys() == calls.keys()
     for name, call in calls.items():
         with watch_commands() as commands:
             assert call().status_code in (200, 201, 202, 204, 401)
         writes = sum(command.command_name in WRITES for command in commands)
-        assert (len(commands) - writes, writes) == told[name], name
+        assert (len(commands) - writes, writes) == documented[name], name
 
 
-def test_the_events_that_the_commands_look_for_in_the_log_are_there():
+def test_every_event_that_a_command_searches_in_the_log_exists():
     code = "".join(path.read_text() for path in (ROOT / "pixora").rglob("*.py"))
     asked = re.findall(
         r'"event": "\(?([a-z_|]+)\)?(?:_\(([a-z_|]+)\))?"', "".join(block.text for block in blocks("sh"))
@@ -140,7 +140,7 @@ def test_the_events_that_the_commands_look_for_in_the_log_are_there():
         assert f'"{name}"' in code, name
 
 
-def test_each_line_of_the_security_model_names_what_shows_it_or_says_that_it_is_not_defended():
+def test_each_line_of_the_security_model_names_its_test_or_is_marked_as_a_limit():
     page = (ROOT / "docs/security.md").read_text()
     lines = re.findall(r"^- (.+?)(?=\n- |\n\n|\Z)", page, re.MULTILINE | re.DOTALL)
     assert len(lines) > 20

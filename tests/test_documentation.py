@@ -1,4 +1,4 @@
-"""The README keeps up with the code: settings, error codes, files."""
+"""The documentation keeps up with the code: settings, error codes, files."""
 
 import ast
 import re
@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 
 import config
+import pixora
 from pixora import errors
 from pixora.web import problems
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
-CONFIGURATION = README.split("## Configuration")[1].split("\n## ")[0]
-ERRORS = README.split("### Errors")[1].split("\n## ")[0]
-
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text().split("\n## ")[0]
+ERRORS = (ROOT / "docs/errors.md").read_text()
 
 COMPUTED = {
     "PUBLIC_URL or pixora": "public_url or 'pixora'",
     "cores": "os.cpu_count() or 1",
 }
-"""Defaults that the table says in words, and what the code has."""
+"""Defaults that the table has in words, and their code."""
 
 
 def settings_read_by_the_code():
-    """The settings that config.py reads, and the default of each as the code has it; "required" where there is none."""
+    """Return the settings that config.py reads, with the code of each default, or "required"."""
     calls = [node for node in ast.walk(ast.parse(Path(config.__file__).read_text())) if isinstance(node, ast.Call)]
     read = [call for call in calls if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "env"]
     named = [(call.args[0].value, call.args[1:]) for call in read if call.args]
@@ -32,7 +32,7 @@ def settings_read_by_the_code():
 
 
 def settings_in_the_table():
-    """The settings of the table, and the default of each as it stands there."""
+    """Return the settings of the table, with each default as it is written there."""
     rows = [line.split("|")[1:3] for line in CONFIGURATION.splitlines() if line.startswith("| `")]
     return {
         name: default
@@ -41,18 +41,18 @@ def settings_in_the_table():
     }
 
 
-def test_every_setting_is_in_the_table_and_no_other():
+def test_the_table_lists_exactly_the_settings_that_the_code_reads():
     assert settings_in_the_table().keys() == settings_read_by_the_code().keys()
 
 
 @pytest.mark.parametrize(("name", "documented"), settings_in_the_table().items(), ids=settings_in_the_table())
-def test_the_table_has_the_default(name, documented):
+def test_the_table_has_the_default_of_the_code(name, documented):
     default = settings_read_by_the_code()[name]
-    said = documented.replace("`", "").strip()
+    written = documented.replace("`", "").strip()
     if default in ("[]", "None", "required"):
-        assert said in {"[]": ("none",), "None": ("none", "any"), "required": ("none, required",)}[default]
+        assert written in {"[]": ("none",), "None": ("none", "any"), "required": ("none, required",)}[default]
     else:
-        assert said in (default.strip("'"), default.lower()) or COMPUTED.get(said) == default
+        assert written in (default.strip("'"), default.lower()) or COMPUTED.get(written) == default
 
 
 def test_every_error_code_is_in_the_table():
@@ -68,10 +68,17 @@ def test_every_error_code_is_in_the_table():
     assert problems.MEDIA_TYPE in ERRORS
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:script|deploy|benchmarks|tests)/[\w./-]+)`", README))))
-def test_every_file_that_is_named_is_there(name):
-    assert (ROOT / name).exists()
+@pytest.mark.parametrize("target", re.findall(r"""\]\(([^)]+)\)|src="([^"]+)\"""", README), ids=max)
+def test_every_link_and_picture_of_the_readme_exists(target):
+    path, _, anchor = max(target).partition("#")
+    assert (ROOT / path).exists()
+    assert not anchor or f"\n## {anchor}\n" in (ROOT / path).read_text()
 
 
-def test_the_changelog_begins_with_what_is_not_released_or_with_this_version():
-    assert re.search(r"^## (Unreleased|\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+def test_the_readme_is_two_screens_at_most():
+    assert len(README.splitlines()) <= 100
+
+
+def test_the_changelog_has_what_is_unreleased_and_then_this_version():
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", pixora.__version__]

@@ -1,4 +1,4 @@
-"""The commands of docs/ do what the pages say, on a real service."""
+"""The commands of docs/ work on a real service, with the documented output."""
 
 import contextlib
 import doctest
@@ -25,24 +25,25 @@ from tests.system.conftest import running_nginx
 from tests.timeouts import LONG
 
 NOT_RUN = {
-    ("README.md", ""): "tests/system/test_server.py runs its calls and script/server; the rest is here in more words",
-    ("deployment.md", "docker compose up"): "no Docker here; script/test-image builds the image and makes the calls",
-    ("deployment.md", "docker buildx"): "no registry is in reach here",
-    ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from such a lock",
-    ("deployment.md", "systemctl"): "no systemd runs here; test_the_units_are_well_formed looks them over",
-    ("runbook.md", "systemctl"): "no systemd runs here",
-    ("migration.md", "systemctl"): "no systemd runs here",
-    ("letters.md", "--watch"): "runs until it is stopped; tests/system/test_mail.py does both",
-    ("letters.md", "check-enumeration"): "tests/system/test_enumeration.py runs it",
+    ("README.md", ""): "tests/system/test_server.py runs script/server and the calls",
+    ("start.md", ""): "tests/system/test_server.py runs script/server and the commands for administrators",
+    ("deployment.md", "docker compose up"): "needs Docker; script/test-image builds the image and makes the calls",
+    ("deployment.md", "docker buildx"): "needs a registry",
+    ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from the same lock",
+    ("deployment.md", "systemctl"): "needs systemd; test_the_units_are_well_formed checks the units",
+    ("runbook.md", "systemctl"): "needs systemd",
+    ("migration.md", "systemctl"): "needs systemd",
+    ("emails.md", "--watch"): "runs until it is stopped; tests/system/test_mail.py does both",
+    ("emails.md", "check-enumeration"): "tests/system/test_enumeration.py runs it",
 }
-"""Blocks, by page and a part of their text, that cannot be run here, and why. Their syntax is checked all the same."""
+"""Blocks that do not run, by page and a part of their text, with the reason. Their syntax is checked nevertheless."""
 
 DIFFERING = {
     r"\b\d{8}T\d{6}Z-(es256|eddsa|rs256)-[0-9a-f]{4}\b": r"KEY-\1",
     r"\b[0-9a-f]{24,32}\b": "ID",
     r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z": "TIME",
 }
-"""What differs from run to run, and what stands for it when a page and a run are compared."""
+"""Output that differs between runs, and its replacement when a page is compared with a run."""
 
 
 def not_run(block):
@@ -65,21 +66,21 @@ def environment(mongo_uri, settings):
 
 @pytest.fixture(scope="module")
 def service(gunicorn, environment):
-    """A service on the database of the tests, and with their secrets: it knows the users and tokens of `client`."""
+    """A service with the database and the secrets of the tests, so that the users and tokens of `client` work on it."""
     with gunicorn(**environment) as url:
         yield url
 
 
 @pytest.fixture
 def places(service, tmp_path):
-    """Where things are here that the pages have elsewhere. The checkout is of links: commands may write there."""
+    """Map the paths and addresses of the pages to those of the test. The checkout is of links: commands can write."""
     checkout = tmp_path / "opt"
     checkout.mkdir()
     for path in ROOT.iterdir():
         (checkout / path.name).symlink_to(path)
     for name in ("nginx", "log", "bin"):
         (tmp_path / name).mkdir()
-    # What systemd would have collected.
+    # The log that systemd would have collected.
     (tmp_path / "bin/journalctl").write_text(f"#!/bin/sh\ncat {service.log}\n")
     (tmp_path / "bin/journalctl").chmod(0o700)
     return {
@@ -101,10 +102,10 @@ def here(text, places):
 
 @pytest.fixture
 def variables_of(environment, service, client, mongo, mongo_uri):
-    """The environment of a page's commands: what stands before them in words."""
+    """The environment variables that a page expects."""
 
     def make(page, smtp_url):
-        if page == "deployment.md":  # is about making one
+        if page == "deployment.md":  # it creates its environment
             return {}
         if page == "migration.md":
             uri = mongo_uri.replace("?", "_migration?")
@@ -114,15 +115,15 @@ def variables_of(environment, service, client, mongo, mongo_uri):
             few = {"BCRYPT_ROUNDS": "4", "WEB_CONCURRENCY": "1", "GUNICORN_THREADS": "8"}
             return environment | few | {"MONGO_URI": uri, "EMAIL": "Ada@Example.com", "PASSWORD": PASSWORD}
         account = make_account(client)
-        known = {"TOKEN": account.token, "USER_ID": account.id}
-        letters = {"SMTP_URL": smtp_url, "MAIL_FROM": "pixora@example.com"}
-        return environment | known | letters | {"PUBLIC_URL": service}
+        known = {"TOKEN": account.token, "REFRESH_TOKEN": account.refresh_token, "USER_ID": account.id}
+        mail = {"SMTP_URL": smtp_url, "MAIL_FROM": "pixora@example.com"}
+        return environment | known | mail | {"PUBLIC_URL": service}
 
     return make
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in blocks("sh", "console") if not not_run(block)}))
-def test_the_commands_of_a_page_do_what_it_says(page, places, variables_of, tmp_path):
+def test_the_commands_of_a_page_work_and_print_the_documented_output(page, places, variables_of, tmp_path):
     found = [block for block in blocks("sh", "console") if block.page == page and not not_run(block)]
     wanted = [command for block in found for command in commands(block)]
     script = "\n".join(f"printf '\\036'\n{here(command.text, places)}" for command in wanted)
@@ -133,7 +134,7 @@ def test_the_commands_of_a_page_do_what_it_says(page, places, variables_of, tmp_
             variables = variables_of(page, smtp.url) | {"PATH": path}
             run = bash(script, env=variables, cwd=places["/opt/pixora"])
     finally:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the page itself has ended it, or is about to
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the page has ended it itself
             pid = int((tmp_path / "trial.pid").read_text())
             for _ in range(100):
                 os.kill(pid, signal.SIGTERM)
@@ -141,8 +142,8 @@ def test_the_commands_of_a_page_do_what_it_says(page, places, variables_of, tmp_
     assert run.returncode == 0, run.stdout + run.stderr
     for command, printed in zip(wanted, run.stdout.split("\036")[1:], strict=True):
         if command.printed:
-            told = comparable(here(command.printed, places))
-            assert doctest.OutputChecker().check_output(told, comparable(printed), doctest.ELLIPSIS), printed
+            documented = comparable(here(command.printed, places))
+            assert doctest.OutputChecker().check_output(documented, comparable(printed), doctest.ELLIPSIS), printed
 
 
 def comparable(text):
@@ -152,37 +153,37 @@ def comparable(text):
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("sh", "console") if not_run(block)], ids=str)
-def test_what_cannot_be_run_is_at_least_well_formed(block):
+def test_a_block_that_does_not_run_has_valid_syntax(block):
     for command in commands(block):
         assert bash(f"set -n\n{command.text}").returncode == 0
 
 
-def test_nothing_is_excused_that_is_not_there():
+def test_every_exception_matches_a_block():
     excused = {
         key for block in blocks("sh", "console") for key in NOT_RUN if key[0] == block.page and key[1] in block.text
     }
     assert excused == NOT_RUN.keys()
 
 
-# --- The page of the API ---------------------------------------------------------------------------------------------
+# --- The API page ---------------------------------------------------------------------------------------------
 
-CHANGE_OF_ADDRESS = {"email": "countess@example.com", "password": PASSWORD}
-LETTERS = {
+CHANGE_OF_EMAIL = {"email": "countess@example.com", "password": PASSWORD}
+EMAILS = {
     "/api/auth/verify-email/confirm": ("verify_email", "/api/auth/verify-email", {}),
     "/api/auth/password-reset/confirm": ("reset_password", "/api/auth/password-reset", {"email": "ada@example.com"}),
-    "/api/auth/change-email/confirm": ("change_email", "/api/users/me/email", CHANGE_OF_ADDRESS),
-    "/api/users/me/export": ("change_email", "/api/users/me/email", CHANGE_OF_ADDRESS),
+    "/api/auth/change-email/confirm": ("change_email", "/api/users/me/email", CHANGE_OF_EMAIL),
+    "/api/users/me/export": ("change_email", "/api/users/me/email", CHANGE_OF_EMAIL),
 }
-"""The letter that a route is about, and how it is asked for."""
+"""The e-mail whose token a route takes, and the request that sends it."""
 
 
 OPEN = ("context", "details")
-"""Objects that have other names in each case."""
+"""Objects whose names vary."""
 
 
 @pytest.fixture
 def variables(client, users, token_sent):
-    """What the page's commands need, made for one of them: someone who has signed up, unless that is what it does."""
+    """Make the shell variables for one command: those of a new user, except for the sign-up."""
 
     def make(route):
         if route.path == "/api/auth/signup":
@@ -193,18 +194,18 @@ def variables(client, users, token_sent):
         if route.path.startswith("/api/admin/"):
             users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
             made["USER_ID"] = make_account(client, email="grace@example.com").id
-        if route.path in LETTERS:
-            template, path, body = LETTERS[route.path]
-            address = body.get("email", account.email)
+        if route.path in EMAILS:
+            template, path, body = EMAILS[route.path]
+            email = body.get("email", account.email)
             assert client.post(path, json=body or None, headers=account.bearer).status_code == 202
-            made["LETTER_TOKEN"] = token_sent(address, template)
+            made["EMAIL_TOKEN"] = token_sent(email, template)
         return made
 
     return make
 
 
 def is_like(answer, example):
-    """Tell whether an answer has the names and types of an example; lists may be empty, and values null."""
+    """Whether an answer has the names and types of an example; lists may be empty, values null."""
     if isinstance(example, dict):
         same = isinstance(answer, dict) and answer.keys() == example.keys()
         return same and all(name in OPEN or is_like(answer[name], inner) for name, inner in example.items())
@@ -213,7 +214,7 @@ def is_like(answer, example):
     return answer is None or example is None or type(answer) is type(example)
 
 
-def test_each_command_of_the_api_page_answers_as_the_page_says(client, users, variables, service, tmp_path, subtests):
+def test_each_command_of_the_api_page_gets_the_documented_answer(client, users, variables, service, tmp_path, subtests):
     for route in api_page.routes(client.get("/openapi.json").json):
         with subtests.test(route.name):
             users.delete_many({})
@@ -245,7 +246,7 @@ def test_the_units_are_well_formed(tmp_path):
             assert subprocess.run(rated, capture_output=True).returncode == 0
 
 
-def test_nginx_with_tls_as_its_file_says(service, tmp_path):
+def test_nginx_serves_tls_with_the_commented_lines_of_its_file(service, tmp_path):
     authority = Authority(tmp_path)
     certificate = authority.issue()
     port = int(service.rsplit(":", 1)[1])

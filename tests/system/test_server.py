@@ -1,4 +1,4 @@
-"""script/server and the README, as a stranger would use them."""
+"""script/server, the README and the start page, as a new user meets them."""
 
 import base64
 import contextlib
@@ -23,6 +23,7 @@ from tests.factories import PASSWORD, signup_body
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+START = (ROOT / "docs/start.md").read_text()
 
 
 SECONDS = 120
@@ -183,9 +184,9 @@ def test_a_command_without_a_server_gets_a_sentence(tmp_path):
     assert "script/server is not running" in run.stderr
 
 
-def test_the_commands_for_administrators_in_the_readme_work_as_they_are_pasted(server):
+def test_the_commands_for_administrators_of_the_start_page_work(server):
     post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
-    [block] = re.findall(r"```sh\n(script/flask users .*?)```", README, re.DOTALL)
+    [block] = re.findall(r"```sh\n(script/flask users .*?)```", START, re.DOTALL)
     script = block.replace("script/flask", f"script/flask --instance {server.instance}")
     run = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, input=f"{PASSWORD}\n")
     assert run.returncode == 0, run.stderr
@@ -319,8 +320,8 @@ def children(pid):
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def test_the_calls_in_the_readme_print_what_it_says(server, tmp_path):
-    section = README.split("## The four calls")[1].split("\n### Verifying")[0]
+def test_the_calls_of_the_readme_print_the_documented_answers(server, tmp_path):
+    section = README.split("## The calls")[1].split("\n## ")[0]
     script, expected = [], []
     for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL):
         for call in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -336,6 +337,6 @@ def test_the_calls_in_the_readme_print_what_it_says(server, tmp_path):
 
 
 def shape(answer):
-    """The answer, without what differs from run to run."""
+    """Return the answer without the values that differ between runs."""
     differing = {"id", "access_token", "refresh_token", "created_at", "updated_at", "request_id"}
     return {name: type(value) if name in differing else value for name, value in answer.items()}
