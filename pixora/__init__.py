@@ -5,10 +5,12 @@
 
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 
 import flask
 from flask.json.provider import DefaultJSONProvider
 from jinja2 import StrictUndefined
+from werkzeug.exceptions import HTTPException
 
 from config import Settings
 from pixora.accounts import audit, store
@@ -26,6 +28,7 @@ from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.routes import blueprint as auth
 from pixora.database.client import Database
+from pixora.errors import PixoraError
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.observability.request_log import Flask
@@ -49,7 +52,7 @@ __version__ = "0.1.0"
 
 
 class JSONProvider(DefaultJSONProvider):
-    """JSON as UTF-8, in the order we wrote it."""
+    """Compact JSON in UTF-8 that keeps the order of keys."""
 
     ensure_ascii = False
     sort_keys = False
@@ -64,29 +67,37 @@ def create_app(settings: Settings) -> flask.Flask:
 
     """
     app = Flask(__name__)
-    app.json = JSONProvider(app)
-    app.jinja_env.undefined = StrictUndefined  # a template that lacks a variable fails instead of showing a gap
     app.config.from_mapping({name.upper(): value for name, value in asdict(settings).items()})
+    app.config["TRUSTED_HOSTS"] = None  # replaces Flask's own check by that of pixora.web.hosts
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_content_length
+    app.json = JSONProvider(app)
+    app.jinja_env.undefined = StrictUndefined  # a missing variable raises an error
+    app.session_interface = middleware.NoSession()
+    app.extensions["services"] = _services(app, settings)
+
+    # Every request passes these, in this order.
     if settings.tracing:
-        from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional, and take a while to load
+        from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional and slow to import
 
         tracing.init_app(app)
-    forwarding.init_app(app)
-    middleware.init_app(app)
-    hosts.init_app(app)
-    app.extensions["services"] = _services(app, settings)
-    machines = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
-    openapi.init_app(app, __version__, auth, user_routes, account, admin, *machines, docs.blueprint)
-    app.register_blueprint(pages)
-    app.cli.add_command(keys)
-    app.cli.add_command(mail)
-    app.cli.add_command(db)
-    app.cli.add_command(user_commands)
-    user_commands.add_command(import_command)
-    app.cli.add_command(doctor)
-    problems.init_app(app)  # after flask-smorest, which has a renderer of its own
+    app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
+    app.before_request(middleware.make_redirect_relative)
+    app.before_request(middleware.reject_large_body)
+    if settings.trusted_hosts:
+        app.before_request(partial(hosts.reject_untrusted, settings.trusted_hosts))
+    app.after_request(middleware.set_headers)
     cors.init_app(app)
+
+    api_blueprints = auth, user_routes, account, admin
+    system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
+    openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
+    app.register_blueprint(pages)
+    app.register_error_handler(PixoraError, problems.from_error)
+    app.register_error_handler(HTTPException, problems.from_http)  # replaces flask-smorest's
+
+    user_commands.add_command(import_command)
+    for command in (keys, mail, db, user_commands, doctor):
+        app.cli.add_command(command)
     return app
 
 

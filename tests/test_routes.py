@@ -126,7 +126,7 @@ def test_every_route_of_the_api_refuses_a_query_parameter_that_it_does_not_have(
             assert response.status_code == 422, name
             assert response.json["code"] == "validation_failed"
             names = [part.partition("=")[0] for part in query.split("&")]
-            assert response.json["errors"] == {name: ["Is no parameter of this route."] for name in names}
+            assert response.json["errors"] == {name: ["Is not a parameter of this route."] for name in names}
 
 
 @pytest.mark.parametrize(

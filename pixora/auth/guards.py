@@ -10,55 +10,68 @@ from pixora.accounts.roles import is_admin
 from pixora.database.client import Document
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken
 from pixora.services import services
-from pixora.web.blueprint import declared_parameters_only, documented, fails
+from pixora.web.blueprint import documented, fails, reject_undeclared_parameters
 from pixora.web.openapi import SECURITY_SCHEME
 
 
 def public(view: Callable[..., Any]) -> Callable[..., Any]:
     """Let anyone call the view."""
-    return documented(security=[])(declared_parameters_only(view))
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        reject_undeclared_parameters()
+        return view(*args, **kwargs)
+
+    return documented(security=[])(guarded)
 
 
 def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the view the user whose access token came, as its first argument, without the password hash.
+    """Authenticate the request, and pass the user to the view as first argument, without the password hash.
 
-    The outermost decorator but the route: who may not call learns nothing about what a call must be like.
-
-    `g.session_id` is the session of the token, `g.user_id` the user's id, for the log.
-
-    The user is read at every request, and only if the token's session is still there and the user not disabled: who is
-    gone, or has ended the session, is stopped at once. This is the only database operation that reading one's own
-    profile takes.
+    Keep it the outermost decorator except the route's: a caller without a token learns nothing about valid requests.
     """
-    return _authenticated(declared_parameters_only(view))
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        user = _authenticate()
+        reject_undeclared_parameters()
+        return view(user, *args, **kwargs)
+
+    return _documented(guarded)
 
 
 def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the view the administrator whose access token came, as `require_user` does.
+    """Authenticate the request as `require_user` does, and reject users who are not administrators now."""
 
-    The roles are those of the document that was read: who was demoted is stopped at once, and no token says otherwise.
-    """
-    checked = declared_parameters_only(view)
-
-    @wraps(view)
-    def guarded(user: Document, *args: Any, **kwargs: Any) -> Any:
-        if not is_admin(user):
-            raise AdminOnly
-        return checked(user, *args, **kwargs)
-
-    return _authenticated(fails(AdminOnly)(guarded))
-
-
-def _authenticated(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        token = services.tokens.verify(_bearer_token())
-        user = services.users.find_in_session(token.user_id, token.session_id)
-        if user is None:
-            raise InvalidToken
-        g.session_id, g.user_id = token.session_id, token.user_id
+        user = _authenticate()
+        if not is_admin(user):
+            raise AdminOnly
+        reject_undeclared_parameters()
         return view(user, *args, **kwargs)
 
+    return _documented(fails(AdminOnly)(guarded))
+
+
+def _authenticate() -> Document:
+    """Return the user of the access token, by the one database operation that also checks the session.
+
+    `g.user_id` is for the log, `g.session_id` for routes about sessions.
+
+    Raises:
+        MissingToken, InvalidToken: also when the session has ended, or the user is disabled or deleted.
+
+    """
+    token = services.tokens.verify(_bearer_token())
+    user = services.users.find_in_session(token.user_id, token.session_id)
+    if user is None:
+        raise InvalidToken
+    g.session_id, g.user_id = token.session_id, token.user_id
+    return user
+
+
+def _documented(guarded: Callable[..., Any]) -> Callable[..., Any]:
     guarded = fails(MissingToken, InvalidToken, DatabaseUnavailable)(guarded)
     return documented(security=[{SECURITY_SCHEME: []}])(guarded)
 

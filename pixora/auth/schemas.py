@@ -1,6 +1,6 @@
 """What clients send to sign up and log in, and what they get."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -44,7 +44,9 @@ TOKEN_EXAMPLE = {
 
 
 class NewPassword(Text):
-    """A password to be; `PASSWORD_MIN_LENGTH` is added to its documentation by `pixora.web.openapi`."""
+    """A password that is being set."""
+
+    keywords_from_settings: ClassVar = {"minLength": "PASSWORD_MIN_LENGTH"}  # for pixora.web.openapi
 
     def __init__(self, **kwargs: Any) -> None:
         metadata = {

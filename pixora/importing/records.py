@@ -15,7 +15,7 @@ from pixora.database.client import Document
 from pixora.errors import MalformedBody
 from pixora.importing.lines import LONGEST, Line
 from pixora.passwords import verify
-from pixora.web.blueprint import loads
+from pixora.web.bodies import loads
 from pixora.web.fields import Birthday, Contact, Email, PersonName, Text
 
 EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

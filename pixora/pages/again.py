@@ -11,7 +11,7 @@ from pixora.errors import DatabaseUnavailable, InvalidCredentials, Overloaded, P
 from pixora.mail.rendering import VERIFY_AGAIN, service_name
 from pixora.pages import words
 from pixora.pages.routes import blueprint, message
-from pixora.web.blueprint import BodyParser
+from pixora.web.bodies import BodyParser
 from pixora.web.fields import TypedEmail
 
 __all__ = ["blueprint"]

@@ -29,7 +29,7 @@ from pixora.pages import words
 from pixora.pages.forms import FORMS, Form
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
-from pixora.web.blueprint import BodyParser
+from pixora.web.bodies import BodyParser
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -1,6 +1,6 @@
 """What a profile and a session look like from outside."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
@@ -91,7 +91,9 @@ class ProfileSchema(Schema):
 
 
 class ProfileChangesSchema(Schema):
-    """What is to be different in a profile; at least one field."""
+    """The fields of a profile to change, at least one."""
+
+    json_schema: ClassVar = {"minProperties": 1}
 
     first_name = PersonName()
     last_name = PersonName()

@@ -1,7 +1,7 @@
-"""What reverse proxies say about a request: the client's IP address and the scheme, as far as they are believed.
+"""The client's IP address and scheme from the headers of trusted reverse proxies, by `PROXY_COUNT`.
 
-Werkzeug's ProxyFix would do, were it not for two things: it takes a quotation mark, which any client can send, for the
-beginning of a value that goes on over the proxies' own; and it hands on what is no address, such as one with a port.
+Werkzeug's ProxyFix is not used: a quotation mark from the client makes it join the proxies' values to the client's, and
+it returns values that are not IP addresses, such as one with a port.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from flask import Flask, request
+from flask import request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -19,63 +19,67 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PEER = "pixora.peer"
-"""Where the address that the connection comes from is kept in the WSGI environment."""
+"""The key of the connection's own address in the WSGI environment."""
 
 MAX_LENGTH = 64
-"""Of what may be an IP address, in characters."""
+"""Characters of text that may be an IP address."""
 
 WITH_PORT = re.compile(r"(?:\[([^]]+)\]|([0-9.]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
 class Forwarding:
-    """WSGI middleware: puts the client's IP address and scheme in the place of the last proxy's."""
+    """WSGI middleware that sets the client's IP address and scheme.
+
+    X-Forwarded-Host, -Port and -Prefix are ignored: the Host header is enough, and a proxy that does not set them would
+    pass on the client's.
+    """
 
     def __init__(self, app: "WSGIApplication", proxies: int) -> None:
         self._app = app
         self._proxies = proxies
-        self._has_told = False
+        self._has_logged = False
 
     def __call__(self, environment: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer a request."""
+        """Handle a request."""
         peer = environment.get("REMOTE_ADDR") or ""
         environment[PEER] = peer
         environment["REMOTE_ADDR"] = client_ip(peer) or peer
         if self._proxies:
             self._set_client(environment)
-            scheme = self._believed(environment.get("HTTP_X_FORWARDED_PROTO", ""))[:1]
+            scheme = self._trusted_values(environment.get("HTTP_X_FORWARDED_PROTO", ""))[:1]
             if scheme and scheme[0] in ("http", "https"):
                 environment["wsgi.url_scheme"] = scheme[0]
         return self._app(environment, start_response)
 
     def _set_client(self, environment: "WSGIEnvironment") -> None:
-        believed = self._believed(environment.get("HTTP_X_FORWARDED_FOR", ""))
-        if not believed:
+        values = self._trusted_values(environment.get("HTTP_X_FORWARDED_FOR", ""))
+        if not values:
             return
-        # The first is the client. What cannot be read gives way to the next proxy on the way to us: whoever comes
-        # through that one shares its limits, as if it had told of nobody.
-        readable = [ip for ip in map(client_ip, believed) if ip]
+        # The first is the client. If it is unreadable, the next proxy counts as the client: all its clients then share
+        # one limit.
+        readable = [ip for ip in map(client_ip, values) if ip]
         if readable:
             environment["REMOTE_ADDR"] = readable[0]
-        if client_ip(believed[0]) is None and not self._has_told:
-            self._has_told = True  # once a worker: it is so for every request, or somebody's own doing
+        if client_ip(values[0]) is None and not self._has_logged:
+            self._has_logged = True  # once a worker: misconfigured proxies do it with every request
             log.error(
-                "X-Forwarded-For does not have the client's IP address where PROXY_COUNT says; the throttles take all "
-                "such clients for one. Run the doctor.",
-                extra={"event": "client_unreadable", "value": believed[0][:MAX_LENGTH]},
+                "X-Forwarded-For does not have the client's IP address where PROXY_COUNT says; the throttles count all "
+                "such clients as one. Run the doctor.",
+                extra={"event": "client_unreadable", "value": values[0][:MAX_LENGTH]},
             )
 
-    def _believed(self, header: str) -> list[str]:
-        """Return the values that proxies have appended, the farthest first; none where there are fewer than proxies."""
+    def _trusted_values(self, header: str) -> list[str]:
+        """Return the values that the proxies appended, the client's first; none if there are fewer than proxies."""
         values = [value.strip() for value in header.split(",")] if header.strip() else []
         return values[-self._proxies :] if len(values) >= self._proxies else []
 
 
 @lru_cache(maxsize=1024)
 def client_ip(text: str) -> str | None:
-    """Return the IP address in what a proxy says of a client, in its usual form; None where there is none.
+    """Return the IP address in a forwarding header's value, in its canonical form; None where there is none.
 
-    A port after it is dropped, as some gateways append it (``203.0.113.7:40001``, ``[2001:db8::7]:443``), and so are
-    brackets, quotation marks and the zone of a link-local address. An IPv4 address in IPv6's clothes is one of IPv4.
+    Ports (``203.0.113.7:40001``, ``[2001:db8::7]:443``), brackets, quotation marks and the zone of a link-local address
+    are dropped; an IPv4-mapped address becomes IPv4.
     """
     bare = text.strip().removeprefix('"').removesuffix('"') if len(text) <= MAX_LENGTH else ""
     found = WITH_PORT.fullmatch(bare)
@@ -87,14 +91,5 @@ def client_ip(text: str) -> str | None:
 
 
 def peer() -> str:
-    """Return the address that the connection comes from: of a proxy, where there is one; empty where there is none."""
+    """Return the address of the connection's other end: of the nearest proxy, if any; empty if unknown."""
     return str(request.environ[PEER])
-
-
-def init_app(app: Flask) -> None:
-    """Have `app` believe as many proxies as `PROXY_COUNT` says.
-
-    X-Forwarded-Host, -Port and -Prefix are not believed: the Host header carries what we need, and a proxy that does
-    not set these three would hand on the client's.
-    """
-    app.wsgi_app = Forwarding(app.wsgi_app, app.config["PROXY_COUNT"])  # type: ignore[assignment,method-assign]

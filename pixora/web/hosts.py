@@ -1,29 +1,29 @@
-"""The hosts that the service answers to, by `TRUSTED_HOSTS`.
+"""The host names that the service answers to, by `TRUSTED_HOSTS`.
 
-Werkzeug compares them by case, takes no IPv6 address, and knows no exception.
+Werkzeug's own check is case-sensitive, accepts no IPv6 address and has no exception for probes.
 """
 
 import re
+from collections.abc import Sequence
 
-from flask import Flask, current_app, request
+from flask import request
 
 from pixora.errors import UntrustedHost
 
 PROBES = frozenset({"health.ready", "health.live", "metrics.scrape"})
-"""Endpoints that machines ask by address, whatever the name of the service; nothing in the answers depends on it."""
+"""Endpoints that machines call by IP address; their answers do not depend on the host name."""
 
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+?)\.?(?::[0-9]*)?")
 
 
-def init_app(app: Flask) -> None:
-    """Have `app` refuse other hosts than `TRUSTED_HOSTS`, where there is such a list."""
-    app.config |= {"ANSWERED_HOSTS": app.config["TRUSTED_HOSTS"], "TRUSTED_HOSTS": None}  # the latter is Flask's own
-    if app.config["ANSWERED_HOSTS"]:
-        app.before_request(_refuse_others)
+def reject_untrusted(trusted: Sequence[str]) -> None:
+    """Check the Host header of the current request; raise `UntrustedHost`."""
+    if request.endpoint not in PROBES and not is_trusted(request.headers.get("Host", ""), trusted):
+        raise UntrustedHost
 
 
-def is_trusted(host: str, trusted: list[str]) -> bool:
-    """Tell whether a Host header names one of the hosts in `trusted`, which are as `config_rules.host` has them."""
+def is_trusted(host: str, trusted: Sequence[str]) -> bool:
+    """Tell whether a Host header names one of the hosts in `trusted`, in the form of `config_rules.host`."""
     found = HOST.fullmatch(host.lower())
     name = found[1] if found else ""
     return any(
@@ -33,17 +33,10 @@ def is_trusted(host: str, trusted: list[str]) -> bool:
 
 
 def base_url() -> str:
-    """Return where the client of this request has found the service: scheme, host and port, without a slash at the end.
+    """Return the scheme, host and port at which the client called the service, without a trailing slash.
 
-    Werkzeug knows no host with an underscore, such as Docker Compose gives to services.
+    Werkzeug rejects hosts with an underscore, such as Docker Compose's names of services.
     """
     header = request.headers.get("Host", "")
     host = request.host or (header if HOST.fullmatch(header.lower()) else "localhost")
     return f"{request.scheme}://{host}"
-
-
-def _refuse_others() -> None:
-    if request.endpoint not in PROBES and not is_trusted(
-        request.headers.get("Host", ""), current_app.config["ANSWERED_HOSTS"]
-    ):
-        raise UntrustedHost

@@ -1,4 +1,4 @@
-"""What holds for every request and response: its id, its size, its headers."""
+"""What every request and response has: an id, a size limit, security headers."""
 
 import re
 import secrets
@@ -24,32 +24,24 @@ HEADERS = {
 """OWASP REST Security Cheat Sheet, "Security Headers"."""
 
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
-"""For all but a page that sets its own."""
+"""The default; HTML pages set their own."""
 
 
 class NoSession(SessionInterface):
-    """No session, and so no cookie. Flask's own makes a serializer that signs, for each request, wanted or not."""
+    """No Flask session and so no cookie. Flask's own interface creates a signing serializer for each request."""
 
     session = NullSession()
 
     def open_session(self, app: Flask, request: Request) -> NullSession:
-        """Return a session that cannot be written to."""
+        """Return a session that is read-only."""
         return self.session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Do nothing."""
 
 
-def init_app(app: Flask) -> None:
-    """Apply the rules of this module to `app`."""
-    app.session_interface = NoSession()
-    app.before_request(_redirect_to_a_path)
-    app.before_request(_refuse_large_body)
-    app.after_request(_set_headers)
-
-
 def request_id() -> str:
-    """Return the id of this request: the client's X-Request-ID where it is harmless, else a new one."""
+    """Return the id of this request: a well-formed X-Request-ID of the client, or else a new one."""
     if "request_id" not in g:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
@@ -57,17 +49,15 @@ def request_id() -> str:
 
 
 def caller() -> Callable[[], bool]:
-    """Return a function, for use in any thread, that tells whether the caller still waits for the answer.
+    """Return a function that tells, in any thread, whether the client still waits for the answer.
 
-    A client may close its sending side and still read: nothing in TCP tells it from one that has left, until something
-    is sent to it. So on a connection of its own a client has left only when the connection is reset. A proxy closes its
-    connection to us when its client has left, and never only one side of it; behind one, the end of what is sent is
-    enough.
+    A direct client may close its sending side and still read, so only a reset shows that it has left. A proxy closes
+    its whole connection when its client leaves, so behind one the end of the stream is enough.
     """
     connection = request.environ.get("gunicorn.socket")
     gone = select.POLLERR | select.POLLHUP
     if current_app.config["PROXY_COUNT"] and "X-Forwarded-For" in request.headers:
-        gone |= getattr(select, "POLLRDHUP", 0)  # of Linux
+        gone |= getattr(select, "POLLRDHUP", 0)  # Linux only
 
     def is_waiting() -> bool:
         if not isinstance(connection, socket.socket):
@@ -76,36 +66,41 @@ def caller() -> Callable[[], bool]:
         try:
             poll.register(connection, gone)
         except ValueError:
-            return False  # closed at our end
+            return False  # we have closed it
         return not any(state & (gone | select.POLLNVAL) for _, state in poll.poll(0))
 
     return is_waiting
 
 
-def _redirect_to_a_path() -> None:
-    # As for two slashes in a row. Werkzeug would repeat the Host header, which anyone can make up, without the port
-    # that a proxy in front may have.
+def make_redirect_relative() -> None:
+    """Redirect to a path only, for example for two slashes in a row.
+
+    Werkzeug repeats the Host header, which any client can forge, without the port of a proxy.
+    """
     redirect = request.routing_exception
     if isinstance(redirect, RequestRedirect):
         redirect.new_url = urlunsplit(("", "", *urlsplit(redirect.new_url)[2:]))
 
 
-def _refuse_large_body() -> None:
-    # Werkzeug looks at the length only when a view reads the body, and not every view does. A body that comes in
-    # chunks, without a length, it cuts off at the limit without a word: the rest of it would be ignored.
+def reject_large_body() -> None:
+    """Check the size of the body whether or not the view reads it; raise `PayloadTooLarge` or `MalformedBody`.
+
+    Werkzeug checks only when a view reads, and silently truncates a chunked body at the limit.
+    """
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
     length = request.content_length
     if length is None and "Transfer-Encoding" in request.headers:
         request.max_content_length = limit + 1
         try:
             length = len(request.get_data())
-        except Exception as error:  # each server has its own, for chunks that are not well formed
+        except Exception as error:  # each server has its own exceptions for malformed chunks
             raise MalformedBody from error
     if length is not None and length > limit:
         raise PayloadTooLarge
 
 
-def _set_headers(response: Response) -> Response:
+def set_headers(response: Response) -> Response:
+    """Add the security headers and the request id."""
     headers = response.headers
     headers.extend(HEADERS)
     headers.add("X-Request-ID", request_id())

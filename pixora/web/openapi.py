@@ -1,48 +1,66 @@
-"""The OpenAPI document: what is not said where the routes are."""
+"""The OpenAPI document, except what the routes and schemas say themselves."""
 
 from typing import Any
 
+import marshmallow as ma
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
 from flask_smorest import Blueprint
 
 from pixora.extensions import api
-from pixora.web.blueprint import ProblemSchema
+from pixora.web.problems import ProblemSchema
 
 SECURITY_SCHEME = "OAuth2PasswordBearer"
 
 DESCRIPTION = """\
-Sign up with e-mail and password, log in for a pair of tokens, look after one's own account.
+Sign up with e-mail address and password, log in for a pair of tokens, manage your own account.
 
-The access token, a JSON Web Token, is good for minutes; other services verify it with the keys in
-`/.well-known/jwks.json`. The refresh token is exchanged for a new pair at `/api/auth/refresh`, and keeps a client
-signed in for months. Ending a session, by logging out say, makes both worthless at once.
+The access token is a JSON Web Token that is valid for minutes; other services verify it with the keys in
+`/.well-known/jwks.json`. The refresh token is exchanged for a new pair at `/api/auth/refresh` and keeps a client logged
+in for weeks. Ending a session, for example by logging out, invalidates both at once.
 
 Every error has one shape, `application/problem+json` (RFC 9457), with a stable `code` for programs and the
-`request_id` under which our log tells more. Every response carries `X-Request-ID`: yours, when you send one of
-letters, digits, `.`, `_` and `-` (64 at most).
+`request_id` of our log lines. Every response has an `X-Request-ID`: yours, if you send one of at most 64 letters,
+digits, `.`, `_` and `-`.
 
-Sign-ups, wrong passwords and letters are limited: over the limit the answer is 429, and `Retry-After` says for how many
-seconds.
+Sign-ups, wrong passwords and e-mails are rate limited: over the limit the answer is 429, and `Retry-After` gives the
+seconds to wait.
 
-What changes the password or the address, or deletes the account, takes the password along. Letters bring one-time
-tokens, which the `confirm` routes take; one that is malformed, expired or used is refused with 400
-`invalid_one_time_token`, and an attempt that fails for another reason does not use it up.
+Changing the password or the e-mail address and deleting the account require the current password. Links in e-mails
+carry one-time tokens, which the `confirm` routes redeem. A malformed, expired or used token gets 400
+`invalid_one_time_token`; an attempt that fails for another reason does not use the token up.
 
-Routes under `/api/admin` are for users with the role `admin`. Whoever is demoted or disabled is stopped at the next
-request; to log in to a disabled account is answered as a wrong password is.
+Routes under `/api/admin` require the role `admin`. Demoting or disabling a user takes effect at their next
+request; logging in to a disabled account fails like a wrong password.
 
-Requests are read strictly: unknown or repeated fields, values of another JSON type, and bodies over the size limit
-are refused, and so is, under `/api`, a query parameter that the route does not have, or that comes twice.
+Requests are read strictly: unknown or repeated fields, values of another JSON type and bodies over the size limit are
+rejected, and so are, under `/api`, unknown or repeated query parameters.
 """
 
 
+class Converter(OpenAPIConverter):
+    """Adds what a schema class has in `json_schema`, for keywords that marshmallow does not know."""
+
+    def schema2jsonschema(self, schema: ma.Schema | type[ma.Schema]) -> dict[str, Any]:
+        """Return the JSON Schema of a schema."""
+        document: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        return document | getattr(schema, "json_schema", {})
+
+
+class Plugin(MarshmallowPlugin):
+    """apispec's plugin, with our converter."""
+
+    Converter = Converter
+
+
 def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
-    """Register the blueprints, and with them their part of the document."""
+    """Register the blueprints together with their documentation."""
     app.config |= {"API_TITLE": "Pixora", "API_VERSION": version, "OPENAPI_VERSION": "3.1.0"}
     api.DEFAULT_ERROR_RESPONSE_NAME = None  # each route documents its own errors
     api.ERROR_SCHEMA = ProblemSchema
-    api.init_app(app, spec_kwargs={"info": {"description": DESCRIPTION}})
-    api.spec.components.schemas.pop("PaginationMetadata")  # flask-smorest's; nothing here is paged by it
+    api.init_app(app, spec_kwargs={"info": {"description": DESCRIPTION}, "marshmallow_plugin": Plugin()})
+    api.spec.components.schemas.pop("PaginationMetadata")  # flask-smorest's, which no route uses
     api.spec.components.security_scheme(
         SECURITY_SCHEME,
         {
@@ -51,18 +69,10 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
             "flows": {"password": {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}},
         },
     )
+
+    def from_settings(converter: OpenAPIConverter, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
+        return {keyword: app.config[name] for keyword, name in getattr(field, "keywords_from_settings", {}).items()}
+
+    api.ma_plugin.converter.add_attribute_function(from_settings)
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    _set_password_length(api.spec.components.schemas, app.config["PASSWORD_MIN_LENGTH"])
-    # Marshmallow has no word for it.
-    api.spec.components.schemas["ProfileChanges"]["minProperties"] = 1
-
-
-def _set_password_length(schemas: dict[str, Any], min_length: int) -> None:
-    # A setting of the deployment, not of the schema.
-    for schema, field in (
-        ("Signup", "password"),
-        ("ChangePassword", "new_password"),
-        ("ConfirmReset", "new_password"),
-    ):
-        schemas[schema]["properties"][field]["minLength"] = min_length

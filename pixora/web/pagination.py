@@ -1,7 +1,6 @@
-"""Pages, and cursors: where a page of users or events has ended, opaque to clients.
+"""Pages and their cursors, which are opaque to clients.
 
-A cursor says after which id, address or event the next page begins. It points to no row, so it stays good when that is
-gone.
+A cursor holds the id, address or event after which the next page begins, so it stays valid when that is deleted.
 """
 
 import base64
@@ -12,21 +11,22 @@ from typing import Any, TypedDict
 from pixora.errors import ValidationFailed
 
 ID, EMAIL, EVENT = "i", "e", "t"
+"""Kinds of cursors, by what the pages are ordered by."""
 
 
 class Page(TypedDict):
-    """Some documents, and the cursor after them; None on the last page."""
+    """Some documents, and the cursor of the next page; None on the last one."""
 
     items: list[dict[str, Any]]
     next: str | None
 
 
 def page(found: list[dict[str, Any]], limit: int, cursor_after: Callable[[dict[str, Any]], str]) -> Page:
-    """Return a page of what was found, which is one more than the page may have if there are more.
+    """Return a page.
 
     Args:
-        found: In the order of the pages.
-        limit: The most that are on it.
+        found: The ordered documents, one more than `limit` if there is another page.
+        limit: How many documents a page has.
         cursor_after: Returns the cursor after a document.
 
     """
@@ -35,33 +35,27 @@ def page(found: list[dict[str, Any]], limit: int, cursor_after: Callable[[dict[s
 
 
 def make(kind: str, key: str) -> str:
-    """Return the cursor after a key.
-
-    Args:
-        kind: What the pages are ordered by: `ID`, `EMAIL` or `EVENT`.
-        key: The last one of the page.
-
-    """
+    """Return the cursor after a key."""
     return base64.urlsafe_b64encode((kind + key).encode()).decode().rstrip("=")
 
 
 def read(kind: str, cursor: str) -> str:
-    """Return the key that a cursor stands after.
+    """Return the key in a cursor.
 
     Raises:
-        ValidationFailed: it is none of ours, or one of another kind; told under `after`.
+        ValidationFailed: the cursor is not one of ours, or of another kind.
 
     """
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except (binascii.Error, ValueError) as error:
         raise refusal() from error
-    # Base64 has more than one spelling for most texts, and Python reads more than base64.
+    # Most texts have several encodings in base64, and Python decodes more than base64.
     if text[:1] != kind or make(kind, text[1:]) != cursor:
         raise refusal()
     return text[1:]
 
 
 def refusal() -> ValidationFailed:
-    """Return the error of what is no cursor of ours."""
+    """Return the error for an invalid cursor."""
     return ValidationFailed({"after": ["Is not the cursor of a page of this list."]})

@@ -1,10 +1,11 @@
-"""The one renderer of errors: `application/problem+json` (RFC 9457), whatever the cause."""
+"""The one renderer of errors: `application/problem+json` (RFC 9457)."""
 
 import re
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, current_app, json
+import marshmallow as ma
+from flask import Response, current_app, json
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from pixora.errors import NotFound, PayloadTooLarge, PixoraError
@@ -18,21 +19,37 @@ HTTP_DETAILS = {
     405: "This method is not allowed at this URL. The Allow header lists those that are.",
     500: "An internal error occurred. Quote the request_id when you report it.",
 }
-"""Our words for the errors that come from Flask and Werkzeug, whose own may quote the request."""
-
+"""For errors raised by Flask and Werkzeug, whose own descriptions may quote the request."""
 
 TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
-"""By RFC 9110; before 3.13 Python has older ones."""
+"""The status phrases of RFC 9110; Python has older ones before 3.13."""
 
 
-def init_app(app: Flask) -> None:
-    """Answer every error of `app` with a problem."""
-    app.register_error_handler(PixoraError, from_error)
-    app.register_error_handler(HTTPException, from_http)
+class ProblemSchema(ma.Schema):
+    """An error."""
+
+    class Meta:
+        title = "Problem"
+
+    type = ma.fields.String(required=True, metadata={"description": "A URI reference that names the kind of problem."})
+    title = ma.fields.String(required=True, metadata={"description": "The status phrase."})
+    status = ma.fields.Integer(required=True, metadata={"description": "The HTTP status."})
+    detail = ma.fields.String(required=True, metadata={"description": "What happened and what to do, for people."})
+    code = ma.fields.String(
+        required=True, metadata={"description": "A stable word for programs.", "pattern": "^[a-z_]+$"}
+    )
+    request_id = ma.fields.String(
+        required=True, metadata={"description": "The X-Request-ID of the response, which our log lines have as well."}
+    )
+    errors = ma.fields.Dict(
+        keys=ma.fields.String(),
+        values=ma.fields.List(ma.fields.String()),
+        metadata={"description": "With the code validation_failed: messages by the name of the field."},
+    )
 
 
 def document(error: PixoraError | type[PixoraError], request_id: str) -> dict[str, Any]:
-    """Return the body of a problem: `type`, `title`, `status`, `detail`, `code`, `request_id`, `errors`."""
+    """Return the body of a problem."""
     body = _document(error.status, error.code, error.detail, request_id)
     errors = getattr(error, "errors", None)
     return body | {"errors": errors} if errors else body
@@ -46,25 +63,25 @@ def from_error(error: PixoraError) -> Response:
 
 
 def from_http(error: HTTPException) -> Response | HTTPException:
-    """Render an error of Flask's or Werkzeug's; redirects pass."""
+    """Render an error of Flask or Werkzeug; return redirects unchanged."""
     if error.code is None or error.code < 400:
         return error
     if isinstance(error, RequestEntityTooLarge):
         return from_error(PayloadTooLarge())
     status = HTTPStatus(error.code)
-    body = _document(status, _snake_case(title(status)), HTTP_DETAILS.get(status, title(status) + "."), request_id())
-    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
-    return _response(body, headers)
+    code = re.sub(r"[^a-z]+", "_", title(status).lower()).strip("_")
+    body = _document(status, code, HTTP_DETAILS.get(status, title(status) + "."), request_id())
+    return _response(body, {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
 
 
 def title(status: HTTPStatus) -> str:
-    """Return the name of a status."""
+    """Return the phrase of a status."""
     return TITLES.get(status, status.phrase)
 
 
 def _document(status: HTTPStatus, code: str, detail: str, request_id: str) -> dict[str, Any]:
     return {
-        "type": "about:blank",  # RFC 9457, section 4.2.1: the title is the status phrase; `code` tells more
+        "type": "about:blank",  # RFC 9457, section 4.2.1: the title is the status phrase
         "title": title(status),
         "status": int(status),
         "detail": detail,
@@ -74,9 +91,5 @@ def _document(status: HTTPStatus, code: str, detail: str, request_id: str) -> di
 
 
 def _response(body: dict[str, Any], headers: dict[str, str]) -> Response:
-    text = json.dumps(body) + "\n"  # as jsonify ends its own, for the terminal's sake
+    text = json.dumps(body) + "\n"  # for terminals, as jsonify does
     return current_app.response_class(text, body["status"], headers, content_type=MEDIA_TYPE)
-
-
-def _snake_case(phrase: str) -> str:
-    return re.sub(r"[^a-z]+", "_", phrase.lower()).strip("_")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixora.errors import MalformedBody
-from pixora.web.blueprint import loads
+from pixora.web.bodies import loads
 from tests.factories import PASSWORD, signup_body
 
 
