@@ -27,6 +27,7 @@ from pixora.accounts.store import UserStore
 from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.routes import blueprint as auth
+from pixora.database import deadline
 from pixora.database.client import Database
 from pixora.errors import PixoraError
 from pixora.importing.commands import import_command
@@ -81,6 +82,8 @@ def create_app(settings: Settings) -> flask.Flask:
 
         tracing.init_app(app)
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
+    app.before_request(deadline.begin)
+    app.teardown_request(deadline.end)
     app.before_request(middleware.make_redirect_relative)
     app.before_request(middleware.reject_large_body)
     if settings.trusted_hosts:

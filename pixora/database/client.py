@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import pymongo
-from flask import Flask, g, has_request_context
+from flask import Flask
 from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
@@ -18,7 +18,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from pixora.database import failures
+from pixora.database import deadline, failures
 from pixora.database import indexes as index
 from pixora.errors import DatabaseUnavailable
 from pixora.extensions import mongo
@@ -93,8 +93,8 @@ class Database:
             at_most: The seconds that they have at most.
 
         """
-        spent = g.get("database_seconds", 0.0) if has_request_context() else 0.0
         started = time.monotonic()
+        spent = deadline.spent()
         try:
             with pymongo.timeout(min(at_most, max(self._deadline - spent, at_least))):  # 0 would be no deadline
                 yield
@@ -112,8 +112,7 @@ class Database:
             seconds = time.monotonic() - started
             if operation is not None:
                 metrics.database_operation(operation).observe(seconds)
-            if has_request_context():
-                g.database_seconds = spent + seconds
+            deadline.note(spent + seconds)  # of an operation within another only the outer one counts
 
     def prepare(self) -> None:
         """Make the indexes, once in the life of this process unless they get lost; does nothing when they are there.
@@ -219,16 +218,6 @@ def upserted(operation: Callable[[], Result]) -> Result:
         return operation()
     except DuplicateKeyError:
         return operation()
-
-
-@contextlib.contextmanager
-def off_the_clock() -> Iterator[None]:
-    """Leave the operations within out of what a request has for the database: in them it waits for other requests."""
-    spent = g.get("database_seconds", 0.0)
-    try:
-        yield
-    finally:
-        g.database_seconds = spent
 
 
 def _unavailable(reason: str) -> DatabaseUnavailable:

@@ -23,7 +23,7 @@ from typing import Any
 
 from limits import RateLimitItem, parse
 
-from pixora.database.client import off_the_clock
+from pixora.database import deadline
 from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.observability import metrics
 from pixora.passwords.queue import FREE_THREADS
@@ -209,7 +209,7 @@ class Throttles:
                 raise self._refusal(*full)
             time.sleep(pause)
             looked = time.monotonic()
-            with off_the_clock():
+            with deadline.paused():
                 full = self._full(attempt)
             # A database that is slow is not asked more often than it answers.
             pause = min(max(pause * 1.5, time.monotonic() - looked), longest)

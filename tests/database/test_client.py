@@ -134,6 +134,7 @@ def test_requests_do_not_wait_for_an_index_that_takes_long(make_app, mongo, drop
 def test_the_operations_of_a_request_share_its_deadline(app, users):
     database = app.extensions["services"].database
     with app.test_request_context():
+        app.preprocess_request()
         with database.operation():
             users.find_one()
             time.sleep(0.5)

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pymongo
 import pytest
-from flask import g
 from mongod import Mongod, free_port
 
 import config
 import pixora
+from pixora.database import deadline
 from pixora.errors import DatabaseUnavailable
 from pixora.passwords import strength, verify
 from pixora.services import services
@@ -134,15 +134,14 @@ def test_a_guess_that_came_to_no_verdict_is_handed_back(client, counts, monkeypa
 def test_a_guess_is_handed_back_also_by_a_request_that_has_used_up_its_time_for_the_database(throttled, counts):
     def fail():
         assert state(counts) == {(0, 1)}
-        g.database_seconds = 60.0
+        deadline.note(60.0)
         raise DatabaseUnavailable
 
-    with (
-        throttled().test_request_context(),
-        pytest.raises(DatabaseUnavailable),
-        services.throttles.attempt(EMAIL.lower(), "192.0.2.1"),
-    ):
-        fail()
+    app = throttled()
+    with app.test_request_context():
+        app.preprocess_request()
+        with pytest.raises(DatabaseUnavailable), services.throttles.attempt(EMAIL.lower(), "192.0.2.1"):
+            fail()
     assert state(counts) == {(0, 0)}
 
 
