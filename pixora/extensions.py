@@ -1,4 +1,4 @@
-"""The Flask extensions, unbound. This module imports third parties only; `create_app` binds them."""
+"""The Flask extensions, which `create_app` binds to an application. Imports third-party packages only."""
 
 from flask_pymongo import PyMongo
 from flask_smorest import Api

@@ -31,7 +31,7 @@ from pixora import clock
 from pixora.observability import logs, metrics
 from pixora.web.middleware import request_id
 
-UNTOLD = frozenset({"health.ready", "health.live", "metrics.scrape"})
+UNTOLD = frozenset({"health.ready", "health.live", "metrics.get_metrics"})
 """Endpoints that machines ask every few seconds: no line, as long as all is well."""
 
 GATHERING_SECONDS = 0.05

@@ -1,7 +1,7 @@
-"""`/health/client`: what this service sees of a client, told to nobody but the operator's `doctor`.
+"""The client echo, `/health/client`: shows the operator's `doctor` how its request arrived.
 
-How a service is reached, through how many proxies and from what inner addresses, is nobody else's business. The doctor
-proves itself with a pass: it has the same SECRET_KEY. For all others there is nothing here.
+Proxies and inner addresses are confidential, so the doctor authenticates with a pass made from the SECRET_KEY, and
+every other request gets 404.
 """
 
 import hmac
@@ -21,17 +21,17 @@ from pixora.web.forwarding import peer
 
 SCHEME = "Pixora-Doctor"
 PASS_LASTS = timedelta(minutes=2)
-"""From when it is made. It goes through the operator's own proxies, and opens nothing else."""
+"""Short, because the pass travels through proxies. It gives access to nothing else."""
 
-blueprint = Blueprint("inspection", __name__, url_prefix="/health", description="Is it up, is it ready")
+blueprint = Blueprint("client_echo", __name__, url_prefix="/health", description="The operator's doctor")
 
 
 class ClientSchema(Schema):
-    """What is seen of the client."""
+    """How a request arrived."""
 
-    client = fields.String(required=True, metadata={"description": "Its address, by `PROXY_COUNT`."})
-    peer = fields.String(required=True, metadata={"description": "The address that the connection comes from."})
-    forwarded = fields.List(fields.String(), required=True, metadata={"description": "X-Forwarded-For, as it came."})
+    client = fields.String(required=True, metadata={"description": "The client's address, by `PROXY_COUNT`."})
+    peer = fields.String(required=True, metadata={"description": "The address of the connection."})
+    forwarded = fields.List(fields.String(), required=True, metadata={"description": "The values of X-Forwarded-For."})
     proxy_count = fields.Integer(required=True)
 
 
@@ -43,8 +43,8 @@ EXAMPLE = {"client": "203.0.113.7", "peer": "127.0.0.1", "forwarded": ["203.0.11
 @fails(NotFound)
 @public
 def client() -> dict[str, Any]:
-    """Tell the operator's `doctor` what is seen of it; for all others there is nothing here."""
-    if not _is_good(request.headers.get("Authorization", "")):
+    """Show the operator's `doctor` how its request arrived. All others get 404."""
+    if not _is_valid(request.headers.get("Authorization", "")):
         raise NotFound
     forwarded = request.headers.get("X-Forwarded-For", "")
     return {
@@ -56,12 +56,12 @@ def client() -> dict[str, Any]:
 
 
 def make_pass(secret_key: str) -> str:
-    """Return what an Authorization header must hold, for the next two minutes."""
+    """Return the value of an Authorization header that is valid for `PASS_LASTS`."""
     expires = str(int((clock.utcnow() + PASS_LASTS).timestamp()))
     return f"{SCHEME} {expires}.{_mac(secret_key, expires)}"
 
 
-def _is_good(credentials: str) -> bool:
+def _is_valid(credentials: str) -> bool:
     scheme, _, given = credentials.partition(" ")
     expires, _, mac = given.partition(".")
     if scheme != SCHEME or not expires.isdecimal() or not given.isascii() or len(expires) > 12:
@@ -69,7 +69,7 @@ def _is_good(credentials: str) -> bool:
     if not hmac.compare_digest(mac, _mac(services.settings.secret_key, expires)):
         return False
     now = clock.utcnow().timestamp()
-    # Twice as long: the clock of the doctor's machine may be ahead.
+    # Twice as long, because the clock of the doctor's machine may be ahead.
     return now < int(expires) < now + 2 * PASS_LASTS.total_seconds()
 
 

@@ -1,4 +1,4 @@
-"""`/`, `/openapi.json` and `/docs`: what a visitor finds."""
+"""`/`, `/openapi.json` and `/docs`."""
 
 from importlib.resources import files
 
@@ -17,23 +17,27 @@ CONTENT_SECURITY_POLICY = (
 )
 
 blueprint = Blueprint(
-    "docs", __name__, description="What there is", static_folder=SWAGGER_UI, static_url_path="/docs/swagger-ui"
+    "docs",
+    __name__,
+    description="Documentation",
+    static_folder=SWAGGER_UI,
+    static_url_path="/docs/swagger-ui",
 )
 
 
 class ServiceSchema(Schema):
-    """What this service is."""
+    """The name and version of the service."""
 
     name = fields.String(required=True)
     version = fields.String(required=True)
-    docs = fields.String(required=True, metadata={"description": "Where the documentation is."})
+    docs = fields.String(required=True, metadata={"description": "The path of the documentation."})
 
 
 @blueprint.route("/")
 @blueprint.response(200, ServiceSchema, example={"name": "Pixora", "version": "0.1.0", "docs": "/docs"})
 @public
 def index() -> dict[str, str]:
-    """Tell what this is and where its documentation is."""
+    """Get the name and version of the service."""
     info = current_api.spec.to_dict()["info"]
     return {"name": "Pixora", "version": info["version"], "docs": url_for("docs.swagger_ui")}
 
@@ -42,7 +46,7 @@ def index() -> dict[str, str]:
 @blueprint.response(200, {"type": "object"})
 @public
 def openapi() -> Response:
-    """Get this document."""
+    """Get the OpenAPI document."""
     return Response(json.dumps(current_api.spec.to_dict()), mimetype="application/json")
 
 
@@ -50,7 +54,7 @@ def openapi() -> Response:
 @blueprint.response(200, {"type": "string"}, content_type="text/html")
 @public
 def swagger_ui() -> Response:
-    """Read and try the API in a browser."""
+    """Open the API documentation in a browser."""
     page = Response(render_template("docs.html"))
     page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return page

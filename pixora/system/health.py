@@ -1,4 +1,4 @@
-"""`/health` for the load balancer, `/health/live` for the process supervisor."""
+"""`/health` for load balancers, `/health/live` for process supervisors."""
 
 from flask import Response, jsonify
 from marshmallow import Schema, fields
@@ -8,20 +8,20 @@ from pixora.errors import DatabaseUnavailable
 from pixora.services import services
 from pixora.web.blueprint import Blueprint
 
-blueprint = Blueprint("health", __name__, url_prefix="/health", description="Is it up, is it ready")
+blueprint = Blueprint("health", __name__, url_prefix="/health", description="Health checks")
 
 
 class HealthSchema(Schema):
-    """Whether requests can be served."""
+    """Whether the service can handle requests."""
 
     status = fields.String(required=True, metadata={"enum": ["healthy", "unhealthy"]})
     database = fields.String(
-        required=True, metadata={"description": "connected, or one word for why not.", "example": "connected"}
+        required=True, metadata={"description": "`connected`, or the reason in one word.", "example": "connected"}
     )
 
 
 class LiveSchema(Schema):
-    """The process answers."""
+    """The process is up."""
 
     status = fields.String(required=True, metadata={"enum": ["alive"]})
 
@@ -31,7 +31,7 @@ class LiveSchema(Schema):
 @blueprint.alt_response(503, schema=HealthSchema, example={"status": "unhealthy", "database": "unreachable"})
 @public
 def ready() -> dict[str, str] | Response:
-    """Tell whether requests can be served: the database answers and its indexes are there."""
+    """Check that the service is ready: the database answers and has its indexes."""
     try:
         services.database.ping()
     except DatabaseUnavailable as error:
@@ -45,5 +45,5 @@ def ready() -> dict[str, str] | Response:
 @blueprint.response(200, LiveSchema, example={"status": "alive"})
 @public
 def live() -> dict[str, str]:
-    """Tell that the process answers. Asks nothing of the database: a restart would not bring that back."""
+    """Check that the process is up. The database is not checked, because a restart would not bring it back."""
     return {"status": "alive"}

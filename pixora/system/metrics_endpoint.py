@@ -1,4 +1,4 @@
-"""`GET /metrics`: what `pixora.observability.metrics` holds, for the operator's Prometheus and nobody else."""
+"""`GET /metrics`, for the operator's Prometheus only."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -26,28 +26,27 @@ PRIVATE = tuple(
 FORWARDED = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
 
 EXAMPLE = """\
-# HELP pixora_hashing_queue Hashes that are asked for or being computed, over all workers.
+# HELP pixora_hashing_queue Hashes that are waiting or being computed, over all workers.
 # TYPE pixora_hashing_queue gauge
 pixora_hashing_queue 3.0
 """
 
-blueprint = Blueprint("metrics", __name__, description="For the operator's monitoring")
+blueprint = Blueprint("metrics", __name__, description="Monitoring")
 
 
 @blueprint.route("/metrics")
 @fails(NotFound)
 @blueprint.response(200, {"type": "string"}, content_type="text/plain", example=EXAMPLE)
 @public
-def scrape() -> Response:
-    """Get the metrics of the service, in Prometheus' text format.
+def get_metrics() -> Response:
+    """Get the metrics of the service in Prometheus' text format.
 
-    Answered only to loopback and private networks, and not to who comes through a proxy from elsewhere; there is
-    nothing here for anyone else.
+    Only loopback and private networks get an answer, also through a proxy. All others get 404.
     """
     if not all(map(_is_private, _addresses())):
         raise NotFound
     registry = CollectorRegistry()
-    if values.ValueClass._multiprocess:  # noqa: SLF001  # so the library itself asks
+    if values.ValueClass._multiprocess:  # noqa: SLF001  # as the library itself does
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(metrics.REGISTRY)
@@ -56,10 +55,10 @@ def scrape() -> Response:
 
 
 def _addresses() -> Iterator[str]:
-    """Yield every address that the request has come by, as far as it is told.
+    """Yield every address on the request's way, as far as the headers name them.
 
-    Not only the one that PROXY_COUNT points at: a proxy that was not counted stands on loopback itself, and a client
-    who is counted as one can claim any address. Whoever scrapes comes by no proxy, or by such within.
+    The one that PROXY_COUNT points at is not enough: an uncounted proxy may be on loopback, and a client that is
+    counted as a proxy can claim any address.
     """
     yield peer()
     for name in FORWARDED:

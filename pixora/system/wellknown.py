@@ -1,4 +1,4 @@
-"""What another service needs to verify our access tokens offline: the public keys, and where everything is."""
+"""Public keys and server metadata, with which other services verify access tokens offline."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pixora.web.blueprint import Blueprint
 from pixora.web.hosts import base_url
 
 MAX_AGE = 300
-"""Seconds for which others may keep the answers, and so wait for a new key."""
+"""Seconds for which others may cache the answers, so how late they may learn of a new key."""
 
 JWKS_EXAMPLE = {
     "keys": [
@@ -36,7 +36,7 @@ METADATA_EXAMPLE = {
     "token_endpoint_auth_methods_supported": ["none"],
 }
 
-blueprint = Blueprint("wellknown", __name__, url_prefix="/.well-known", description="Verifying tokens elsewhere")
+blueprint = Blueprint("wellknown", __name__, url_prefix="/.well-known", description="Offline verification of tokens")
 
 
 class JWKSetSchema(Schema):
@@ -49,7 +49,7 @@ class MetadataSchema(Schema):
     """Authorization server metadata (RFC 8414)."""
 
     issuer = fields.String(required=True, metadata={"description": "The claim `iss`."})
-    token_endpoint = fields.String(required=True, metadata={"description": "Of the password grant."})
+    token_endpoint = fields.String(required=True, metadata={"description": "For the password grant."})
     jwks_uri = fields.String(required=True)
     service_documentation = fields.String(required=True)
     response_types_supported = fields.List(fields.String(), required=True, metadata={"description": "None."})
@@ -61,9 +61,9 @@ class MetadataSchema(Schema):
 @blueprint.response(200, JWKSetSchema, example=JWKS_EXAMPLE)
 @public
 def jwks() -> Response:
-    """Get the public keys of the access tokens.
+    """Get the public keys that verify access tokens.
 
-    Empty where tokens are signed with a secret (HS256), which nobody else may know.
+    The set is empty where tokens are signed with a shared secret (HS256).
     """
     return _cached(services.tokens.ring().jwks())
 

@@ -1,4 +1,4 @@
-"""The fields that describe a user, and what is accepted in them."""
+"""The marshmallow fields that describe a user, with the rules of each."""
 
 import datetime
 import re
@@ -14,13 +14,12 @@ from pixora import clock, emails
 
 EARLIEST_BIRTHDAY = datetime.date(1900, 1, 1)
 
-# The controls of C0 and C1, the line and paragraph separators, and those that turn the direction of the text
-# around them, which make one name look like another.
+# C0 and C1, line and paragraph separators, and bidirectional controls, which make one name look like another.
 CONTROLS = "\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069"
 _CONTROL = re.compile(f"[{CONTROLS}]")
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\U0001d159"
-"""Letters and symbols by their Unicode category, but blank: Hangul fillers, the empty Braille pattern, a note without a
-head. Other invisible characters, such as zero-width spaces and variation selectors, are in categories of their own."""
+"""Invisible characters that Unicode classifies as letters or symbols: Hangul fillers, the empty Braille pattern, the
+null notehead."""
 _UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 LIMIT_MESSAGE = "Must be a number from 1 to 100."
@@ -29,12 +28,12 @@ LIMIT_MESSAGE = "Must be a number from 1 to 100."
 class Text(fields.String):
     """A string that can be stored and sent: no NUL, no lone surrogate (RFC 7493, section 2.1).
 
-    Its length is checked before anything else is done with it. A subclass that normalises, parses or searches the text,
-    in more than linear time, sets `longest` so that this takes a millisecond or two at most.
+    The length is checked first. A subclass that normalises, parses or searches in more than linear time sets `longest`
+    so that this takes two milliseconds at most.
 
     Attributes:
-        longest: Characters of a text before it is worked on; a longer one is refused. None: as the body may have.
-        too_long: The message then.
+        longest: The most characters, before normalisation. None: limited by the size of the body.
+        too_long: The message for longer text.
 
     """
 
@@ -54,9 +53,9 @@ class Text(fields.String):
 
 
 class PersonName(Text):
-    """1 to 100 characters after trimming, in NFC, without control characters, and one of them at least is visible."""
+    """1 to 100 characters after trimming, in NFC, without control characters, at least one of them visible."""
 
-    longest = 400  # before NFC, which makes one character of up to four
+    longest = 400  # NFC composes up to four characters into one
     too_long = "Must have between 1 and 100 characters."
 
     def __init__(self, **kwargs: Any) -> None:
@@ -75,14 +74,14 @@ class PersonName(Text):
 
 
 class TypedEmail(Text):
-    """An address by which an account is looked for. What is no address, or too long for one, is one that nobody has."""
+    """An address to look up an account by. It is not validated: no account has an invalid one."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         return super()._deserialize(value, attr, data, **kwargs).strip()
 
 
 class Email(Text):
-    """An address by RFC 5321 and 6531 that could exist on the Internet, returned in its canonical form."""
+    """A valid address, see `pixora.emails.validate`, deserialized to its canonical form."""
 
     longest = emails.LONGEST
     too_long = f"Must have at most {emails.LONGEST_CANONICAL} characters."
@@ -101,9 +100,9 @@ class Email(Text):
 
 
 class Contact(Text):
-    """A telephone number, returned as E.164. Without a `+` it is read as one of `PHONE_DEFAULT_REGION`."""
+    """A telephone number, deserialized to E.164. A number without `+` belongs to `PHONE_DEFAULT_REGION`."""
 
-    longest = 50  # at 250 characters `phonenumbers` takes 0.1 s for some
+    longest = 50  # `phonenumbers` takes up to 0.1 s for 250 characters
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={"format": "phone"} | kwargs.pop("metadata", {}), **kwargs)
@@ -111,29 +110,28 @@ class Contact(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         region = current_app.config["PHONE_DEFAULT_REGION"]
-        no_number = (
+        message = (
             "Must be a telephone number." if region else "Must be a telephone number with its country code, as in +44."
         )
-        # The parameters of RFC 3966: no E.164 number needs one, and for `;phone-context=` the regular expression of
-        # `phonenumbers` takes exponential time.
+        # The parameters of RFC 3966: E.164 needs none, and `;phone-context=` costs `phonenumbers` exponential time.
         if ";" in text:
-            raise ValidationError(no_number)
+            raise ValidationError(message)
         try:
             number = phonenumbers.parse(text, region)
         except phonenumbers.NumberParseException as error:
-            raise ValidationError(no_number) from error
+            raise ValidationError(message) from error
         if not phonenumbers.is_valid_number(number):
             raise ValidationError("Is not a telephone number in use.")
-        if number.extension:  # E.164 has no place for it, and to drop it would lose it
+        if number.extension:  # E.164 cannot hold it
             raise ValidationError("Must not have an extension.")
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 class Birthday(Text):
-    """A date in the past, not before 1900, as `YYYY-MM-DD`; stays a string, as it is stored."""
+    """A date in the past, not before 1900, as `YYYY-MM-DD`. Stored as a string."""
 
     longest = 10
-    too_long = "Must be a date that exists, as YYYY-MM-DD."
+    too_long = "Must be an existing date in the form YYYY-MM-DD."
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={"format": "date"} | kwargs.pop("metadata", {}), **kwargs)
@@ -141,7 +139,7 @@ class Birthday(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         try:
-            # Only this form: fromisoformat would take 19900101 and 1990-W01-1 as well.
+            # fromisoformat would accept 19900101 and 1990-W01-1 as well.
             birthday = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC).date()
         except ValueError as error:
             raise ValidationError(self.too_long) from error
@@ -153,7 +151,7 @@ class Birthday(Text):
 
 
 class Limit(fields.Integer):
-    """How much to return, from 1 to 100, in decimal digits: Python's own idea of a number has signs, blanks and `_`."""
+    """The size of a page, from 1 to 100, in decimal digits: Python also accepts signs, spaces and `_`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         if not re.fullmatch("0{0,9}([1-9][0-9]?|100)", value):
@@ -162,19 +160,17 @@ class Limit(fields.Integer):
 
 
 class Timestamp(fields.Field[datetime.datetime]):
-    """A time, written as RFC 3339 in UTC with milliseconds and `Z`."""
+    """A time, serialized by RFC 3339 in UTC with milliseconds and `Z`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(metadata={"type": "string", "format": "date-time"} | kwargs.pop("metadata", {}), **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
-        return (
-            None
-            if value is None
-            else value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
+        if value is None:
+            return None
+        return str(value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 def _is_visible(character: str) -> bool:
-    """Tell whether there is anything to see of a character that stands alone: a letter, number, sign or symbol."""
+    """Tell whether a character is visible on its own: a letter, number, punctuation mark or symbol."""
     return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK

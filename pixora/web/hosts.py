@@ -10,7 +10,7 @@ from flask import request
 
 from pixora.errors import UntrustedHost
 
-PROBES = frozenset({"health.ready", "health.live", "metrics.scrape"})
+PROBES = frozenset({"health.ready", "health.live", "metrics.get_metrics"})
 """Endpoints that machines call by IP address; their answers do not depend on the host name."""
 
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+?)\.?(?::[0-9]*)?")

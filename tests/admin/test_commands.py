@@ -108,7 +108,7 @@ def test_the_password_is_in_no_output(run, users):
         ({"first_name": "\x1b[2J"}, "--first-name: Must not contain control characters."),
         ({"last_name": "\u2800"}, "--last-name: Must have at least one visible character."),
         ({"contact": "020 7946 0958"}, "--contact: Must be a telephone number with its country code, as in +44."),
-        ({"birthday": "10.12.1990"}, "--birthday: Must be a date that exists, as YYYY-MM-DD."),
+        ({"birthday": "10.12.1990"}, "--birthday: Must be an existing date in the form YYYY-MM-DD."),
         ({"role": "root"}, "'root' is not one of 'user', 'admin'"),
         ({"email": None}, "Missing option '--email'"),
     ],

@@ -72,7 +72,7 @@ def test_refused_lines_are_told_of_and_the_others_imported(run, users):
         "Line 2: email: An email address must have an @-sign.",
         "Line 4: Is not well-formed JSON in UTF-8, or has a name twice.",
         "Line 5: contact: Must be a telephone number with its country code, as in +44.",
-        "Line 5: birthday: Must be a date that exists, as YYYY-MM-DD.",
+        "Line 5: birthday: Must be an existing date in the form YYYY-MM-DD.",
         f"Line 6: password_hash: Cannot be checked: {NO_HASH}.",
     ]
     assert emails(users) == ["user1@example.com", "user7@example.com"]

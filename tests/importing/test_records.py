@@ -96,7 +96,7 @@ def test_nothing_stands_in_a_blank_line(read, blank):
         ({"first_name": "\u200b\u3164"}, "first_name", "Must have at least one visible character."),
         ({"email": "ada@localhost"}, "email", None),
         ({"contact": "ring the Navy"}, "contact", "Must be a telephone number with its country code, as in +44."),
-        ({"birthday": "1990-02-30"}, "birthday", "Must be a date that exists, as YYYY-MM-DD."),
+        ({"birthday": "1990-02-30"}, "birthday", "Must be an existing date in the form YYYY-MM-DD."),
         ({"birthday": 19901210}, "birthday", "Not a valid string."),
         ({"last_name": "Love\0lace"}, "last_name", "Must not contain NUL or lone surrogates."),
         ({"last_name": "Love\ud800lace"}, "last_name", "Must not contain NUL or lone surrogates."),
