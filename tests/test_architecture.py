@@ -114,7 +114,6 @@ def test_only_the_database_and_the_stores_know_pymongo():
         "pixora/throttling/counters.py",
         "pixora/upkeep/addresses.py",
         "pixora/upkeep/rewriting.py",
-        "pixora/upkeep/upgrade.py",
     }
 
 

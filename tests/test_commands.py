@@ -1,4 +1,4 @@
-"""A walk over every command: each teaches, says how it ends, and takes no secret where others can read it."""
+"""Every command is documented, names its exit statuses and takes no secret on the command line."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from mongod import free_port
 from pixora import create_app
 
 OTHERS = {"openapi"}
-"""Of Flask-Smorest's."""
+"""Commands of Flask-Smorest."""
 
 IMPORT = ["users", "import", os.devnull, "--json"]
 READ_BY_PROGRAMS = {"list", "show", "doctor", "upgrade", "import"}
@@ -30,7 +30,7 @@ def walk(group, *path):
 
 @pytest.fixture(scope="module")
 def everything(session_app):
-    """All commands and groups, by their path."""
+    """All commands and groups by path."""
     return dict(walk(session_app.cli))
 
 
@@ -49,23 +49,23 @@ def test_every_command_of_the_contract_is_there(commands):
     assert {f"users {name}" for name in ("create", "show", "disable", "enable", "promote", "import")} <= names
 
 
-def test_every_group_says_what_it_is_about(everything):
+def test_every_group_has_a_description(everything):
     for path, command in everything.items():
         assert command.get_short_help_str(200).endswith("."), path
 
 
-def test_every_command_teaches(commands):
+def test_every_command_is_explained(commands):
     for path, command in commands.items():
         first, _, rest = (command.help or "").partition("\n\n")
         assert first.endswith("."), path
         assert len(rest.split()) > 10, path
 
 
-def test_every_command_says_with_which_status_it_ends(commands):
+def test_every_command_documents_its_exit_status(commands):
     assert {path for path, command in commands.items() if "exit status is" not in command.help} == set()
 
 
-def test_every_option_and_argument_is_explained(commands):
+def test_every_option_and_argument_is_documented(commands):
     for path, parameter in parameters(commands):
         if isinstance(parameter, click.Option):
             assert parameter.help, (path, parameter.name)
@@ -79,7 +79,7 @@ def test_no_option_takes_a_secret(commands):
         assert not getattr(parameter, "hide_input", False), (path, parameter.name)
 
 
-def test_what_programs_read_comes_as_json(commands):
+def test_commands_read_by_programs_print_json(commands):
     for path, command in commands.items():
         if path[-1] in READ_BY_PROGRAMS:
             assert "--json" in {option for parameter in command.params for option in parameter.opts}, path
@@ -92,7 +92,7 @@ def test_every_help_is_printed(app, everything):
 
 
 @pytest.mark.parametrize("arguments", [["mail", "show"], ["db", "upgrade"], ["users", "show", "ada"]])
-def test_without_the_database_a_command_ends_with_75_and_a_sentence(settings, arguments):
+def test_an_unavailable_database_ends_a_command_with_status_75(settings, arguments):
     uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
     app = create_app(replace(settings, mongo_uri=uri, database_timeout_ms=200))
     result = app.test_cli_runner().invoke(args=arguments)
@@ -101,6 +101,6 @@ def test_without_the_database_a_command_ends_with_75_and_a_sentence(settings, ar
     assert "The database is not available (unreachable). Try again later." in result.stderr
 
 
-def test_json_is_all_that_comes_on_stdout(app):
+def test_only_json_is_printed_on_stdout(app):
     for arguments in (["mail", "show", "--json"], ["db", "upgrade", "--json"], ["doctor", "--json"], IMPORT):
         json.loads(app.test_cli_runner().invoke(args=arguments).stdout)

@@ -1,1 +1,1 @@
-"""What administrators do with the accounts of others."""
+"""The administration of users: `/api/admin` and the `users` commands."""

@@ -1,4 +1,4 @@
-"""`/api/admin/users`: what administrators do with the accounts of others."""
+"""`/api/admin/users`: the administration of users."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
 
 blueprint = Blueprint(
-    "admin", __name__, url_prefix="/api/admin/users", description="All users, for those with the role `admin`"
+    "admin", __name__, url_prefix="/api/admin/users", description="Administer all users; requires the role `admin`"
 )
 
 
@@ -23,11 +23,11 @@ blueprint = Blueprint(
 def list_users(admin: Document, query: dict[str, Any]) -> pagination.Page:
     """List the users, page by page.
 
-    In the order of their ids, which is that of sign-ups. With `email`, those whose address begins so, in the order
-    of their addresses, by an index: it is quick among millions. The case does not matter, but for an address that the
-    FastAPI service has stored in mixed case: it is found by that spelling until `db upgrade` has run.
+    Users are ordered by id, which is the order of their sign-ups. With `email`, only users whose e-mail address begins
+    with it are listed, ordered by address; an index makes this fast among millions of users. Case is ignored, except
+    for addresses that the FastAPI service stored in mixed case: until `db upgrade` has run, these match only as stored.
 
-    Pass `next` as `after` for the next page; users who come and go meanwhile do not shift the pages.
+    Pass `next` as `after` to get the next page. Users who are created or deleted meanwhile do not shift the pages.
     """
     return service.page(query["limit"], query.get("after"), query.get("email"))
 
@@ -46,10 +46,10 @@ def get_user(admin: Document, user_id: str) -> Document:
 @fails(UserNotFound, LastAdmin)
 @blueprint.response(204)
 def disable_user(admin: Document, user_id: str) -> None:
-    """Shut a user out, at once.
+    """Disable a user.
 
-    All sessions end, and so do the links in letters. Logging in is answered as a wrong password is. The last
-    administrator who is not disabled cannot be.
+    All sessions and the links in e-mails end at once, and logins are rejected as if the password were wrong. The last
+    enabled administrator cannot be disabled.
     """
     service.disable(user_id, by=admin["_id"])
 
@@ -59,7 +59,7 @@ def disable_user(admin: Document, user_id: str) -> None:
 @fails(UserNotFound)
 @blueprint.response(204)
 def enable_user(admin: Document, user_id: str) -> None:
-    """Let a user in again, who has to log in anew."""
+    """Enable a user, who then has to log in again."""
     service.enable(user_id, by=admin["_id"])
 
 
@@ -78,8 +78,8 @@ def end_sessions(admin: Document, user_id: str) -> None:
 @blueprint.response(200, schemas.AdminUserSchema, example=schemas.ADMIN_EXAMPLE)
 @blueprint.body(schemas.RolesSchema, example=schemas.ROLES_EXAMPLE)
 def set_roles(admin: Document, body: dict[str, list[str]], user_id: str) -> Document:
-    """Give a user these roles and no others, from the next request on.
+    """Replace the roles of a user, from the next request on.
 
-    The last administrator who is not disabled stays one.
+    The last enabled administrator cannot lose the role `admin`.
     """
     return service.set_roles(user_id, body["roles"], by=admin["_id"])

@@ -1,4 +1,4 @@
-"""What administrators send, and what they get to see of a user."""
+"""The schemas of `/api/admin`."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2Zj
 
 
 class ListUsersSchema(ListSchema):
-    """Which users to list."""
+    """The query parameters of the list of users."""
 
     email = TypedEmail(
         validate=validate.Length(1, 254, error="Must have between 1 and 254 characters."),
-        metadata={"description": "The beginning of an e-mail address, in any case, or all of it."},
+        metadata={"description": "The beginning of an e-mail address, or all of it; case is ignored."},
     )
 
 
@@ -27,16 +27,20 @@ class AdminUserSchema(ProfileSchema):
     """A user's profile, as administrators see it."""
 
     disabled = fields.Function(
-        is_disabled, required=True, metadata={"type": "boolean", "description": "Whether the user is shut out."}
+        is_disabled,
+        required=True,
+        metadata={"type": "boolean", "description": "Whether sessions and logins of the user are rejected."},
     )
 
 
 class UserPageSchema(Schema):
-    """Some of the users, and where the next ones are."""
+    """A page of users, and the cursor of the next page."""
 
     items = fields.List(fields.Nested(AdminUserSchema), required=True)
     next = fields.String(
-        required=True, allow_none=True, metadata={"description": "For `after`; null on the last page."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "The cursor of the next page, for `after`; null on the last page."},
     )
 
 
@@ -46,7 +50,7 @@ def _require_distinct(roles: list[str]) -> None:
 
 
 class Roles(fields.List[str]):
-    """The roles of a user: one at least, and none twice."""
+    """The roles of a user: at least one, and none twice."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -58,6 +62,6 @@ class Roles(fields.List[str]):
 
 
 class RolesSchema(Schema):
-    """The roles that a user is to have."""
+    """The new roles of a user."""
 
     roles = Roles(required=True)

@@ -1,16 +1,15 @@
-"""The rules by which accounts are administered: by an administrator, or by a command.
+"""What administrators and commands do with users, and the rules for it.
 
-`by`, everywhere, is who does it: the id of an administrator, or `command`. What changes nothing is no event. Where the
-database goes away before it has told what became of a change, that is recorded as well: it may have been made, and who
-tries again would find it made already.
+`by` is who acts: the id of an administrator, or `command`. Only actual changes are audited. If the database fails
+before it has acknowledged a change, the change may have been made: it is audited with the outcome `unknown`.
 
-An administrator's session and role are looked at again right before each change. That and the change are two
-operations, for they are in two documents: an administrator who is demoted in the milliseconds between them still makes
-this one change. What administrators change about themselves requires both in the same operation.
+The session and role of an administrator are checked again right before each change, in an operation of its own, because
+they are in another document: an administrator who is demoted in the milliseconds in between still makes this change.
+Where administrators change themselves, the same operation checks both.
 """
 
 import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from flask import g
@@ -31,12 +30,12 @@ def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
     """Return a page of the users.
 
     Args:
-        limit: The most that are on it.
-        after: The cursor of the page before.
-        email: How an address begins, as somebody has typed it: only of users who have such a one.
+        limit: The maximum number of users.
+        after: The cursor of the previous page.
+        email: The beginning of the e-mail addresses to list, as typed by a person.
 
     Raises:
-        ValidationFailed: `after` is no cursor of such a page.
+        ValidationFailed: `after` is not a cursor of such a page.
 
     """
     kind, key = (pagination.ID, "_id") if email is None else (pagination.EMAIL, "email")
@@ -50,7 +49,7 @@ def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
 
 
 def find(user_id: str) -> Document:
-    """Return the profile of a user; raise `UserNotFound`."""
+    """Return the profile of a user, or raise `UserNotFound`."""
     user = services.directory.find_profile(user_id)
     if user is None:
         raise UserNotFound
@@ -58,10 +57,10 @@ def find(user_id: str) -> Document:
 
 
 def disable(user_id: str, by: str) -> bool:
-    """Shut a user out, at once: the sessions end, and so do the links in letters. Return False if it was so already.
+    """Disable a user, and end all sessions and one-time tokens. Return False if the user was already disabled.
 
     Raises:
-        UserNotFound: there is none.
+        UserNotFound: there is no such user.
         LastAdmin: no enabled administrator would be left.
 
     """
@@ -71,36 +70,32 @@ def disable(user_id: str, by: str) -> bool:
             updates.end_sessions(),
             updates.end_tokens(*Purpose),
         )
-        with services.administrators.removing(user_id) as condition, _recorded_if_lost("user_disabled", user_id, by):
-            changed = _change(user_id, by, *stages, **ENABLED, **condition)
+        with services.administrators.removing(user_id) as condition:
+            changed = _change("user_disabled", user_id, by, stages, ENABLED | condition)
         if changed:
-            services.audit.record("user_disabled", user_id, by=by)
             return True
     return False
 
 
 def enable(user_id: str, by: str) -> bool:
-    """Let a user in again, who has to log in anew. Return False if it was so already.
+    """Enable a user, who has to log in again. Return False if the user was already enabled.
 
     Raises:
-        UserNotFound: there is none.
+        UserNotFound: there is no such user.
 
     """
     stages = updates.set_fields({}, clock.utcnow()), updates.unset_fields("disabled")
-    with _recorded_if_lost("user_enabled", user_id, by):
-        changed = _change(user_id, by, *stages, disabled=True)
-    if changed is None:
-        find(user_id)
-        return False
-    services.audit.record("user_enabled", user_id, by=by)
-    return True
+    if _change("user_enabled", user_id, by, stages, {"disabled": True}):
+        return True
+    find(user_id)
+    return False
 
 
 def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
-    """Give a user these roles and no others; return the profile.
+    """Replace the roles of a user; return the profile.
 
     Raises:
-        UserNotFound: there is none.
+        UserNotFound: there is no such user.
         LastAdmin: no enabled administrator would be left.
 
     """
@@ -113,12 +108,11 @@ def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
         if before == wanted:
             return user
         stage = updates.set_fields({"roles": wanted}, clock.utcnow())
-        with contextlib.ExitStack() as stack:
-            condition = {} if ADMIN in wanted else stack.enter_context(services.administrators.removing(user_id))
-            stack.enter_context(_recorded_if_lost("roles_changed", user_id, by, before=before, roles=wanted))
-            changed = _change(user_id, by, stage, roles=user.get("roles"), **condition)
+        keeps_admin = contextlib.nullcontext[Document]({})
+        with keeps_admin if ADMIN in wanted else services.administrators.removing(user_id) as condition:
+            unchanged = {"roles": user.get("roles")} | condition
+            changed = _change("roles_changed", user_id, by, [stage], unchanged, before=before, roles=wanted)
         if changed:
-            services.audit.record("roles_changed", user_id, by=by, before=before, roles=wanted)
             return changed
 
 
@@ -129,21 +123,20 @@ def end_sessions(user_id: str, by: str) -> bool:
         UserNotFound: there is no such user.
 
     """
-    with _recorded_if_lost("sessions_ended", user_id, by):
-        changed = _change(user_id, by, updates.end_sessions(), **{"sessions.0": {"$exists": True}})
-    if changed is None:
-        find(user_id)
-        return False
-    services.audit.record("sessions_ended", user_id, by=by)
-    return True
+    if _change("sessions_ended", user_id, by, [updates.end_sessions()], {"sessions.0": {"$exists": True}}):
+        return True
+    find(user_id)
+    return False
 
 
-def _change(user_id: str, by: str, *stages: Document, **condition: Any) -> Document | None:
-    """Change a user as `directory.update_any` does, if `by` may still do it.
+def _change(
+    event: str, user_id: str, by: str, stages: Sequence[Document], condition: Document, **details: Any
+) -> Document | None:
+    """Update a user and audit it, if `by` still has the right to; return None where `condition` does not hold.
 
     Raises:
         InvalidToken: the session of the administrator has ended.
-        AdminOnly: the administrator is none any more.
+        AdminOnly: the administrator has lost the role.
 
     """
     if by != COMMAND:
@@ -154,13 +147,11 @@ def _change(user_id: str, by: str, *stages: Document, **condition: Any) -> Docum
             raise AdminOnly
         if by == user_id:
             condition = condition | {"$and": [ENABLED_ADMIN, in_session(g.session_id)]}
-    return services.directory.update_any(user_id, *stages, **condition)
-
-
-@contextlib.contextmanager
-def _recorded_if_lost(event: str, user_id: str, by: str, **details: Any) -> Iterator[None]:
     try:
-        yield
+        changed = services.directory.update_any(user_id, *stages, **condition)
     except DatabaseUnavailable:
         services.audit.record(event, user_id, by=by, outcome="unknown", **details)
         raise
+    if changed:
+        services.audit.record(event, user_id, by=by, **details)
+    return changed

@@ -1,1 +1,1 @@
-"""Importing users of other systems, many at once, with their password hashes."""
+"""Importing users of other systems with their password hashes."""

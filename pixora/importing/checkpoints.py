@@ -1,7 +1,7 @@
-"""How far an import has come, kept in a small file beside it, so that the next run goes on from there.
+"""The progress of an import, in a small file, from which the next run continues.
 
-It is replaced as a whole after each batch that a majority of MongoDB's members has. What was done after it, before a
-kill -9, is done again, and found to be there.
+The file is replaced as a whole after each batch that a majority of MongoDB's members has stored. After kill -9, later
+lines are imported again, which finds their users already there.
 """
 
 import hashlib
@@ -13,17 +13,17 @@ from typing import NamedTuple, Self
 
 
 class NotOurs(ValueError):
-    """The file is no checkpoint, or one of another import."""
+    """The file is not a checkpoint, or belongs to another import."""
 
 
 class Checkpoint(NamedTuple):
-    """How far an import has come.
+    """The progress of an import.
 
     Attributes:
-        line: The number of the last line that is done.
-        offset: How many bytes of the file there are up to its end.
-        fingerprint: Of the first line: a digest, which tells nothing of what stands in it.
-        counts: What became of the lines.
+        line: The number of the last imported line.
+        offset: The position in the file after that line, in bytes.
+        fingerprint: A digest of the first line of the file.
+        counts: The number of lines by outcome.
 
     """
 
@@ -34,22 +34,22 @@ class Checkpoint(NamedTuple):
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """Return what a file holds, None where there is none; raise `NotOurs`, or OSError."""
+        """Read a file; return None if there is none, raise `NotOurs` or OSError."""
         try:
             kept = json.loads(path.read_bytes())
             return cls(int(kept["line"]), int(kept["offset"]), str(kept["fingerprint"]), Counter(kept["counts"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise NotOurs(f"{path} is no checkpoint. Delete it to begin anew.") from error
+            raise NotOurs(f"{path} is not a checkpoint. Delete it to start over.") from error
 
     def save(self, path: Path) -> None:
-        """Put this in the place of what the file holds; raise OSError."""
+        """Replace the content of a file; raise OSError."""
         unfinished = path.with_name(f"{path.name}.new")
         unfinished.write_text(json.dumps(self._asdict()))
         unfinished.replace(path)
 
 
 def fingerprint(line: bytes) -> str:
-    """Return what tells one file from another, by its first line."""
+    """Return a digest of the first line, which distinguishes files."""
     return hashlib.sha256(line).hexdigest()

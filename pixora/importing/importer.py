@@ -1,14 +1,14 @@
-"""An import, from line to line: reads, checks and stores, a batch at a time.
+"""Importing the lines of a file in batches.
 
-While one batch is being stored, the next is read and checked: the one is MongoDB's time, the other ours.
+While MongoDB stores one batch, the next one is read and checked.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from flask import current_app
+from flask import Flask, current_app
 
 from pixora.accounts.audit import COMMAND
 from pixora.database.client import Document
@@ -22,74 +22,52 @@ BATCH = 1_000
 
 REFUSED = "refused"
 
-Refuse = Callable[[int, Mapping[str, list[str]]], None]
-"""Is told of each line that is refused: its number, and why, by field."""
+COUNTED = Outcome.IMPORTED, Outcome.ALREADY_THERE, Outcome.ERASED
+"""The outcomes of lines that are not refused."""
 
-Advance = Callable[[Line, Counter[str]], None]
-"""Is told of the last line that is done for good, after each batch, and of what became of all of them."""
+FIELDS = {Outcome.ADDRESS_TAKEN: "email", Outcome.ID_TAKEN: "id"}
+
+Refusals = dict[int, Mapping[str, list[str]]]
+"""The refused lines: for each line number the messages by field."""
 
 
 class Batch(NamedTuple):
-    """Lines that were read: the last of them, the users by the numbers of theirs, and those refused already."""
+    """Lines that were read: the last of them, the users by line number, and the refused lines."""
 
     last: Line
     users: dict[int, Document]
-    refused: dict[int, Mapping[str, list[str]]]
+    refused: Refusals
 
 
 class Importer:
-    """Imports the lines of a file.
+    """Imports the lines of a file; `counts` has the number of lines by outcome, those of an earlier run included."""
 
-    Args:
-        reader: Makes documents of them.
-        batches: Stores these.
-        refuse: Is told of each line that is refused, in their order.
-        advance: Is told how far it has come.
-        counts: What became of the lines before, where it goes on.
-
-    """
-
-    def __init__(
-        self, reader: Reader, batches: Batches, refuse: Refuse, advance: Advance, counts: Mapping[str, int]
-    ) -> None:
+    def __init__(self, reader: Reader, batches: Batches, counts: Mapping[str, int]) -> None:
         self._reader = reader
         self._batches = batches
-        self._refuse = refuse
-        self._advance = advance
         self._failure: Exception | None = None
-        self.counts = Counter({**{outcome.value: 0 for outcome in _COUNTED}, REFUSED: 0, **counts})
+        self.counts = Counter({**{outcome.value: 0 for outcome in COUNTED}, REFUSED: 0, **counts})
 
-    def run(self, lines: Iterable[Line]) -> None:
-        """Import all.
+    def run(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Refusals]]:
+        """Import all lines; yield the last line and the refused lines of each batch once a majority has stored it.
 
         Raises:
-            DatabaseUnavailable: what `advance` was told of is done.
-            OSError: the same, when it comes from `lines`, `refuse` or `advance`.
+            DatabaseUnavailable: the batches yielded before are stored.
+            OSError: the lines cannot be read.
 
         """
-        app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # for the other thread
-
-        def store(users: list[Document]) -> list[Outcome]:
-            if self._failure:
-                raise self._failure  # and do not wait for the same again
-            try:
-                with app.app_context():
-                    return self._store(users)
-            except Exception as error:
-                self._failure = error
-                raise
-
-        with ThreadPoolExecutor(1) as storing:
-            under_way: tuple[Batch, Future[list[Outcome]]] | None = None
+        with ThreadPoolExecutor(1) as executor:
+            pending: tuple[Batch, Future[list[Outcome]]] | None = None
             for batch in self._read(lines):
-                began = storing.submit(store, list(batch.users.values()))
-                if under_way:
-                    self._settle(*under_way)
-                under_way = batch, began
-            if under_way:
-                self._settle(*under_way)
+                app = current_app._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # for the thread
+                stored = executor.submit(self._store, app, list(batch.users.values()))
+                if pending:
+                    yield self._settle(*pending)
+                pending = batch, stored
+            if pending:
+                yield self._settle(*pending)
 
-    def _read(self, lines: Iterable[Line]) -> Iterable[Batch]:
+    def _read(self, lines: Iterable[Line]) -> Iterator[Batch]:
         batch = None
         for line in lines:
             batch = Batch(line, *batch[1:]) if batch else Batch(line, {}, {})
@@ -104,30 +82,29 @@ class Importer:
         if batch:
             yield batch
 
-    def _store(self, users: list[Document]) -> list[Outcome]:
-        outcomes = self._batches.store(users) if users else []
-        imported = defaultdict(list)
-        for user, outcome in zip(users, outcomes, strict=True):
-            if outcome is Outcome.IMPORTED:
-                imported[verify.scheme(user["password"])].append(user["_id"])
-        for scheme, ids in imported.items():
-            services.audit.record_all("user_imported", ids, by=COMMAND, at_least=SECONDS, scheme=scheme)
+    def _store(self, app: Flask, users: Sequence[Document]) -> list[Outcome]:
+        if self._failure:
+            raise self._failure  # instead of waiting for the same failure again
+        try:
+            with app.app_context():
+                outcomes = self._batches.store(users) if users else []
+                imported = defaultdict(list)
+                for user, outcome in zip(users, outcomes, strict=True):
+                    if outcome is Outcome.IMPORTED:
+                        imported[verify.scheme(user["password"])].append(user["_id"])
+                for scheme, ids in imported.items():
+                    services.audit.record_all("user_imported", ids, by=COMMAND, at_least=SECONDS, scheme=scheme)
+        except Exception as error:
+            self._failure = error
+            raise
         return outcomes
 
-    def _settle(self, batch: Batch, stored: Future[list[Outcome]]) -> None:
+    def _settle(self, batch: Batch, stored: Future[list[Outcome]]) -> tuple[Line, Refusals]:
         refused = dict(batch.refused)
         for number, outcome in zip(batch.users, stored.result(), strict=True):
-            if outcome in _COUNTED:
+            if outcome in COUNTED:
                 self.counts[outcome.value] += 1
             else:
-                refused[number] = {_FIELDS.get(outcome, "line"): [outcome.value]}
-        for number in sorted(refused):
-            self._refuse(number, refused[number])
+                refused[number] = {FIELDS.get(outcome, "line"): [outcome.value]}
         self.counts[REFUSED] += len(refused)
-        self._advance(batch.last, self.counts)
-
-
-_COUNTED = Outcome.IMPORTED, Outcome.ALREADY_THERE, Outcome.ERASED
-"""What becomes of a line that is not refused."""
-
-_FIELDS = {Outcome.ADDRESS_TAKEN: "email", Outcome.ID_TAKEN: "id"}
+        return batch.last, dict(sorted(refused.items()))

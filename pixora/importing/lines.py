@@ -1,10 +1,10 @@
-"""The lines of a file of any size, none of which takes more memory than a request may."""
+"""Reading the lines of a file of any size in bounded memory."""
 
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 LONGEST = 16 * 1024
-"""Bytes of a line, as of a request's body; a profile with the longest of everything has less than 4 KiB."""
+"""Maximum bytes of a line, as of a request body; the longest possible profile has less than 4 KiB."""
 
 PIECE = 64 * 1024
 BOM = b"\xef\xbb\xbf"
@@ -14,10 +14,10 @@ class Line(NamedTuple):
     """A line.
 
     Attributes:
-        number: From 1 on, in the file.
-        data: Its bytes; None when they are more than `LONGEST`.
-        end: How many bytes of the file there are up to its end.
-        is_cut_off: Whether it is the last one, without a line break: perhaps not all of the file is there.
+        number: Its number, from 1.
+        data: Its bytes; None if there are more than `LONGEST`.
+        end: The position in the file after it, in bytes.
+        is_cut_off: Whether its line break is missing: the file may be incomplete.
 
     """
 
@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 def read(file: BinaryIO, number: int = 0, offset: int = 0) -> Iterator[Line]:
-    """Yield the lines that are left of a file, of which so many, with so many bytes, have been read. Raises OSError."""
+    """Yield the lines of a file after the first `number` lines, which have `offset` bytes; raise OSError."""
     while data := file.readline(LONGEST + 1):
         number += 1
         offset += len(data)

@@ -1,4 +1,4 @@
-"""What stands in a line of an import: a profile with the password hash, and what else is known of a user."""
+"""The format of a line: a profile with a password hash and further facts about a user."""
 
 import datetime
 import hmac
@@ -24,7 +24,7 @@ _HARMLESS_NAME = re.compile("[a-z_]{1,30}")
 
 
 class LineRefused(ValueError):
-    """A line is not imported. `errors`: field name to messages, or `line`; they tell nothing of what is secret."""
+    """A line is refused. `errors` has messages by field, or under `line`, and contains no secrets."""
 
     def __init__(self, errors: Mapping[str, list[str]]) -> None:
         self.errors = dict(errors)
@@ -32,7 +32,7 @@ class LineRefused(ValueError):
 
 
 class PasswordHash(Text):
-    """A hash that a login can check, at a cost that it bears."""
+    """A hash that a login can check at an acceptable cost."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -44,7 +44,7 @@ class PasswordHash(Text):
 
 
 class PastTime(fields.AwareDateTime):
-    """A time since 1970, with its offset, as RFC 3339 has it; in UTC, to the millisecond."""
+    """A time since 1970 with its offset, as in RFC 3339; loaded in UTC, to the millisecond."""
 
     default_error_messages = dict.fromkeys(
         ("invalid", "invalid_awareness"), "Must be a time with its offset, as in 2023-05-17T08:30:00Z."
@@ -66,7 +66,7 @@ class PastTime(fields.AwareDateTime):
 
 
 class Flag(fields.Boolean):
-    """True or false, and nothing that is like them."""
+    """True or false; no other value is coerced."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
         if not isinstance(value, bool):
@@ -75,7 +75,7 @@ class Flag(fields.Boolean):
 
 
 class ImportedSchema(Schema):
-    """A user, as a line describes one."""
+    """A user as a JSON object in a line."""
 
     id = fields.String(
         validate=validate.Regexp(r"[0-9a-f]{24}\Z", error="Must be 24 hexadecimal digits, in lower case.")
@@ -94,30 +94,30 @@ class ImportedSchema(Schema):
 
 
 class Reader:
-    """Makes documents of lines. `secret`: SECRET_KEY, for the ids of those who come without one."""
+    """Converts lines to documents; `secret` is SECRET_KEY, from which default ids derive."""
 
     def __init__(self, secret: str) -> None:
         self._schema = ImportedSchema()
         self._key = hmac.digest(secret.encode(), b"pixora import id 1", "sha256")
 
     def read(self, line: Line) -> Document | None:
-        """Return the document of a line; None when nothing stands in it.
+        """Return the document of a line; None for a blank line.
 
-        Who has no id gets one that is made of address and hash, and so is the same when the file is imported again.
+        A user without an id gets one derived from e-mail address and hash, so that a repeated import finds the user.
 
         Raises:
-            LineRefused: something in it is missing, unknown or not acceptable.
+            LineRefused: a field is missing, unknown or invalid.
 
         """
         if line.data is None:
-            raise LineRefused({"line": [f"Has more than {LONGEST} bytes."]})
+            raise LineRefused({"line": [f"Must have at most {LONGEST} bytes."]})
         if not line.data.strip():
             return None
         try:
             given: Document = self._schema.load(loads(line.data))
         except MalformedBody as error:
-            cut_off = " It is the last one, and has no line break: the file may have been cut off." * line.is_cut_off
-            message = f"Is not well-formed JSON in UTF-8, or has a name twice.{cut_off}"
+            cut_off = " The last line has no line break: the file may be truncated." * line.is_cut_off
+            message = f"Must be well-formed JSON in UTF-8 without duplicate names.{cut_off}"
             raise LineRefused({"line": [message]}) from error
         except ValidationError as error:
             raise LineRefused(_harmless(error.messages_dict)) from error
@@ -139,7 +139,7 @@ class Reader:
         return user | {"disabled": True} if given.get("disabled") else user
 
     def is_derived(self, user: Document) -> bool:
-        """Tell whether the id is one that was made of address and hash."""
+        """Tell whether the id was derived from e-mail address and hash."""
         return bool(user["_id"] == self._id(user["email"], user["password"]))
 
     def _id(self, email: str, hashed: str) -> str:
@@ -147,12 +147,12 @@ class Reader:
 
 
 def _harmless(errors: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the messages by field; of names that are none of ours, a few that cannot be a secret."""
+    """Return the messages by field; of unknown fields, only a few names that cannot be secrets."""
     kept: dict[str, list[str]] = {}
     unknown = []
-    for name, told in errors.items():
+    for name, messages in errors.items():
         if name in ImportedSchema._declared_fields:  # noqa: SLF001  # marshmallow has no other list of them
-            kept[name] = told if isinstance(told, list) else [part for some in told.values() for part in some]
+            kept[name] = messages if isinstance(messages, list) else [one for some in messages.values() for one in some]
         elif name == "_schema":
             kept["line"] = ["Must be a JSON object."]
         else:

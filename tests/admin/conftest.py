@@ -1,4 +1,4 @@
-"""Who administers, and who is administered."""
+"""Administrators, and requests to `/api/admin/users`."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def second_admin(client: FlaskClient, users: Collection[dict[str, Any]]) -> Acco
 
 @pytest.fixture
 def ask(client: FlaskClient, admin: Account) -> Any:
-    """Send a request to `/api/admin/users…` as the administrator, or as whoever is given."""
+    """Send a request to `/api/admin/users…` as the administrator, or as another account."""
 
     def ask(method: str, path: str = "", by: Account = admin, **kwargs: Any) -> Any:
         return client.open(f"/api/admin/users{path}", method=method, headers=by.bearer, **kwargs)
@@ -40,5 +40,5 @@ def ask(client: FlaskClient, admin: Account) -> Any:
 
 @pytest.fixture
 def other_app(make_app: Any) -> Flask:
-    """Another instance of the service, with a client of MongoDB of its own."""
+    """Another instance of the service, with its own MongoDB client."""
     return make_app()

@@ -31,7 +31,7 @@ def options(**changes):
 
 @pytest.fixture
 def run(app, audit_rows):
-    """Run a `users` command in this process."""
+    """Run a `users` command in this process; the audit trail is empty before."""
 
     def run(*arguments, stdin=""):
         return app.test_cli_runner().invoke(args=["users", *arguments], input=stdin)
@@ -41,7 +41,7 @@ def run(app, audit_rows):
 
 @pytest.fixture
 def audit_rows(mongo):
-    """Return the audit trail, emptied before, without what changes from one run to the next."""
+    """Empty the audit trail; read it without times and ids."""
     collection = mongo.get_default_database()["audit"]
     collection.delete_many({})
 
@@ -61,11 +61,11 @@ def log_in(app, email="ada@example.com", password=PASSWORD):
     return app.test_client().post("/api/auth/login", data={"username": email, "password": password}).status_code
 
 
-def test_create_makes_a_user_who_logs_in_with_the_password_from_stdin(app, run, users, audit_rows):
+def test_a_created_user_logs_in_with_the_password_from_stdin(app, run, users, audit_rows):
     result = run("create", *options(), stdin=PASSWORD + "\n")
     assert result.exit_code == 0, result.output
     [user] = users.find()
-    assert result.stdout == f"ada@example.com is there now, with the id {user['_id']}.\n"
+    assert result.stdout == f"Created user ada@example.com (id {user['_id']}).\n"
     assert user["password"].startswith("$2b$04$")
     del user["password"], user["created_at"], user["updated_at"]
     assert user == {
@@ -88,7 +88,7 @@ def test_the_password_is_the_first_line_of_stdin(app, run, users, ending):
     assert log_in(app) == 200
 
 
-def test_create_makes_a_verified_administrator(run, users, audit_rows):
+def test_a_verified_administrator_can_be_created(run, users, audit_rows):
     assert run("create", *options(role="admin"), "--verified", stdin=PASSWORD).exit_code == 0
     [user] = users.find()
     assert (user["roles"], user["email_verified"]) == (["user", "admin"], True)
@@ -102,7 +102,7 @@ def test_the_password_is_in_no_output(run, users):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"email": "ada"}, "--email: An email address must have an @-sign."),
         ({"first_name": "\x1b[2J"}, "--first-name: Must not contain control characters."),
@@ -113,32 +113,32 @@ def test_the_password_is_in_no_output(run, users):
         ({"email": None}, "Missing option '--email'"),
     ],
 )
-def test_a_value_that_signing_up_would_refuse_is_a_fault_of_the_command_line(run, users, changes, told):
+def test_a_value_that_sign_up_rejects_is_a_usage_error(run, users, changes, message):
     result = run("create", *options(**changes), stdin=PASSWORD)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert message in result.stderr
     assert users.count_documents({}) == 0
 
 
 @pytest.mark.parametrize(
-    ("password", "told"),
+    ("password", "message"),
     [
         (b"", "Must have at least 12 characters."),
-        (b"lovelace ada ada", "The password is refused: "),
+        (b"lovelace ada ada", "The password is rejected: "),
         ("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎🐌🐘🦜🐳🦔🐲🦖🐧".encode(), "Must have at most 72 bytes in UTF-8"),
         (b"difference-engine\0no-2", "Must not contain NUL or lone surrogates."),
         (b"difference-engine-no-\xff", "it is not UTF-8"),
         (b"x" * 10_000_000, "Must have at most 72 bytes in UTF-8"),
     ],
 )
-def test_a_password_that_signing_up_would_refuse_is_refused(run, users, password, told):
+def test_a_password_that_sign_up_rejects_is_rejected(run, users, password, message):
     result = run("create", *options(), stdin=password)
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert users.count_documents({}) == 0
 
 
-def test_an_address_that_is_taken_is_refused(run, users):
+def test_a_taken_email_is_rejected(run, users):
     assert run("create", *options(), stdin=PASSWORD).exit_code == 0
     result = run("create", *options(email="ADA@example.com"), stdin=PASSWORD)
     assert result.exit_code == 1
@@ -147,7 +147,7 @@ def test_an_address_that_is_taken_is_refused(run, users):
 
 
 @pytest.mark.parametrize(("again", "status"), [(PASSWORD, 0), ("difference-engine-no-3", 1)])
-def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(app, environment, users, again, status):
+def test_a_terminal_asks_twice_for_the_password_and_does_not_show_it(app, environment, users, again, status):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "users", "create", *options()]
     with subprocess.Popen(
@@ -164,7 +164,7 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(app, enviro
         try:
             shown = read_until(ours, b"Password: ")
             os.write(ours, PASSWORD.encode() + b"\n")
-            shown += read_until(ours, b"The same again: ")
+            shown += read_until(ours, b"Repeat the password: ")
             os.write(ours, again.encode() + b"\n")
             if status:
                 shown += read_until(ours, b"Password: ")
@@ -182,7 +182,7 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(app, enviro
 
 
 def read_until(terminal, end):
-    """Read what a terminal shows, until this, or until the other end is closed."""
+    """Read from a terminal until `end`, or until it is closed."""
     shown = b""
     while end is None or not shown.endswith(end):
         assert select.select([terminal], [], [], 20)[0], shown
@@ -215,7 +215,7 @@ def test_show_finds_a_user_by_address_or_id_and_shows_no_secret(run, users, name
     }
 
 
-def test_show_prints_nothing_that_moves_the_cursor(run, users):
+def test_show_escapes_control_characters(run, users):
     user = fastapi_user(first_name="Grâce\x1b[2J\r\n", roles=["user", "admin"])
     users.insert_one(user)
     shown = run("show", user["_id"]).stdout
@@ -226,7 +226,7 @@ def test_show_prints_nothing_that_moves_the_cursor(run, users):
 
 @pytest.mark.parametrize("command", ["show", "disable", "enable", "promote"])
 @pytest.mark.parametrize("named", ["nobody@example.com", "6924a1e0c3f1a2b4d5e6f708", "", "@", "x" * 5000, '{"$ne": 1}'])
-def test_who_is_not_there_is_not_found(run, users, command, named):
+def test_an_unknown_user_is_not_found(run, users, command, named):
     result = run(command, named)
     assert (result.exit_code, result.stdout, result.stderr) == (
         1,
@@ -235,26 +235,26 @@ def test_who_is_not_there_is_not_found(run, users, command, named):
     )
 
 
-def test_disable_shuts_out_and_enable_lets_in_again(app, run, users, audit_rows):
+def test_a_disabled_user_logs_in_again_once_enabled(app, run, users, audit_rows):
     account = make_account(app.test_client())
     audit_rows()
-    for command, told, status in (
-        ("disable", "disabled now", 401),
-        ("disable", "disabled already", 401),
-        ("enable", "enabled now", 200),
-        ("enable", "enabled already", 200),
+    for command, state, status in (
+        ("disable", "now disabled", 401),
+        ("disable", "already disabled", 401),
+        ("enable", "now enabled", 200),
+        ("enable", "already enabled", 200),
     ):
         result = run(command, "ADA@example.com")
-        assert (result.exit_code, result.stdout) == (0, f"ADA@example.com is {told}.\n")
+        assert (result.exit_code, result.stdout) == (0, f"ADA@example.com is {state}.\n")
         assert log_in(app) == status
     ours = [found for found in audit_rows() if found["by"]]
     assert ours == [row("user_disabled", account.id), row("user_enabled", account.id)]
 
 
-def test_promote_makes_an_administrator(app, run, users, audit_rows):
+def test_a_promoted_user_is_an_administrator(app, run, users, audit_rows):
     account = make_account(app.test_client())
-    for told in ("now", "already"):
-        assert run("promote", account.id).stdout == f"{account.id} is an administrator {told}.\n"
+    for since in ("now", "already"):
+        assert run("promote", account.id).stdout == f"{account.id} is {since} an administrator.\n"
     assert users.find_one()["roles"] == ["user", "admin"]
     assert app.test_client().get("/api/admin/users", headers=account.bearer).status_code == 200
     ours = [found for found in audit_rows() if found["by"]]
@@ -270,14 +270,14 @@ def test_the_last_administrator_cannot_be_disabled(run, users):
 
 
 @pytest.mark.parametrize("arguments", [["show", "ada@example.com"], ["create", *options()]])
-def test_without_the_database_a_command_says_so(make_app, arguments):
+def test_an_unavailable_database_is_reported(make_app, arguments):
     app = make_app(MONGO_URI="mongodb://127.0.0.1:9/pixora", DATABASE_TIMEOUT_MS=200)
     result = app.test_cli_runner().invoke(args=["users", *arguments], input=PASSWORD)
     assert result.exit_code == 75
     assert "The database is not available (unreachable)." in result.stderr
 
 
-def test_what_another_has_created_meanwhile_is_taken(run, users, monkeypatch):
+def test_an_email_that_is_taken_at_the_same_time_is_rejected(run, users, monkeypatch):
     create = UserStore.create_user
 
     def create_late(self, user, now):

@@ -16,7 +16,7 @@ FIELDS = {
 
 @pytest.fixture
 def walk(ask):
-    """Follow the cursors from the first page to the last; return the pages' items, which are addresses."""
+    """Follow the cursors from the first page to the last; return the e-mail addresses of each page."""
 
     def walk(query, between=lambda: None):
         pages, after = [], ""
@@ -34,14 +34,14 @@ def walk(ask):
 
 @pytest.fixture
 def crowd(users, admin):
-    """Ten users more, of ids as no two databases have them. Return all ids in order."""
+    """Add ten users with unusual ids; return all ids in order."""
     ids = ["0", "a/b", "ffffffffffffffffffffffff", "FFFF", "é", "日本", "x" * 300, "$where", "a b", "{}"]
     users.insert_many(fastapi_user(_id=one, email=f"{number}@example.com") for number, one in enumerate(ids))
     return sorted([*ids, admin.id], key=str.encode)
 
 
 def explained(command, mongo):
-    """Return the numbers and the names of the stages by which MongoDB executes a find that was sent."""
+    """Explain a find: the numbers of examined keys and documents, and the stages."""
     find = {name: command.command[name] for name in ("find", "filter", "sort", "limit", "projection")}
     plan = mongo.get_default_database().command("explain", find, verbosity="executionStats")
     stats = plan["executionStats"]
@@ -49,7 +49,7 @@ def explained(command, mongo):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10, 11, 12, 100])
-def test_every_user_is_on_one_page_in_the_order_of_the_ids(ask, users, crowd, limit):
+def test_every_user_is_on_one_page_in_order_of_ids(ask, users, crowd, limit):
     seen, after = [], ""
     while after is not None:
         page = ask("GET", f"?limit={limit}" + (after and f"&after={after}")).json
@@ -59,7 +59,7 @@ def test_every_user_is_on_one_page_in_the_order_of_the_ids(ask, users, crowd, li
     assert seen == crowd
 
 
-def test_a_page_has_twenty_users_when_nothing_is_asked_for(ask, users):
+def test_a_page_has_twenty_users_by_default(ask, users):
     users.insert_many(fastapi_user(email=f"{number}@example.com") for number in range(25))
     page = ask("GET").json
     assert len(page["items"]) == 20
@@ -67,14 +67,14 @@ def test_a_page_has_twenty_users_when_nothing_is_asked_for(ask, users):
     assert len(ask("GET", f"?after={page['next']}").json["items"]) == 6
 
 
-def test_a_cursor_outlives_its_user(ask, users, crowd):
+def test_a_cursor_works_after_its_user_is_deleted(ask, users, crowd):
     page = ask("GET", "?limit=3").json
     users.delete_many({"_id": {"$in": crowd[:4]}, "roles": {"$ne": "admin"}})
     rest = ask("GET", f"?limit=100&after={page['next']}").json["items"]
     assert [user["id"] for user in rest] == crowd[4:]
 
 
-def test_users_who_come_and_go_do_not_shift_the_pages(walk, users, crowd):
+def test_created_and_deleted_users_do_not_shift_the_pages(walk, users, crowd):
     stay = {user["email"] for user in users.find()}
     number = iter(range(100))
 
@@ -109,7 +109,7 @@ def test_the_cursor_of_a_list_is_refused_in_a_search(ask, crowd):
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "+5", "1.0", "1e1", "", "x", "1_0", " 5", "٥", "9" * 50])
-def test_a_limit_that_is_none_is_refused(ask, limit):
+def test_a_malformed_limit_is_refused(ask, limit):
     response = ask("GET", f"?limit={limit.replace('+', '%2B')}")
     assert response.status_code == 422
     assert set(response.json["errors"]) == {"limit"}
@@ -142,7 +142,7 @@ def test_a_limit_that_is_none_is_refused(ask, limit):
         ("ada\U0010ffff", []),
     ],
 )
-def test_users_are_found_by_how_their_address_begins(walk, users, typed, found):
+def test_users_are_found_by_the_beginning_of_their_email(walk, users, typed, found):
     addresses = [
         *("ada@example.com", "ada.lovelace@example.com", "Grace.Hopper@example.com", "zoe.two@example.com"),
         *("Zoe@example.com", "josé@example.com", "x@bücher.example.com", "bob@example.com"),
@@ -155,7 +155,7 @@ def test_users_are_found_by_how_their_address_begins(walk, users, typed, found):
         assert all(len(page) == limit for page in pages[:-1])
 
 
-def test_the_cursor_of_a_search_outlives_its_user(ask, users):
+def test_the_cursor_of_a_search_works_after_its_user_is_deleted(ask, users):
     users.insert_many(fastapi_user(email=f"u{number}@example.com") for number in range(6))
     page = ask("GET", "?limit=2&email=u").json
     users.delete_many({"email": {"$in": ["u1@example.com", "u2@example.com"]}})
@@ -164,14 +164,14 @@ def test_the_cursor_of_a_search_outlives_its_user(ask, users):
 
 
 @pytest.mark.parametrize("typed", ["", "%20", "a%00", "a" * 255])
-def test_what_no_address_begins_with_is_refused(ask, typed):
+def test_a_malformed_search_is_refused(ask, typed):
     response = ask("GET", f"?email={typed}")
     assert response.status_code == 422
     assert set(response.json["errors"]) == {"email"}
 
 
 @pytest.mark.parametrize("typed", ["u", "U", "Mixed", "u0042@example.com", "", "é"])
-def test_an_index_serves_every_page_with_no_more_than_it_takes(ask, users, mongo, watch_commands, typed):
+def test_every_page_is_read_by_an_index_without_excess(ask, users, mongo, watch_commands, typed):
     users.insert_many(fastapi_user(email=f"u{number:04}@example.com") for number in range(2000))
     users.insert_many(fastapi_user(email=f"Mixed{number:04}@example.com") for number in range(500))
     after = ""
@@ -189,14 +189,14 @@ def test_an_index_serves_every_page_with_no_more_than_it_takes(ask, users, mongo
         after = f"&after={page['next']}"
 
 
-def test_a_page_takes_one_operation_beside_that_of_the_guard(ask, watch_commands):
+def test_a_page_takes_one_operation_after_authentication(ask, watch_commands):
     ask("GET")
     with watch_commands() as commands:
         ask("GET")
     assert [command.command_name for command in commands] == ["find", "find"]
 
 
-def test_an_administrator_sees_the_profile_and_nothing_secret(ask, client, account, users):
+def test_an_administrator_sees_the_profile_without_secrets(ask, client, account, users):
     client.post("/api/auth/password-reset", json={"email": account.email})
     for user in (ask("GET", f"/{account.id}").json, ask("GET", f"?email={account.email}").json["items"][0]):
         assert set(user) == FIELDS
@@ -207,7 +207,7 @@ def test_an_administrator_sees_the_profile_and_nothing_secret(ask, client, accou
     assert stored not in ask("GET").text + ask("GET", f"/{account.id}").text
 
 
-def test_a_user_of_the_fastapi_service_is_seen_too(ask, users):
+def test_a_user_of_the_fastapi_service_is_listed(ask, users):
     user = fastapi_user()
     users.insert_one(user)
     seen = ask("GET", f"/{user['_id']}").json
@@ -216,7 +216,7 @@ def test_a_user_of_the_fastapi_service_is_seen_too(ask, users):
     assert HASH_2B not in str(seen)
 
 
-def test_a_disabled_user_is_seen_to_be(ask, account):
+def test_a_disabled_user_is_marked(ask, account):
     ask("POST", f"/{account.id}/disable")
     assert ask("GET", f"/{account.id}").json["disabled"] is True
     assert ask("GET", f"?email={account.email}").json["items"][0]["disabled"] is True
@@ -227,7 +227,7 @@ def test_a_disabled_user_is_seen_to_be(ask, account):
     ("method", "path"),
     [("GET", ""), ("POST", "/disable"), ("POST", "/enable"), ("DELETE", "/sessions"), ("PUT", "/roles")],
 )
-def test_of_an_unknown_user_it_is_said_so(ask, users, method, path, user_id):
+def test_an_unknown_user_is_not_found(ask, users, method, path, user_id):
     before = users.find_one()
     response = ask(method, f"/{user_id}{path}", json={"roles": ["user"]} if method == "PUT" else None)
     assert (response.status_code, response.json["code"]) == (404, "user_not_found")

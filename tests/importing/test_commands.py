@@ -37,7 +37,7 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(importer, "BATCH", 3)
 
 
-def test_those_who_are_imported_log_in_with_the_passwords_they_have(app, run, users):
+def test_imported_users_log_in_with_their_passwords(app, run, users):
     hashes = [HASH_2B, *PHC_HASHES]
     assert run(jsonl(*(record(number, password_hash=stored) for number, stored in enumerate(hashes)))) == (
         0,
@@ -48,7 +48,7 @@ def test_those_who_are_imported_log_in_with_the_passwords_they_have(app, run, us
     assert {user["password"][:7] for user in users.find()} == {"$2b$04$"}
 
 
-def test_each_has_a_row_in_the_audit_trail_that_says_how_the_password_is_hashed(run, users, audit):
+def test_every_imported_user_is_audited_with_the_hash_scheme(run, users, audit):
     run(jsonl(record(0), record(1, password_hash=HASH_2B), record(2)))
     rows = {row["user_id"]: row for row in audit.find()}
     assert rows.keys() == {user["_id"] for user in users.find()}
@@ -56,7 +56,7 @@ def test_each_has_a_row_in_the_audit_trail_that_says_how_the_password_is_hashed(
     assert Counter(row["details"]["scheme"] for row in rows.values()) == {"argon2id": 2, "bcrypt": 1}
 
 
-def test_refused_lines_are_told_of_and_the_others_imported(run, users):
+def test_refused_lines_are_reported_and_the_others_imported(run, users):
     data = jsonl(
         record(1),
         record(2, email="ada"),
@@ -70,7 +70,7 @@ def test_refused_lines_are_told_of_and_the_others_imported(run, users):
     assert (status, told) == (1, summary(imported=2, refused=4, lines=7))
     assert errors == [
         "Line 2: email: An email address must have an @-sign.",
-        "Line 4: Is not well-formed JSON in UTF-8, or has a name twice.",
+        "Line 4: Must be well-formed JSON in UTF-8 without duplicate names.",
         "Line 5: contact: Must be a telephone number with its country code, as in +44.",
         "Line 5: birthday: Must be an existing date in the form YYYY-MM-DD.",
         f"Line 6: password_hash: Cannot be checked: {NO_HASH}.",
@@ -78,16 +78,16 @@ def test_refused_lines_are_told_of_and_the_others_imported(run, users):
     assert emails(users) == ["user1@example.com", "user7@example.com"]
 
 
-def test_rejects_go_to_a_file_for_programs(run, tmp_path):
+def test_refused_lines_are_written_to_a_file_as_json(run, tmp_path):
     status, _, errors = run(jsonl(record(1), record(2, email="ada"), b"x\n"), "--rejects", tmp_path / "rejects")
     assert (status, errors) == (1, [])
     assert [json.loads(line) for line in (tmp_path / "rejects").read_text().splitlines()] == [
         {"line": 2, "errors": {"email": ["An email address must have an @-sign."]}},
-        {"line": 3, "errors": {"line": ["Is not well-formed JSON in UTF-8, or has a name twice."]}},
+        {"line": 3, "errors": {"line": ["Must be well-formed JSON in UTF-8 without duplicate names."]}},
     ]
 
 
-def test_it_is_safe_to_run_again(run, users, audit):
+def test_a_repeated_import_changes_nothing(run, users, audit):
     data = jsonl(*map(record, range(10)))
     assert run(data) == (0, summary(imported=10), [])
     before = list(users.find())
@@ -96,7 +96,7 @@ def test_it_is_safe_to_run_again(run, users, audit):
     assert audit.count_documents({}) == 10
 
 
-def test_also_when_one_has_logged_in_and_another_has_changed_the_address(app, run, users):
+def test_a_repeated_import_recognises_users_with_a_new_hash_or_address(app, run, users):
     data = jsonl(*map(record, range(3)))
     run(data)
     assert log_in(app, "user0@example.com") == 200
@@ -106,7 +106,7 @@ def test_also_when_one_has_logged_in_and_another_has_changed_the_address(app, ru
     assert list(users.find()) == before
 
 
-def test_also_with_ids_of_their_own(app, run, users):
+def test_a_repeated_import_recognises_users_with_ids_from_the_file(app, run, users):
     data = jsonl(*(record(number, id=f"{number:024x}") for number in range(3)))
     assert run(data)[:2] == (0, summary(imported=3))
     assert log_in(app, "user0@example.com") == 200
@@ -115,7 +115,7 @@ def test_also_with_ids_of_their_own(app, run, users):
 
 
 @pytest.mark.parametrize("changes", [{}, {"id": "0123456789abcdef01234567"}])
-class TestWhoeverIsErased:
+class TestErasedUser:
     @pytest.fixture
     def data(self, app, run, mongo, changes):
         """A file that was imported, and whose first user has deleted the account since."""
@@ -128,25 +128,25 @@ class TestWhoeverIsErased:
         assert client.delete("/api/users/me", json={"password": PASSWORD}, headers=headers).status_code == 204
         return data
 
-    def test_is_not_brought_back(self, run, users, data):
+    def test_is_not_imported_again(self, run, users, data):
         assert run(data) == (0, summary(already_there=1, erased=1), [])
         assert [user["email"] for user in users.find()] == ["user1@example.com"]
 
-    def test_leaves_nothing_that_tells_who_it_was(self, mongo, data):
+    def test_leaves_nothing_personal(self, mongo, data):
         [mark] = mongo.get_default_database()["erased"].find()
         assert re.fullmatch("[0-9a-f]{64}", mark.pop("_id"))
         assert mark == {}
 
-    def test_may_be_brought_back_on_purpose(self, run, users, data):
+    def test_is_restored_on_request(self, run, users, data):
         assert run(data, "--restore-erased") == (0, summary(imported=1, already_there=1), [])
         assert run(data) == (0, summary(already_there=2), [])
 
-    def test_is_told_of_in_words(self, app, tmp_path, data):
+    def test_is_reported(self, app, tmp_path, data):
         result = app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "users.jsonl")])
-        assert "0 users imported, 1 there already, 1 not imported because they were erased, " in result.stdout
+        assert "0 users imported, 1 already there, 1 not imported because they were erased, " in result.stdout
 
 
-def test_also_when_another_secret_key_makes_other_ids(run, users, app, change_settings):
+def test_a_repeated_import_recognises_users_under_another_secret_key(run, users, app, change_settings):
     data = jsonl(*map(record, range(3)))
     run(data)
     change_settings(app, SECRET_KEY="another secret, of more than thirty-two bytes")
@@ -154,7 +154,7 @@ def test_also_when_another_secret_key_makes_other_ids(run, users, app, change_se
     assert users.count_documents({}) == 3
 
 
-def test_another_user_with_the_address_or_the_id_is_left_alone(run, users):
+def test_another_user_with_the_address_or_id_is_left_alone(run, users):
     there = [
         fastapi_user(email="user0@example.com"),
         fastapi_user(email="grace@example.com", _id="0" * 24),
@@ -176,7 +176,7 @@ def test_another_user_with_the_address_or_the_id_is_left_alone(run, users):
 
 
 @pytest.mark.parametrize("between", [0, 5])
-def test_of_two_lines_with_one_address_the_first_is_imported(run, users, small_batches, between):
+def test_the_first_of_two_lines_with_the_same_address_is_imported(run, users, small_batches, between):
     others = map(record, range(1, between + 1))
     data = jsonl(record(0), *others, record(0, email="USER0@example.com", password_hash=SCRYPT), record(0))
     assert run(data) == (
@@ -188,31 +188,33 @@ def test_of_two_lines_with_one_address_the_first_is_imported(run, users, small_b
 
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
-def test_nothing_is_imported_from_nothing(run, users, data):
+def test_an_empty_file_is_imported(run, users, data):
     status, told, _ = run(data)
     assert (status, told["imported"], users.count_documents({})) == (0, 0, 0)
 
 
-def test_a_file_of_another_kind_is_refused_line_by_line(run, users):
+def test_a_binary_file_is_refused_line_by_line(run, users):
     status, told, _ = run(os.urandom(300_000))
     assert (status, told["imported"]) == (1, 0)
 
 
-def test_stdin_is_read_and_the_summary_is_for_people(app, users):
+def test_stdin_is_imported_and_a_summary_printed(app, users):
     result = app.test_cli_runner().invoke(args=["users", "import", "-"], input=jsonl(record(0), record(1)))
     assert result.exit_code == 0
-    assert result.stdout.startswith("2 users imported, 0 there already, 0 lines refused, in ")
+    assert result.stdout.startswith("2 users imported, 0 already there, 0 lines refused, in ")
 
 
-def test_without_the_database_it_says_so_at_once(make_app, tmp_path):
+def test_an_unavailable_database_is_reported_at_once(make_app, tmp_path):
     (tmp_path / "users").write_bytes(jsonl(record()))
     app = make_app(MONGO_URI="mongodb://127.0.0.1:9/pixora", DATABASE_TIMEOUT_MS=200)
     result = app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "users")])
     assert result.exit_code == 75
-    assert "The database is not available (unreachable). All lines up to 0 are done. Run the same" in result.stderr
+    assert (
+        "The database is not available (unreachable). All lines up to 0 are done. Run the same command" in result.stderr
+    )
 
 
-def test_a_database_that_goes_away_ends_it_and_the_next_run_goes_on(make_app, tmp_path, small_batches, monkeypatch):
+def test_an_import_continues_after_a_database_failure(make_app, tmp_path, small_batches, monkeypatch):
     monkeypatch.setattr(batches, "SECONDS", 0.5)
     monkeypatch.setattr(importer, "SECONDS", 0.5)
     (tmp_path / "users").write_bytes(jsonl(*map(record, range(30))))
@@ -232,7 +234,7 @@ def test_a_database_that_goes_away_ends_it_and_the_next_run_goes_on(make_app, tm
         assert result.exit_code == 75
         done = json.loads((tmp_path / "checkpoint").read_text())["line"]
         assert 3 <= done <= 18
-        assert f"All lines up to {done} are done. Run the same again to go on." in result.stderr
+        assert f"All lines up to {done} are done. Run the same command again to continue." in result.stderr
         monkeypatch.setattr(lines, "read", read)
         mongod.start()
         runner = make_app(MONGO_URI=mongod.uri("pixora")).test_cli_runner()
@@ -255,13 +257,13 @@ def checkpoint(tmp_path, data, done, **changes):
     return "--checkpoint", path
 
 
-def test_with_a_checkpoint_it_goes_on_from_there_and_counts_all(run, users, tmp_path):
+def test_an_import_continues_from_its_checkpoint(run, users, tmp_path):
     data = jsonl(*map(record, range(10)), b"x\n")
     options = checkpoint(tmp_path, data, 8)
     assert run(data, *options) == (
         1,
         summary(imported=10, refused=1),
-        ["Line 11: Is not well-formed JSON in UTF-8, or has a name twice."],
+        ["Line 11: Must be well-formed JSON in UTF-8 without duplicate names."],
     )
     assert emails(users) == ["user8@example.com", "user9@example.com"]
     assert not (tmp_path / "checkpoint").exists()
@@ -274,33 +276,33 @@ def test_a_checkpoint_of_another_file_is_refused(run, users, tmp_path, changes):
     data = jsonl(*map(record, range(10)))
     status, told, errors = run(data, *checkpoint(tmp_path, data, 8, **changes))
     assert (status, told) == (2, {})
-    assert errors[-1].endswith("Delete it to begin anew.")
+    assert errors[-1].endswith("Delete it to start over.")
     assert users.count_documents({}) == 0
 
 
-def test_what_is_no_checkpoint_is_refused(run, users, tmp_path):
+def test_a_malformed_checkpoint_is_refused(run, users, tmp_path):
     (tmp_path / "checkpoint").write_bytes(b"\xff")
     assert run(jsonl(record()), "--checkpoint", tmp_path / "checkpoint")[0] == 2
 
 
-def test_a_checkpoint_that_cannot_be_written_ends_it(run, users, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_ends_the_import(run, users, tmp_path):
     status, _, errors = run(jsonl(record()), "--checkpoint", tmp_path / "no" / "such")
     assert status == 74
     assert errors[0].startswith("A file cannot be read or written: No such file or directory. All lines up to 1 are")
 
 
-def test_rejects_that_cannot_be_written_end_it(run, users):
+def test_a_rejects_file_that_cannot_be_written_ends_the_import(run, users):
     status, _, errors = run(jsonl(record(), b"x\n"), "--rejects", "/dev/full")
     assert status == 74
     assert errors[0].startswith("A file cannot be read or written: No space left on device.")
 
 
 @pytest.mark.parametrize("name", ["missing", "."])
-def test_a_file_that_cannot_be_opened_is_a_fault_of_the_command_line(app, tmp_path, name):
+def test_a_file_that_cannot_be_opened_is_a_usage_error(app, tmp_path, name):
     assert app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / name)]).exit_code == 2
 
 
-def test_killed_half_way_and_run_again_everybody_is_there_once(app, users, audit, environment, tmp_path):
+def test_a_killed_import_that_is_repeated_imports_every_user_once(app, users, audit, environment, tmp_path):
     number, before = 4_000, 2_500
     data = jsonl(*map(record, range(number)))
     (tmp_path / "users").write_bytes(data)
@@ -344,4 +346,4 @@ def test_on_a_terminal_refusals_have_lines_of_their_own_beside_the_bar(app, user
     lines = [line.rsplit("\r\x1b[K", 1)[-1] for line in printed.decode().split("\r\n")]
     assert b"Importing" in printed
     for number in (4, 8):
-        assert f"Line {number}: Is not well-formed JSON in UTF-8, or has a name twice." in lines
+        assert f"Line {number}: Must be well-formed JSON in UTF-8 without duplicate names." in lines

@@ -18,7 +18,7 @@ SECRET = "a secret that is only for tests, of 40 b"
 
 @pytest.fixture(scope="module")
 def read(session_app):
-    """Read the bytes of a line, or what it says."""
+    """Read a line, given as bytes or as a record."""
     with session_app.app_context():
         reader = Reader(SECRET)
 
@@ -35,7 +35,7 @@ def refusal(read, said, **about):
     return caught.value.errors
 
 
-def test_a_line_becomes_a_document_as_signing_up_makes_it(read):
+def test_a_line_becomes_a_document_like_that_of_a_sign_up(read):
     before = clock.utcnow()
     user = read(record(first_name=" Ada ", email="ADA@Example.com", contact="+44 20 7946 0958"))
     assert before <= user["created_at"] <= clock.utcnow()
@@ -54,7 +54,7 @@ def test_a_line_becomes_a_document_as_signing_up_makes_it(read):
     }
 
 
-def test_a_line_may_say_more(read):
+def test_optional_fields_are_stored(read):
     user = read(
         record(
             id="6924a1e0c3f1a2b4d5e6f708",
@@ -72,18 +72,18 @@ def test_a_line_may_say_more(read):
 
 
 @pytest.mark.parametrize("stored", [HASH_2A, HASH_2B, HASH_2Y, *PHC_HASHES])
-def test_every_hash_that_a_login_can_check_is_taken_as_it_is(read, stored):
+def test_every_supported_hash_is_stored_unchanged(read, stored):
     assert read(record(password_hash=stored))["password"] == stored
 
 
-def test_the_id_is_made_of_address_and_hash_under_our_secret(read):
+def test_the_default_id_derives_from_address_and_hash_under_the_secret_key(read):
     ids = [read(record(**said))["_id"] for said in ({}, {}, {"password_hash": HASH_2B}, {"email": "ada@example.com"})]
     assert [ids.index(one) for one in ids] == [0, 0, 2, 3]
     assert Reader("another secret")._id("user0@example.com", ARGON2ID) != ids[0]
 
 
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b"  \t\n"])
-def test_nothing_stands_in_a_blank_line(read, blank):
+def test_a_blank_line_is_skipped(read, blank):
     assert read(blank) is None
 
 
@@ -128,7 +128,7 @@ def test_nothing_stands_in_a_blank_line(read, blank):
         ({"_schema": "x"}, "line", None),
     ],
 )
-def test_what_is_not_acceptable_is_refused_with_the_reason(read, changes, field, message):
+def test_an_invalid_field_is_refused_with_the_reason(read, changes, field, message):
     errors = refusal(read, record(**changes))
     assert list(errors) == [field]
     assert message is None or errors[field] == [message]
@@ -149,22 +149,22 @@ def test_what_is_not_acceptable_is_refused_with_the_reason(read, changes, field,
         b"1" * 16_000,
     ],
 )
-def test_what_is_no_json_is_refused(read, data):
+def test_malformed_json_is_refused(read, data):
     assert list(refusal(read, data)) == ["line"]
 
 
 @pytest.mark.parametrize("data", [b"[]", b"null", b"1", b'"x"', b"[{}]", b"true"])
-def test_what_is_no_object_is_refused(read, data):
+def test_a_value_that_is_not_an_object_is_refused(read, data):
     assert refusal(read, data) == {"line": ["Must be a JSON object."]}
 
 
 def test_a_line_that_is_too_long_is_refused(read):
-    assert refusal(read, b"", data=None) == {"line": ["Has more than 16384 bytes."]}
+    assert refusal(read, b"", data=None) == {"line": ["Must have at most 16384 bytes."]}
 
 
-def test_of_a_file_that_was_cut_off_the_last_line_says_so(read):
+def test_the_last_line_of_a_truncated_file_says_so(read):
     [message] = refusal(read, jsonl(record())[:-30], is_cut_off=True)["line"]
-    assert message.endswith("the file may have been cut off.")
+    assert message.endswith("the file may be truncated.")
     assert read(jsonl(record())[:-1], is_cut_off=True)["email"] == "user0@example.com"
 
 
@@ -174,16 +174,16 @@ RECORDS = st.dictionaries(st.sampled_from([*record(), "id", "roles", "x"]) | SEC
 
 
 @given(RECORDS)
-def test_no_reason_tells_a_secret_or_an_unknown_thing(read, changes):
+def test_no_reason_contains_a_secret(read, changes):
     try:
         read(record() | changes)
     except LineRefused as error:
-        told = json.dumps(error.errors)
-        assert not any(secret in told for secret in (HASH_2B, ARGON2ID, "correct horse"))
+        messages = json.dumps(error.errors)
+        assert not any(secret in messages for secret in (HASH_2B, ARGON2ID, "correct horse"))
 
 
 @given(st.binary(max_size=200) | st.text().map(str.encode))
-def test_any_bytes_are_read_or_refused_and_nothing_else(read, data):
+def test_any_bytes_are_read_or_refused(read, data):
     try:
         assert read(data) is None
     except LineRefused as error:

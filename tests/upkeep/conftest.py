@@ -1,4 +1,4 @@
-"""A database as the FastAPI service left it, and the commands of `pixora.upkeep` on it."""
+"""A database of the FastAPI service, and commands to run on it."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def indexed(session_app, users):
-    """Have all indexes as they must be, whatever other tests have left."""
+    """Repair all indexes, whatever other tests have left."""
     database = session_app.extensions["services"].database
     for fault in database.index_faults():
         database.repair_index(fault)
@@ -15,13 +15,13 @@ def indexed(session_app, users):
 
 @pytest.fixture
 def old_users(indexed, dropped):
-    """The collection `users` as the FastAPI service had it: without our indexes."""
+    """The collection `users` of the FastAPI service, without indexes."""
     return dropped
 
 
 @pytest.fixture
 def run(make_app):
-    """Run a command as the shell would, on the application's settings with some changed."""
+    """Run a command with some settings changed."""
 
     def run(*arguments, **settings):
         return make_app(**settings).test_cli_runner().invoke(args=arguments)
@@ -31,7 +31,7 @@ def run(make_app):
 
 @pytest.fixture
 def upgrade(run):
-    """Run `db upgrade --json`; return its exit status and what it told."""
+    """Run `db upgrade --json`; return the exit status and the report."""
 
     def upgrade(**settings):
         result = run("db", "upgrade", "--json", **settings)

@@ -94,9 +94,9 @@ def make_all_but_one_index(users):
 
 def test_a_missing_index_is_found(old_users, fault_of):
     make_all_but_one_index(old_users)
-    told = fault_of("indexes")
-    assert "users.email_1 is missing" in told
-    assert "db upgrade" in told
+    message = fault_of("indexes")
+    assert "users.email_1 is missing" in message
+    assert "db upgrade" in message
     assert "email_1" not in old_users.index_information()
 
 
@@ -117,9 +117,9 @@ def test_a_missing_index_is_found(old_users, fault_of):
 def test_an_index_with_wrong_options_is_found(old_users, fault_of, options, what, advice):
     make_all_but_one_index(old_users)
     old_users.create_index("email", name="email_1", **options)
-    told = fault_of("indexes")
-    assert what in told
-    assert advice in told
+    message = fault_of("indexes")
+    assert what in message
+    assert advice in message
 
 
 def test_a_wrong_lifetime_of_throttle_counts_is_found(mongo, users, fault_of):
@@ -159,18 +159,18 @@ def test_an_address_in_two_spellings_is_found(users, doctor, emails):
     users.insert_many([*pair, fastapi_user(email="grace@example.com")])
     status, found = doctor()
     assert status == 1
-    [told] = [told for state, told, _ in found["addresses"] if "more than one user" in told]
-    assert "1 e-mail address belongs to more than one user" in told
-    assert all(user["_id"] in told for user in pair)
-    assert "a…@example.com" in told
+    [message] = [message for state, message, _ in found["addresses"] if "more than one user" in message]
+    assert "1 e-mail address belongs to more than one user" in message
+    assert all(user["_id"] in message for user in pair)
+    assert "a…@example.com" in message
 
 
 def test_only_some_of_many_shared_addresses_are_listed(users, doctor):
     users.insert_many(fastapi_user(email=f"user{n}@example.com") for n in range(200))
     users.insert_many(fastapi_user(email=f"USER{n}@example.com") for n in range(200))
-    [told] = [told for _, told, _ in doctor()[1]["addresses"] if "more than one user" in told]
-    assert told.startswith("200 e-mail addresses belong to more than one user")
-    assert told.endswith("; and 190 more.")
+    [message] = [message for _, message, _ in doctor()[1]["addresses"] if "more than one user" in message]
+    assert message.startswith("200 e-mail addresses belong to more than one user")
+    assert message.endswith("; and 190 more.")
 
 
 def test_users_without_an_address_are_found(users, fault_of):
@@ -179,9 +179,9 @@ def test_users_without_an_address_are_found(users, fault_of):
 
 
 def test_a_weak_write_concern_in_the_uri_is_found(fault_of, settings):
-    told = fault_of("write_concern", MONGO_URI=f"{settings.mongo_uri}&w=1&journal=false")
-    assert "w=1 and journal=false" in told
-    assert "use w=majority" in told
+    message = fault_of("write_concern", MONGO_URI=f"{settings.mongo_uri}&w=1&journal=false")
+    assert "w=1 and journal=false" in message
+    assert "use w=majority" in message
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_unencrypted_connections_are_found(settings, uri, states):
 def test_a_hash_that_is_too_cheap_is_found(users, fault_of):
     users.insert_many([fastapi_user(email="grace@example.com"), fastapi_user(email="ada@example.com")])
     users.insert_one(fastapi_user(email="x@example.com", password=HASH_2B.replace("$04$", "$12$")))
-    told = fault_of("hashes", BCRYPT_ROUNDS=12)
-    assert "2 of 3 password hashes cost less than BCRYPT_ROUNDS=12 (cost 4: 2)" in told
-    assert "upgraded when its owner logs in" in told
+    message = fault_of("hashes", BCRYPT_ROUNDS=12)
+    assert "2 of 3 password hashes cost less than BCRYPT_ROUNDS=12 (cost 4: 2)" in message
+    assert "upgraded when its owner logs in" in message
 
 
 @pytest.mark.parametrize(
@@ -270,9 +270,9 @@ def test_a_hash_that_is_too_cheap_is_found(users, fault_of):
 )
 def test_a_malformed_hash_is_found_and_not_shown(users, fault_of, stored):
     users.insert_one(fastapi_user(email="grace@example.com", password=stored))
-    told = fault_of("hashes")
-    assert "1 of 1 password hashes are malformed" in told
-    assert "hunter2" not in told
+    message = fault_of("hashes")
+    assert "1 of 1 password hashes are malformed" in message
+    assert "hunter2" not in message
 
 
 def test_a_hash_that_costs_more_than_new_ones_is_found(users, doctor):
@@ -314,8 +314,8 @@ def test_rejected_credentials_are_found_and_not_shown(run, settings):
 
 
 def test_a_public_url_that_is_not_a_trusted_host_is_found(fault_of):
-    told = fault_of("environment", PUBLIC_URL="http://localhost:9", TRUSTED_HOSTS=["other.example.com"])
-    assert "Add localhost to TRUSTED_HOSTS" in told
+    message = fault_of("environment", PUBLIC_URL="http://localhost:9", TRUSTED_HOSTS=["other.example.com"])
+    assert "Add localhost to TRUSTED_HOSTS" in message
 
 
 def test_clocks_may_differ_by_the_leeway_of_tokens(doctor, move_clock):
@@ -359,9 +359,9 @@ def test_the_smtp_server_is_checked_without_sending_an_email(doctor):
 
 def test_an_unreachable_smtp_server_is_found(fault_of):
     url = f"smtp://user:hunter2@127.0.0.1:{free_port()}"
-    told = fault_of("smtp", SMTP_URL=url, MAIL_FROM="a@example.com")
-    assert "(connection)" in told
-    assert "hunter2" not in told
+    message = fault_of("smtp", SMTP_URL=url, MAIL_FROM="a@example.com")
+    assert "(connection)" in message
+    assert "hunter2" not in message
 
 
 @pytest.fixture
@@ -419,10 +419,10 @@ def test_strong_secrets_are_accepted_in_production(users, indexed, shell):
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET_KEY"])
 def test_a_secret_that_is_too_short_is_found(fault_of, name):
-    told = fault_of("secrets", **{name: "hunter2" * 4})
-    assert f"{name} has fewer than 32 bytes" in told
-    assert "→ Make one with: python3 -c" in told
-    assert "hunter2" not in told
+    message = fault_of("secrets", **{name: "hunter2" * 4})
+    assert f"{name} has fewer than 32 bytes" in message
+    assert "→ Make one with: python3 -c" in message
+    assert "hunter2" not in message
 
 
 def test_a_configuration_with_which_nothing_starts_is_reported(shell):

@@ -57,11 +57,11 @@ def test_every_address_gets_its_canonical_form(old_users, upgrade):
         "x@straße.example": "x@straße.example",  # not the domain strasse.example
     }
     old_users.insert_many([fastapi_user(email=stored) for stored in forms])
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 0
     assert emails(old_users) == set(forms.values())
-    assert told["addresses"]["changed"] == sum(stored != wanted for stored, wanted in forms.items())
-    assert upgrade()[1]["addresses"] == told["addresses"] | {"changed": 0, "not_canonical": 0}
+    assert report["addresses"]["changed"] == sum(stored != wanted for stored, wanted in forms.items())
+    assert upgrade()[1]["addresses"] == report["addresses"] | {"changed": 0, "not_canonical": 0}
 
 
 ASCII = st.text(st.characters(max_codepoint=127), max_size=20)
@@ -69,11 +69,11 @@ DOMAINS = st.from_regex(r"[A-Za-z0-9.-]{1,20}\.(com|CO\.UK|xn--p1ai)", fullmatch
 
 
 @given(ASCII | st.builds("{}@{}".format, ASCII | st.from_regex(r"[A-Za-z.\"+-]{1,9}", fullmatch=True), DOMAINS))
-def test_the_short_way_to_the_canonical_form_leads_to_the_same(address):
+def test_lowercasing_in_mongodb_gives_the_canonical_form(address):
     assert canonical(address) == spellings(address)[-1]
 
 
-def test_only_the_address_and_the_time_of_the_change_are_changed(old_users, upgrade):
+def test_only_email_and_updated_at_are_changed(old_users, upgrade):
     user = fastapi_user()
     old_users.insert_one(user)
     before = clock.utcnow()
@@ -84,14 +84,14 @@ def test_only_the_address_and_the_time_of_the_change_are_changed(old_users, upgr
 
 
 @pytest.mark.parametrize("email", ["Ada@example.com", "JOSÉ@example.com"])
-def test_the_time_of_the_change_is_one_it_never_was_before(old_users, upgrade, email):
+def test_updated_at_always_increases(old_users, upgrade, email):
     ahead = clock.utcnow() + timedelta(days=1)
     old_users.insert_one(fastapi_user(email=email, updated_at=ahead))
     upgrade()
     assert old_users.find_one()["updated_at"] == ahead + timedelta(milliseconds=1)
 
 
-def test_who_needs_no_change_gets_none(old_users, upgrade, watch_commands):
+def test_canonical_addresses_are_not_changed(old_users, upgrade, watch_commands):
     old_users.insert_one(user := fastapi_user(email="grace@example.com"))
     with watch_commands() as commands:
         assert upgrade()[1]["addresses"]["changed"] == 0
@@ -100,11 +100,11 @@ def test_who_needs_no_change_gets_none(old_users, upgrade, watch_commands):
     assert old_users.find_one() == user
 
 
-def test_the_indexes_are_made(old_users, upgrade):
-    status, told = upgrade()
+def test_the_indexes_are_created(old_users, upgrade):
+    status, report = upgrade()
     assert status == 0
     assert old_users.index_information()["email_1"]["unique"]
-    assert "users.email_1" in told["indexes"]["made"]
+    assert "users.email_1" in report["indexes"]["made"]
     assert upgrade()[1]["indexes"] == {"made": [], "changed": [], "advice": {}}
 
 
@@ -113,10 +113,10 @@ def test_indexes_only_changes_no_address(old_users, run):
         [fastapi_user(), fastapi_user(email="Ada@example.com"), fastapi_user(email="ada@example.com")]
     )
     result = run("db", "upgrade", "--indexes-only", "--json")
-    told = json.loads(result.stdout)
+    report = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert "users.email_1" in told["indexes"]["made"]
-    assert (told["addresses"]["not_canonical"], told["addresses"]["clashes"]) == (2, 1)
+    assert "users.email_1" in report["indexes"]["made"]
+    assert (report["addresses"]["not_canonical"], report["addresses"]["clashes"]) == (2, 1)
     assert emails(old_users) == {"Grace.Hopper@example.com", "Ada@example.com", "ada@example.com"}
     old_users.delete_one({"email": "Ada@example.com"})
     result = run("db", "upgrade", "--indexes-only")
@@ -124,85 +124,85 @@ def test_indexes_only_changes_no_address(old_users, run):
     assert "E-mail addresses: 2 users, 1 not in canonical form, none changed." in result.stdout
 
 
-def test_an_index_that_is_not_unique_becomes_so_in_its_place(old_users, upgrade):
+def test_an_index_is_made_unique_in_place(old_users, upgrade):
     old_users.create_index("email")
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 0
     assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
-    assert told["indexes"]["changed"] == ["users.email_1"]
+    assert report["indexes"]["changed"] == ["users.email_1"]
 
 
-def test_an_index_of_another_name_serves_as_well(old_users, upgrade, run):
+def test_an_index_under_another_name_is_accepted(old_users, upgrade, run):
     old_users.create_index("email", name="one_account_each", unique=True)
     assert upgrade()[0] == 0
     assert "email_1" not in old_users.index_information()
 
 
-def test_beside_one_of_another_name_that_is_not_unique_there_is_one_more(old_users, upgrade):
+def test_a_unique_index_is_created_beside_another_one(old_users, upgrade):
     old_users.create_index("email", name="by_email")
     assert upgrade()[0] == 0
     assert old_users.index_information()["email_1"]["unique"]
 
 
-def test_an_index_that_is_hidden_is_shown_again(old_users, upgrade):
+def test_a_hidden_index_is_unhidden(old_users, upgrade):
     old_users.create_index("email", unique=True, hidden=True)
     assert upgrade()[1]["indexes"]["changed"] == ["users.email_1"]
     assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
 
 
 @pytest.mark.parametrize("options", [{"expireAfterSeconds": 7}, {}])
-def test_how_long_throttles_are_kept_is_changed_in_its_place(mongo, users, upgrade, options):
+def test_the_lifetime_of_throttle_counts_is_changed_in_place(mongo, users, upgrade, options):
     counts = mongo.get_default_database()["throttles"]
     counts.drop()
     counts.create_index("expireAt", name="expireAt_1", **options)
-    status, told = upgrade()
-    assert (status, told["indexes"]["changed"]) == (0, ["throttles.expireAt_1"])
+    status, report = upgrade()
+    assert (status, report["indexes"]["changed"]) == (0, ["throttles.expireAt_1"])
     assert counts.index_information()["expireAt_1"]["expireAfterSeconds"] == 0
 
 
-def test_an_index_that_cannot_be_changed_is_told_of(old_users, upgrade):
+def test_an_index_that_cannot_be_changed_is_reported(old_users, upgrade):
     old_users.create_index("email", sparse=True)
     old_users.insert_one(fastapi_user())
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 1
-    assert 'db.users.dropIndex("email_1")' in told["indexes"]["advice"]["users.email_1"]
+    assert 'db.users.dropIndex("email_1")' in report["indexes"]["advice"]["users.email_1"]
     assert emails(old_users) == {"Grace.Hopper@example.com"}
 
 
-def test_two_users_with_one_address_in_two_cases_stay_as_they_are(old_users, upgrade, small_batches):
+def test_users_with_the_same_address_in_another_case_are_not_changed(old_users, upgrade, small_batches):
     old_users.insert_many([fastapi_user(email=email) for email in ("Ada@Example.com", "x@y.com", "Z@example.com")])
     old_users.insert_many([fastapi_user(email="ada@example.com"), fastapi_user(email="A.B@example.com")])
     before = {user["_id"]: user for user in old_users.find({"email": {"$regex": "(?i)^ada"}})}
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 1
     assert {user["_id"]: user for user in old_users.find({"email": {"$regex": "(?i)^ada"}})} == before
     assert emails(old_users) == {"Ada@Example.com", "ada@example.com", "x@y.com", "z@example.com", "a.b@example.com"}
-    assert told["addresses"]["clashes"] == 1
-    [clash] = told["addresses"]["clashing"]
+    assert report["addresses"]["clashes"] == 1
+    [clash] = report["addresses"]["clashing"]
     assert {user["user_id"] for user in clash["users"]} == set(before)
     assert {user["address"] for user in clash["users"]} == {"A…@Example.com", "a…@example.com"}
-    assert "1 address belongs to more than one user" in " ".join(told["advice"])
+    assert "1 address belongs to more than one user" in " ".join(report["advice"])
 
 
 @pytest.mark.parametrize(
     ("stored", "also"),
     [("straße@example.com", "STRASSE@example.com"), ("γιώργος@example.com", "γιώργοσ@example.com")],
 )
-def test_two_users_whose_addresses_become_one_by_folding_stay_as_they_are(old_users, upgrade, stored, also):
+def test_users_with_the_same_address_after_case_folding_are_not_changed(old_users, upgrade, stored, also):
     old_users.insert_many([first := fastapi_user(email=stored), second := fastapi_user(email=also)])
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 1
-    assert [told["addresses"]["clashes"], told["addresses"]["changed"]] == [1, 0]
+    assert [report["addresses"]["clashes"], report["addresses"]["changed"]] == [1, 0]
     assert list(old_users.find(sort=[("_id", 1)])) == [first, second]
 
 
-def test_two_users_with_the_same_address_keep_the_index_and_with_it_all_else_from_being_made(old_users, upgrade):
+def test_users_with_the_same_address_prevent_the_index_and_every_change(old_users, upgrade):
     old_users.insert_many([fastapi_user(), fastapi_user(), fastapi_user(email="Ada@example.com")])
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 1
     assert "email_1" not in old_users.index_information()
-    assert "two users share an e-mail address" in told["indexes"]["advice"]["users.email_1"]
-    assert told["addresses"]["clashing"][0]["same_spelling"] is True
+    assert "two users share an e-mail address" in report["indexes"]["advice"]["users.email_1"]
+    assert report["addresses"]["clashing"][0]["same_spelling"] is True
     assert emails(old_users) == {"Grace.Hopper@example.com", "Ada@example.com"}
     old_users.delete_one({"email": "Grace.Hopper@example.com"})
     assert upgrade()[0] == 0
@@ -216,16 +216,16 @@ def test_an_index_that_cannot_become_unique_is_left_as_it_was(old_users, upgrade
     assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)]}
 
 
-def test_users_without_an_address_are_told_of(old_users, upgrade):
+def test_users_without_an_address_are_reported(old_users, upgrade):
     odd = fastapi_user(email=7)
     old_users.insert_many([odd, fastapi_user()])
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 1
-    assert told["addresses"]["without_address"] == [odd["_id"]]
+    assert report["addresses"]["without_address"] == [odd["_id"]]
     assert emails(old_users) == {7, "grace.hopper@example.com"}
 
 
-def test_ids_of_all_types_are_walked_over(old_users, upgrade, small_batches):
+def test_users_with_ids_of_any_type_are_read(old_users, upgrade, small_batches):
     ids = [1, 2.5, "x", ObjectId(), datetime(2020, 1, 1), True, b"x", "y", "z"]
     old_users.insert_many(
         [fastapi_user(_id=name, email=f"User{number}@example.com") for number, name in enumerate(ids)]
@@ -233,16 +233,16 @@ def test_ids_of_all_types_are_walked_over(old_users, upgrade, small_batches):
     assert upgrade()[1]["addresses"]["changed"] == len(ids)
 
 
-def test_an_address_that_mongodb_refuses_to_change_does_not_stop_the_others(old_users, upgrade):
+def test_a_rejected_change_does_not_affect_the_others(old_users, upgrade):
     old_users.insert_many([fastapi_user(updated_at="yesterday"), fastapi_user(email="Ada@example.com")])
-    status, told = upgrade()
+    status, report = upgrade()
     assert status == 1
-    [refused] = told["addresses"]["refused"]
+    [refused] = report["addresses"]["refused"]
     assert refused["address"] == "G…@example.com"
     assert emails(old_users) == {"Grace.Hopper@example.com", "ada@example.com"}
 
 
-def test_what_comes_to_clash_between_the_survey_and_the_change_is_left_to_the_index(app, users):
+def test_a_clash_after_the_survey_is_rejected_by_the_index(app, users):
     database = app.extensions["services"].database
     users.insert_many([fastapi_user(email="Ada@example.com"), fastapi_user(), fastapi_user(email="JOSÉ@example.com")])
     with app.app_context():
@@ -255,7 +255,7 @@ def test_what_comes_to_clash_between_the_survey_and_the_change_is_left_to_the_in
 
 
 @pytest.mark.parametrize("email", ["Grace@example.com", "JOSÉ@example.com"])
-def test_what_somebody_else_changes_meanwhile_is_never_lost(app, users, email):
+def test_a_concurrent_change_is_kept(app, users, email):
     user = fastapi_user(email=email)
     users.insert_one(user)
     with app.app_context():
@@ -265,7 +265,7 @@ def test_what_somebody_else_changes_meanwhile_is_never_lost(app, users, email):
     assert emails(users) == {"New@example.com"}
 
 
-def test_whoever_signs_up_meanwhile_in_the_old_service_is_taken_along(app, users, small_batches):
+def test_a_concurrent_sign_up_in_the_old_service_is_upgraded(app, users, small_batches):
     users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(10)])
     with app.app_context():
         found = survey(app.extensions["services"].database, lambda number: None)
@@ -274,14 +274,14 @@ def test_whoever_signs_up_meanwhile_in_the_old_service_is_taken_along(app, users
     assert done.changed == 11
 
 
-def test_one_that_was_killed_while_it_made_an_index_unique_is_ended(old_users, upgrade):
+def test_an_interrupted_index_change_is_completed(old_users, upgrade):
     old_users.create_index("email")
     old_users.database.command("collMod", "users", index={"name": "email_1", "prepareUnique": True})
     assert upgrade()[0] == 0
     assert old_users.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
 
 
-def test_two_at_once_do_no_harm_to_each_other(app, users, small_batches):
+def test_two_upgrades_can_run_at_once(app, users, small_batches):
     users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(200)])
     database = app.extensions["services"].database
 
@@ -294,7 +294,7 @@ def test_two_at_once_do_no_harm_to_each_other(app, users, small_batches):
     assert emails(users) == {f"user{number}@example.com" for number in range(200)}
 
 
-def test_erasures_that_were_left_half_way_are_ended(users, indexed, upgrade, mongo, move_clock, make_app):
+def test_unfinished_erasures_are_completed(users, indexed, upgrade, mongo, move_clock, make_app):
     notes = mongo.get_default_database()["erasures"]
     notes.delete_many({})
     with (
@@ -326,7 +326,7 @@ def test_a_terminal_shows_the_progress(mongo_uri, old_users, indexed):
     assert json.loads(done.stdout)["addresses"]["changed"] == 5_000
 
 
-def test_after_it_nobody_signs_up_with_an_old_address_in_another_case(old_users, upgrade, make_app):
+def test_an_upgraded_address_cannot_sign_up_again_in_another_case(old_users, upgrade, make_app):
     client = make_app().test_client()
     old_users.insert_one(fastapi_user())
     assert upgrade()[0] == 0
@@ -335,7 +335,7 @@ def test_after_it_nobody_signs_up_with_an_old_address_in_another_case(old_users,
     assert old_users.count_documents({}) == 1
 
 
-def test_after_it_one_logs_in_in_any_case(old_users, upgrade, make_app):
+def test_an_upgraded_user_logs_in_in_any_case(old_users, upgrade, make_app):
     old_users.insert_one(fastapi_user())
     upgrade()
     client = make_app().test_client()
@@ -368,7 +368,7 @@ def test_users_who_need_a_decision_are_listed(old_users, run):
     assert f"  {stuck['_id']} (G…@example.com)" in result.stdout
 
 
-def test_without_the_database_it_says_so_with_status_75(run):
+def test_an_unavailable_database_is_reported_with_status_75(run):
     uri = f"mongodb://127.0.0.1:{free_port()}/pixora"
     result = run("db", "upgrade", "--json", MONGO_URI=uri, DATABASE_TIMEOUT_MS=200)
     assert result.exit_code == os.EX_TEMPFAIL
@@ -376,7 +376,7 @@ def test_without_the_database_it_says_so_with_status_75(run):
 
 
 @pytest.mark.parametrize("address", ["ada@example.com", "a", "", "@", "not an address"])
-def test_a_mask_leaves_no_more_than_a_letter_and_the_domain(address):
+def test_a_masked_address_shows_one_character_and_the_domain(address):
     assert len(mask(address).partition("@")[0]) <= 2
 
 
@@ -399,7 +399,7 @@ class OldService(threading.Thread):
                 time.sleep(0.005)
 
 
-def test_killed_half_way_beside_the_old_service_at_work_it_ends_at_the_next_run(mongo, mongo_uri):
+def test_a_killed_upgrade_beside_the_old_service_is_completed_by_the_next_run(mongo, mongo_uri):
     uri = mongo_uri.replace("?", "_killed?")
     users = mongo[f"{mongo.get_default_database().name}_killed"]["users"]
     users.drop()

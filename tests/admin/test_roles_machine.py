@@ -1,4 +1,4 @@
-"""The standing of accounts, in any order of events and by two instances of the service, against a small model."""
+"""Roles and disabled accounts, in any order of events over two instances of the service, compared with a model."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ NAMES = "ada", "bob", "eve"
 
 
 class Person:
-    """What must be so of a user."""
+    """The expected state of a user."""
 
     def __init__(self, name, roles):
         self.user = fastapi_user(email=f"{name}@example.com", password=HASH_2B, roles=roles)
@@ -26,7 +26,7 @@ class Person:
         return "admin" in self.roles and not self.disabled and not self.gone
 
 
-class StandingMachine(RuleBasedStateMachine):
+class RolesMachine(RuleBasedStateMachine):
     apps = database = None  # given by the test
 
     people = st.sampled_from(NAMES)
@@ -119,7 +119,7 @@ class StandingMachine(RuleBasedStateMachine):
         self.look_at_the_document(target, before, done is None and action)
 
     @rule(name=people, at=either)
-    def delete_the_own_account(self, name, at):
+    def delete_own_account(self, name, at):
         person = self.person[name]
         if not person.living:
             return
@@ -141,7 +141,7 @@ class StandingMachine(RuleBasedStateMachine):
         return sum(person.is_admin for person in self.person.values())
 
     def expect(self, target, action):
-        """Do the action in the model; return the status of its refusal, if it is to be refused."""
+        """Apply the action to the model; return the status if it must be refused."""
         is_the_last = target.is_admin and self.admins == 1
         self.changed = False
         match action:
@@ -177,7 +177,7 @@ class StandingMachine(RuleBasedStateMachine):
         assert admins == self.admins >= 1
 
     @invariant()
-    def exactly_the_living_sessions_are_served_and_with_the_roles_of_now(self):
+    def exactly_the_open_sessions_are_served_with_the_current_roles(self):
         for person in self.person.values():
             for number, grant in enumerate(person.tokens):
                 headers = {"Authorization": f"Bearer {grant['access_token']}"}
@@ -187,7 +187,7 @@ class StandingMachine(RuleBasedStateMachine):
                     assert response.json["roles"] == person.roles
 
     @invariant()
-    def whoever_is_disabled_has_no_session(self):
+    def disabled_users_have_no_session(self):
         assert self.database()["users"].count_documents({"disabled": True, "sessions.0": {"$exists": True}}) == 0
 
     @invariant()
@@ -195,11 +195,11 @@ class StandingMachine(RuleBasedStateMachine):
         assert self.database()["audit"].count_documents({"by": {"$exists": True}}) == self.events
 
 
-def test_accounts_stand_as_the_model_has_it(session_app, other_app, mongo, users):
-    StandingMachine.apps = session_app, other_app
-    StandingMachine.database = staticmethod(mongo.get_default_database)
+def test_accounts_match_the_model(session_app, other_app, mongo, users):
+    RolesMachine.apps = session_app, other_app
+    RolesMachine.database = staticmethod(mongo.get_default_database)
     run_state_machine_as_test(
-        StandingMachine,
+        RolesMachine,
         # Each step is some requests to a real database, and some runs take a second.
         settings=settings(
             max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
