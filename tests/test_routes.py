@@ -51,22 +51,22 @@ def rules(app):
             yield f"{method} {path}", path
 
 
-def test_every_route_is_in_the_document(session_app, operations):
+def test_every_route_is_documented(session_app, operations):
     assert {name for name, path in rules(session_app) if path not in STATIC | PAGES} == set(operations)
 
 
-def test_every_route_says_who_may_call_it(operations):
+def test_every_route_documents_who_can_call_it(operations):
     assert {name for name, operation in operations.items() if operation["security"] == []} == PUBLIC
     assert {name for name, operation in operations.items() if operation["security"]} == USER | ADMIN
 
 
-def test_every_route_for_administrators_documents_whom_it_refuses(operations):
+def test_every_admin_route_documents_that_it_is_for_administrators_only(operations):
     for name in ADMIN:
         [example] = operations[name]["responses"]["403"]["content"]["application/problem+json"]["examples"].values()
         assert example["value"]["detail"] == "Only administrators can do this.", name
 
 
-def test_every_route_that_needs_a_token_refuses_to_do_without(session_app, operations):
+def test_every_protected_route_rejects_requests_without_a_token(session_app, operations):
     client = session_app.test_client()
     for name, operation in operations.items():
         method, path = name.split()
@@ -74,7 +74,7 @@ def test_every_route_that_needs_a_token_refuses_to_do_without(session_app, opera
         assert (status == 401) == bool(operation["security"]), name
 
 
-def test_every_route_that_needs_a_token_documents_its_refusal(operations):
+def test_every_protected_route_documents_401(operations):
     for name in USER | ADMIN:
         assert set(operations[name]["responses"]["401"]["content"]["application/problem+json"]["examples"]) == {
             "missing_token",
@@ -82,13 +82,13 @@ def test_every_route_that_needs_a_token_documents_its_refusal(operations):
         }
 
 
-def test_every_route_with_a_body_documents_how_it_can_be_wrong(operations):
+def test_every_route_with_a_body_documents_its_errors(operations):
     for name, operation in operations.items():
         if "requestBody" in operation:
             assert {"400", "413", "415", "422"} <= set(operation["responses"]), name
 
 
-def test_every_route_of_the_api_documents_that_the_database_may_be_away(operations):
+def test_every_api_route_documents_that_the_database_can_be_unavailable(operations):
     for name, operation in operations.items():
         if "/api/" in name:
             assert (
@@ -116,9 +116,7 @@ def call(client, operations):
 
 
 @pytest.mark.parametrize("query", ["colour=red", "colour=", "colour", "role=admin&colour=red", "access_token=x"])
-def test_every_route_of_the_api_refuses_a_query_parameter_that_it_does_not_have(
-    call, users, account, operations, query
-):
+def test_every_api_route_rejects_unknown_query_parameters(call, users, account, operations, query):
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     for name in operations:
         if "/api/" in name:
@@ -138,14 +136,14 @@ def test_every_route_of_the_api_refuses_a_query_parameter_that_it_does_not_have(
         ("DELETE /api/users/me/sessions", "current=false&current=true"),
     ],
 )
-def test_a_query_parameter_that_comes_twice_is_refused(call, users, account, name, query):
+def test_a_repeated_query_parameter_is_rejected(call, users, account, name, query):
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     response = call(name, query, **account.bearer)
     assert response.status_code == 422
     assert response.json["errors"] == {query.partition("=")[0]: ["Was sent more than once."]}
 
 
-def test_who_may_not_call_a_route_is_told_so_before_its_parameters_are_looked_at(call, account, operations):
+def test_authorization_is_checked_before_the_query_parameters(call, account, operations):
     for name, operation in operations.items():
         if operation["security"]:
             response = call(name, f"access_token={account.token}")
@@ -160,7 +158,7 @@ def test_outside_the_api_unknown_parameters_are_ignored(client, path):
     assert client.get(f"{path}?colour=red&colour=blue").status_code == 200
 
 
-def test_every_route_of_the_api_documents_that_a_request_can_be_invalid(operations):
+def test_every_api_route_documents_422(operations):
     for name, operation in operations.items():
         if "/api/" in name:
             content = operation["responses"]["422"]["content"]["application/problem+json"]
@@ -209,7 +207,7 @@ def test_the_examples_of_bodies_are_accepted(client, document):
             assert client.post(path, **encoding).status_code in (200, 201), (path, media_type)
 
 
-def test_the_examples_of_bodies_that_take_a_login_or_a_token_are_of_the_right_form(client, account, operations, users):
+def test_the_examples_of_bodies_of_protected_routes_are_valid(client, account, operations, users):
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     for name, operation in operations.items():
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
@@ -223,7 +221,7 @@ def test_the_examples_of_bodies_that_take_a_login_or_a_token_are_of_the_right_fo
             ), name
 
 
-def test_every_answer_of_every_route_has_the_headers_of_the_service(session_app, operations):
+def test_every_answer_has_the_security_headers(session_app, operations):
     client = session_app.test_client()
     for name in operations:
         method, path = name.split()

@@ -5,7 +5,7 @@ import pytest
 import pixora
 
 
-def test_the_root_tells_what_this_is(client):
+def test_the_root_names_the_service(client):
     response = client.get("/")
     assert response.status_code == 200
     assert response.json == {"name": "Pixora", "version": pixora.__version__, "docs": "/docs"}
@@ -23,14 +23,14 @@ def test_the_document_describes_the_password_flow(client):
     assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/login"
 
 
-def test_the_document_gives_the_configured_length_of_a_password(make_app):
+def test_the_document_has_the_configured_length_of_a_password(make_app):
     schemas = make_app(PASSWORD_MIN_LENGTH=15).test_client().get("/openapi.json").json["components"]["schemas"]
     assert schemas["Signup"]["properties"]["password"]["minLength"] == 15
     for name in ("ChangePassword", "ConfirmReset"):
         assert schemas[name]["properties"]["new_password"]["minLength"] == 15
 
 
-def test_the_document_tells_of_conditional_requests(client):
+def test_the_document_describes_conditional_requests(client):
     paths = client.get("/openapi.json").json["paths"]
     for path in ("/api/users/me", "/api/users/{user_id}"):
         assert "If-None-Match" in {parameter["name"] for parameter in paths[path]["get"]["parameters"]}
@@ -49,7 +49,7 @@ def test_the_page_has_no_inline_script_and_loads_nothing_from_elsewhere(client):
 
 
 @pytest.mark.parametrize("name", ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"])
-def test_what_the_page_needs_is_served_here(client, name):
+def test_the_files_of_the_page_are_served(client, name):
     assert f"/docs/swagger-ui/{name}" in client.get("/docs").text
     with client.get(f"/docs/swagger-ui/{name}") as response:
         assert response.status_code == 200
@@ -57,5 +57,5 @@ def test_what_the_page_needs_is_served_here(client, name):
 
 
 @pytest.mark.parametrize("path", ["../__init__.py", "%2e%2e/__init__.py", "..%2f..%2fflask/app.py", "etc/passwd"])
-def test_nothing_else_is_served_with_it(client, path):
+def test_no_other_files_are_served(client, path):
     assert client.get(f"/docs/swagger-ui/{path}").status_code == 404

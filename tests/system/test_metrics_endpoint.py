@@ -41,7 +41,7 @@ def requests(route, method, status):
     return f'pixora_http_request_duration_seconds_count{{method="{method}",route="{route}",status="{status}"}}'
 
 
-def test_it_is_prometheus_text(client):
+def test_the_format_is_prometheus_text(client):
     response = client.get("/metrics")
     assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert "# TYPE pixora_http_request_duration_seconds histogram\n" in response.text
@@ -51,7 +51,7 @@ def test_it_is_prometheus_text(client):
     "address",
     ["127.0.0.1", "127.8.8.8", "::1", "10.0.0.9", "172.16.0.1", "192.168.1.1", "fd00::9", "::ffff:10.0.0.9"],
 )
-def test_loopback_and_private_networks_are_answered(client, address):
+def test_loopback_and_private_networks_get_an_answer(client, address):
     assert client.get("/metrics", environ_overrides={"REMOTE_ADDR": address}).status_code == 200
 
 
@@ -62,7 +62,7 @@ def test_loopback_and_private_networks_are_answered(client, address):
         *("::ffff:8.8.8.8", "", "localhost", "127.0.0.1.evil"),
     ],
 )
-def test_anyone_else_finds_nothing_there(client, address):
+def test_other_networks_get_404(client, address):
     response = client.get("/metrics", environ_overrides={"REMOTE_ADDR": address})
     assert response.status_code == 404
     assert response.json["code"] == "not_found"
@@ -85,12 +85,12 @@ def test_anyone_else_finds_nothing_there(client, address):
         {"X-Forwarded-For": ""},
     ],
 )
-def test_whoever_comes_by_a_proxy_from_elsewhere_finds_nothing_there_however_it_is_counted(make_app, proxies, headers):
+def test_clients_from_elsewhere_get_404_through_any_number_of_proxies(make_app, proxies, headers):
     client = make_app(PROXY_COUNT=proxies).test_client()
     assert client.get("/metrics", headers=headers).status_code == 404
 
 
-def test_a_stranger_who_is_counted_as_a_proxy_cannot_claim_a_private_address(make_app):
+def test_a_client_that_is_counted_as_a_proxy_cannot_claim_a_private_address(make_app):
     response = (
         make_app(PROXY_COUNT=1)
         .test_client()
@@ -99,7 +99,7 @@ def test_a_stranger_who_is_counted_as_a_proxy_cannot_claim_a_private_address(mak
     assert response.status_code == 404
 
 
-def test_a_proxy_within_may_ask_for_someone_within(make_app):
+def test_private_clients_get_an_answer_through_a_private_proxy(make_app):
     client = make_app(PROXY_COUNT=1).test_client()
     for address in ("10.0.0.7", "10.0.0.7:40001", "[fd00::7]:443"):
         assert client.get("/metrics", headers={"X-Forwarded-For": address}).status_code == 200
@@ -118,12 +118,12 @@ def test_requests_are_counted_by_route_method_and_status(client, account, growth
     )
 
 
-def test_methods_that_clients_make_up_are_one(client, growth, samples):
+def test_unknown_methods_share_one_label(client, growth, samples):
     assert growth(requests("unknown", "other", 405), lambda: client.open("/", method="FOO")) == 1
     assert not [name for name in samples() if "FOO" in name]
 
 
-def test_a_thousand_paths_make_no_thousand_series(client, samples):
+def test_unknown_paths_share_one_series(client, samples):
     client.get("/nowhere")
     before = len(samples())
     for number in range(1000):
@@ -131,18 +131,18 @@ def test_a_thousand_paths_make_no_thousand_series(client, samples):
     assert len(samples()) == before
 
 
-def test_a_fault_of_ours_is_counted(make_app, growth):
+def test_internal_errors_are_counted(make_app, growth):
     app = make_app(TESTING=False)
     app.add_url_rule("/fault", view_func=lambda: 1 / 0)
     assert growth(requests("/fault", "GET", 500), lambda: app.test_client().get("/fault")) == 1
 
 
-def test_operations_of_the_database_are_timed_by_what_they_are_for(client, account, growth):
+def test_database_operations_are_timed_by_name(client, account, growth):
     name = 'pixora_database_operation_seconds_count{operation="users.find"}'
     assert growth(name, lambda: client.get("/api/users/me", headers=account.bearer)) == 1
 
 
-def test_failures_of_the_database_are_counted_by_reason(make_app, growth):
+def test_database_failures_are_counted_by_reason(make_app, growth):
     gone = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=100).test_client()
     assert growth('pixora_database_errors_total{reason="unreachable"}', lambda: gone.get("/health")) == 1
 
@@ -158,7 +158,7 @@ def test_hashes_are_counted_and_timed(client, account, growth, samples):
     assert samples()["pixora_hashing_queue"] == 0
 
 
-def test_whoever_is_sent_away_from_hashing_is_counted(make_app, growth):
+def test_requests_rejected_by_the_hashing_queue_are_counted(make_app, growth):
     app = make_app(GUNICORN_THREADS=5)
 
     def log_in_while_the_only_seat_is_taken():
@@ -169,7 +169,7 @@ def test_whoever_is_sent_away_from_hashing_is_counted(make_app, growth):
     assert growth("pixora_hashing_shed_total", log_in_while_the_only_seat_is_taken) == 1
 
 
-def test_refusals_are_counted_by_the_limit(make_app, counts, growth):
+def test_throttled_requests_are_counted_by_limit(make_app, counts, growth):
     client = make_app(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
 
     def sign_up_twice():
@@ -179,7 +179,7 @@ def test_refusals_are_counted_by_the_limit(make_app, counts, growth):
     assert growth('pixora_throttled_total{limit="THROTTLE_SIGNUP_PER_IP"}', sign_up_twice) == 1
 
 
-def test_a_letter_that_is_not_sent_for_a_limit_is_counted_too(make_app, users, counts, growth):
+def test_throttled_e_mails_are_counted(make_app, users, counts, growth):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
 
     def reset_twice():
@@ -189,7 +189,7 @@ def test_a_letter_that_is_not_sent_for_a_limit_is_counted_too(make_app, users, c
     assert growth('pixora_throttled_total{limit="THROTTLE_MAIL_PER_ACCOUNT"}', reset_twice) == 1
 
 
-def test_the_outbox_is_looked_at_by_age_and_number(make_app, users, samples, move_clock):
+def test_the_outbox_is_measured_by_age_and_number(make_app, users, samples, move_clock):
     app = make_app()
     client = app.test_client()
     client.post("/api/auth/signup", json=signup_body())
@@ -200,7 +200,7 @@ def test_the_outbox_is_looked_at_by_age_and_number(make_app, users, samples, mov
     assert found['pixora_outbox_letters{state="failed"}'] == 0
 
 
-def test_a_letter_that_waits_to_be_tried_again_is_not_late(make_app, users, samples):
+def test_an_e_mail_that_waits_for_a_retry_is_not_late(make_app, users, samples):
     app = make_app()
     now = clock.utcnow()
     with app.app_context():
@@ -213,7 +213,7 @@ def test_a_letter_that_waits_to_be_tried_again_is_not_late(make_app, users, samp
     assert found['pixora_outbox_letters{state="failed"}'] == 1
 
 
-def test_of_very_many_letters_the_number_is_a_lower_bound_and_the_age_is_right(make_app, users, samples, monkeypatch):
+def test_the_number_of_very_many_e_mails_is_a_lower_bound(make_app, users, samples, monkeypatch):
     monkeypatch.setattr(outbox, "MOST_COUNTED", 3)
     app = make_app()
     app.test_client().get("/health")  # makes the index
@@ -228,7 +228,7 @@ def test_of_very_many_letters_the_number_is_a_lower_bound_and_the_age_is_right(m
     assert found['pixora_outbox_letters{state="new"}'] == 3
 
 
-def test_several_scrapes_look_at_the_outbox_once(make_app, watch_commands):
+def test_several_scrapes_query_the_outbox_once(make_app, watch_commands):
     client = make_app().test_client()
     client.get("/health")
     with watch_commands() as commands:
@@ -237,7 +237,7 @@ def test_several_scrapes_look_at_the_outbox_once(make_app, watch_commands):
     assert [command.command_name for command in commands].count("aggregate") == 1
 
 
-def test_the_look_at_the_outbox_uses_the_index(make_app, watch_commands, mongo):
+def test_the_query_of_the_outbox_uses_the_index(make_app, watch_commands, mongo):
     client = make_app().test_client()
     client.get("/health")
     with watch_commands() as commands:
@@ -250,7 +250,7 @@ def test_the_look_at_the_outbox_uses_the_index(make_app, watch_commands, mongo):
     assert "COLLSCAN" not in str(plan)
 
 
-def test_without_the_database_a_scrape_is_answered_in_time_and_without_the_outbox(make_app, samples):
+def test_metrics_are_answered_without_the_database(make_app, samples):
     app = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=300)
     began = time.monotonic()
     found = samples(app.test_client())
@@ -260,19 +260,19 @@ def test_without_the_database_a_scrape_is_answered_in_time_and_without_the_outbo
     assert "pixora_hashing_queue" in found
 
 
-def test_what_was_known_of_the_outbox_is_not_shown_once_the_database_is_away(make_app, samples):
+def test_outdated_figures_of_the_outbox_are_not_shown_without_the_database(make_app, samples):
     app = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=300)
     app.extensions["services"].outbox_metrics._backlog = Backlog(None, 7, 0)
     assert 'pixora_outbox_letters{state="new"}' not in samples(app.test_client())
 
 
-def test_every_metric_is_ours_and_says_what_it_is():
+def test_every_metric_has_the_prefix_and_a_help_text():
     for metric in metrics.REGISTRY.collect():
         assert metric.name.startswith("pixora_")
         assert re.fullmatch(r"[A-Z].*\.", metric.documentation)
 
 
-def test_nothing_personal_is_in_it(client, account):
+def test_metrics_have_no_personal_data(client, account):
     client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
     text = client.get("/metrics").text
     assert account.email not in text

@@ -37,21 +37,21 @@ def post(client, data, **headers):
     ],
     ids=lambda body: repr(body[:20]),
 )
-def test_malformed_json_is_a_bad_request(client, body):
+def test_malformed_json_gets_400(client, body):
     response = post(client, body)
     assert response.status_code == 400
     assert response.json["code"] == "malformed_body"
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])
-def test_a_hundred_thousand_brackets_are_a_bad_request_where_the_size_allows_them(make_app, body):
+def test_deeply_nested_json_gets_400(make_app, body):
     response = post(make_app(MAX_CONTENT_LENGTH=10**6).test_client(), body)
     assert response.status_code == 400
     assert response.json["code"] == "malformed_body"
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:.0123456789eENaIfntrulsI- \\u', max_size=200).map(str.encode))
-def test_bytes_decode_as_the_json_module_has_it_or_are_malformed(data):
+def test_bytes_decode_as_by_the_json_module_or_are_malformed(data):
     try:
         decoded = loads(data)
     except MalformedBody:
@@ -65,7 +65,7 @@ def test_bytes_decode_as_the_json_module_has_it_or_are_malformed(data):
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_what_json_writes_is_read_back(value):
+def test_encoded_json_decodes_to_the_same_value(value):
     assert loads(json.dumps(value).encode()) == value
 
 
@@ -73,13 +73,13 @@ def test_what_json_writes_is_read_back(value):
     "media_type",
     ["", "text/plain", "text/json", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data"],
 )
-def test_signup_with_another_media_type_is_refused(client, media_type):
+def test_sign_up_rejects_other_media_types_than_json(client, media_type):
     response = client.post("/api/auth/signup", data=json.dumps(signup_body()), headers={"Content-Type": media_type})
     assert response.status_code == 415
     assert response.json["code"] == "unsupported_media_type"
 
 
-def test_json_may_name_its_charset(client):
+def test_a_charset_parameter_is_accepted_with_json(client):
     response = client.post(
         "/api/auth/signup", data=json.dumps(signup_body()), content_type="application/json; charset=utf-8"
     )
@@ -87,13 +87,13 @@ def test_json_may_name_its_charset(client):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "x"])
-def test_a_compressed_body_is_refused(client, coding):
+def test_a_compressed_body_is_rejected(client, coding):
     response = post(client, b"{}", **{"Content-Encoding": coding})
     assert response.status_code == 415
 
 
 @pytest.mark.parametrize("media_type", ["", "text/plain", "application/json", "application/octet-stream"])
-def test_login_with_another_media_type_than_a_form_is_refused(client, media_type):
+def test_login_rejects_other_media_types_than_forms(client, media_type):
     response = client.post(
         "/api/auth/login", data=f"username=a&password={PASSWORD}", headers={"Content-Type": media_type}
     )
@@ -111,13 +111,13 @@ def test_login_with_another_media_type_than_a_form_is_refused(client, media_type
         ("GET", "/", "text/plain"),
     ],
 )
-def test_a_body_over_the_limit_is_too_large_on_every_route(client, method, path, media_type):
+def test_a_body_over_the_limit_gets_413_on_every_route(client, method, path, media_type):
     response = client.open(path, method=method, data=b"x" * 16385, content_type=media_type)
     assert response.status_code == 413
     assert response.json["code"] == "payload_too_large"
 
 
-def test_a_body_at_the_limit_is_read(client):
+def test_a_body_at_the_limit_is_accepted(client):
     response = post(client, json.dumps(signup_body()).encode().ljust(16384))
     assert response.status_code == 201
 
@@ -138,7 +138,7 @@ def test_a_form_that_is_not_utf_8_is_malformed(client, body):
         b'--b\r\nContent-Disposition: form-data; name="username"\r\n\r\n\xff\r\n--b--\r\n',
     ],
 )
-def test_a_multipart_body_that_is_broken_is_malformed(client, media_type, body):
+def test_a_broken_multipart_body_is_malformed(client, media_type, body):
     response = client.post("/api/auth/login", data=body, content_type=media_type)
     assert response.status_code == 400
     assert response.json["code"] == "malformed_body"

@@ -32,7 +32,7 @@ def test_without_origins_no_cors_header_is_sent(client):
 
 
 @pytest.mark.parametrize("path", ["/", "/api/users/me", "/nowhere"])
-def test_a_configured_origin_may_read_answers_and_errors(client_of, path):
+def test_a_configured_origin_can_read_answers_and_errors(client_of, path):
     headers = client_of(ORIGIN).get(path, headers={"Origin": ORIGIN}).headers
     assert headers["Access-Control-Allow-Origin"] == ORIGIN
     assert headers["Access-Control-Expose-Headers"].split(", ") == sorted(EXPOSED_HEADERS)
@@ -40,7 +40,7 @@ def test_a_configured_origin_may_read_answers_and_errors(client_of, path):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "PUT", "DELETE"])
-def test_a_configured_origin_may_send_a_token(client_of, method):
+def test_a_configured_origin_can_send_a_token(client_of, method):
     response = preflight(client_of(ORIGIN), "authorization", method)
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Headers"].lower() == "authorization"
@@ -50,7 +50,7 @@ def test_a_configured_origin_may_send_a_token(client_of, method):
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "https://app.example.com.evil.example", "http://app.example.com", "null"]
 )
-def test_another_origin_may_not(client_of, origin):
+def test_other_origins_are_not_allowed(client_of, origin):
     assert allowed(client_of(ORIGIN), origin) is None
 
 
@@ -78,27 +78,27 @@ def test_another_origin_may_not(client_of, origin):
         ("http://localhost:3000", "http://localhost:30000", False),
     ],
 )
-def test_an_origin_is_compared_as_a_whole(client_of, entry, origin, may):
+def test_an_entry_matches_whole_origins_only(client_of, entry, origin, may):
     assert allowed(client_of(entry), origin) == (origin if may else None)
 
 
 @pytest.mark.parametrize("header", [*ALLOWED_HEADERS, "x-client-version"])
-def test_a_page_may_send_the_usual_headers_and_those_that_are_set(client_of, header):
+def test_pages_can_send_the_usual_and_the_configured_headers(client_of, header):
     response = preflight(client_of(ORIGIN, CORS_ALLOW_HEADERS=["X-Client-Version"]), header.lower())
     assert response.headers["Access-Control-Allow-Headers"] == header.lower()
 
 
-def test_a_page_may_send_no_other_header(client_of):
+def test_pages_cannot_send_other_headers(client_of):
     assert "Access-Control-Allow-Headers" not in preflight(client_of(ORIGIN), "x-client-version").headers
 
 
 @pytest.mark.parametrize("path", ["/", "/api/users/me", "/nowhere", "/.well-known/jwks.json", "/openapi.json"])
 @pytest.mark.parametrize("headers", [{}, {"Origin": ORIGIN}, {"Origin": "https://evil.example"}])
 @pytest.mark.parametrize("origins", [[ORIGIN], [ORIGIN, "https://*.example.org"]])
-def test_caches_are_told_that_answers_depend_on_the_origin(client_of, path, headers, origins):
+def test_every_answer_varies_by_origin(client_of, path, headers, origins):
     assert "Origin" in client_of(*origins).get(path, headers=headers).vary
 
 
-def test_the_name_of_an_exported_file_may_be_read(client_of):
+def test_pages_can_read_the_name_of_an_exported_file(client_of):
     exposed = client_of(ORIGIN).get("/", headers={"Origin": ORIGIN}).headers["Access-Control-Expose-Headers"]
     assert re.search(r"\bContent-Disposition\b", exposed)

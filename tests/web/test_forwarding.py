@@ -43,7 +43,7 @@ def seen(make_app):
         ("[::ffff:203.0.113.7]:40001", "203.0.113.7"),
     ],
 )
-def test_every_form_in_which_a_gateway_writes_an_address_is_read(text, ip):
+def test_every_notation_of_an_ip_address_is_read(text, ip):
     assert client_ip(text) == ip
 
 
@@ -56,26 +56,26 @@ def test_every_form_in_which_a_gateway_writes_an_address_is_read(text, ip):
         *("203.0.113.007", "[203.0.113.7]443", "1" * 70, "fe80::1%" + "x" * 60),
     ],
 )
-def test_nothing_else_is(text):
+def test_other_text_is_not_read_as_an_ip_address(text):
     assert client_ip(text) is None or text != text.strip()
 
 
 @given(st.text() | st.from_regex(r"\[?[0-9a-f:.%]{1,45}\]?(:[0-9]{1,6})?"))
-def test_whatever_is_read_is_an_address_in_its_usual_form(text):
+def test_an_address_is_returned_in_its_canonical_form(text):
     ip = client_ip(text)
     assert ip is None or str(ipaddress.ip_address(ip)) == ip
     assert ip is None or client_ip(ip) == ip
 
 
 @given(st.ip_addresses(), st.integers(1, 65535))
-def test_every_address_is_read_with_and_without_a_port(ip, port):
+def test_an_ip_address_is_read_with_and_without_a_port(ip, port):
     in_brackets = f"[{ip}]" if ip.version == 6 else str(ip)
     expected = str(getattr(ip, "ipv4_mapped", None) or ip)
     assert {client_ip(str(ip)), client_ip(in_brackets), client_ip(f"{in_brackets}:{port}")} == {expected}
 
 
 @given(st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=80))
-def test_nothing_that_a_client_sends_moves_what_the_proxy_says(session_app, sent):
+def test_a_client_cannot_hide_the_value_of_the_proxy(session_app, sent):
     from pixora.web.forwarding import Forwarding  # noqa: PLC0415
 
     environ = {"REMOTE_ADDR": PEER, "HTTP_X_FORWARDED_FOR": f"{sent}, 203.0.113.7:40001"}
@@ -99,15 +99,15 @@ def test_nothing_that_a_client_sends_moves_what_the_proxy_says(session_app, sent
         (1, "192.0.2.1,", PEER),
     ],
 )
-def test_who_cannot_be_read_counts_as_the_nearest_proxy_that_can(seen, proxies, forwarded, ip):
+def test_an_unreadable_client_counts_as_the_nearest_readable_proxy(seen, proxies, forwarded, ip):
     assert seen(proxies, forwarded) == ip
 
 
-def test_the_address_of_the_connection_is_written_in_its_usual_form(seen):
+def test_the_address_of_the_connection_is_in_canonical_form(seen):
     assert seen(0, None, "::ffff:10.0.0.9") == "10.0.0.9"
 
 
-def test_the_peer_is_the_connection_s_whatever_the_proxies_say(make_app):
+def test_the_peer_is_the_address_of_the_connection(make_app):
     with make_app(PROXY_COUNT=1).test_client() as client:
         client.get("/", headers={"X-Forwarded-For": "203.0.113.7"}, environ_overrides={"REMOTE_ADDR": PEER})
         assert peer() == PEER
@@ -116,13 +116,13 @@ def test_the_peer_is_the_connection_s_whatever_the_proxies_say(make_app):
 @pytest.mark.parametrize(
     ("sent", "scheme"), [("https", "https"), ("http, https", "https"), ('"x, https', "https"), ("gopher", "http")]
 )
-def test_no_scheme_but_http_and_https_is_believed(make_app, sent, scheme):
+def test_only_http_and_https_are_accepted_as_scheme(make_app, sent, scheme):
     with make_app(PROXY_COUNT=1).test_client() as client:
         client.get("/", headers={"X-Forwarded-Proto": sent})
         assert request.scheme == scheme
 
 
-def test_what_cannot_be_read_is_logged_once(make_app, capture_logs):
+def test_an_unreadable_client_is_logged_once(make_app, capture_logs):
     client = make_app(PROXY_COUNT=1).test_client()
     with capture_logs() as lines:
         for number in range(3):
@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_logged_once(make_app, capture_logs):
 
 
 @pytest.mark.parametrize("form", ["203.0.113.{}:40001", "[2001:db8:0:{}::7]:443", "[2001:db8:0:{}::7]"])
-def test_clients_behind_a_gateway_that_adds_their_port_have_limits_of_their_own(make_app, counts, form):
+def test_clients_behind_a_gateway_that_appends_ports_have_separate_limits(make_app, counts, form):
     client = make_app(PROXY_COUNT=1, THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
 
     def sign_up(number):

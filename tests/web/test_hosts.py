@@ -33,17 +33,17 @@ def ask(make_app, trusted, host, path="/"):
         ("my_service", "my_service:8000", True),
     ],
 )
-def test_a_host_is_compared_without_its_port_and_without_regard_to_case(entry, host, expected):
+def test_hosts_are_compared_without_port_and_case(entry, host, expected):
     assert is_trusted(host, [entry]) is expected
     assert is_trusted(host, ["elsewhere.example", entry]) is expected
 
 
-def test_a_trusted_host_is_answered(make_app):
+def test_a_trusted_host_gets_an_answer(make_app):
     assert ask(make_app, ["api.example.com"], "API.example.com").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/api/users/me", "/nowhere", "/health/client", "//health"])
-def test_any_other_gets_a_sentence_that_helps(make_app, path):
+def test_any_other_host_gets_a_helpful_error(make_app, path):
     response = ask(make_app, ["api.example.com"], "evil.example", path)
     assert (response.status_code, response.json["code"]) == (400, "untrusted_host")
     assert "public name" in response.json["detail"]
@@ -52,7 +52,7 @@ def test_any_other_gets_a_sentence_that_helps(make_app, path):
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/metrics"])
 @pytest.mark.parametrize("host", ["10.0.0.5:8000", "evil.example", "", "[::1]"])
-def test_probes_come_by_address(make_app, path, host):
+def test_probes_are_answered_on_any_host(make_app, path, host):
     assert ask(make_app, ["api.example.com"], host, path).status_code == 200
 
 
@@ -66,17 +66,17 @@ def test_probes_come_by_address(make_app, path, host):
         ("not a host", "http://localhost"),
     ],
 )
-def test_metadata_leads_to_where_it_was_asked_for(client, host, base):
+def test_metadata_has_the_urls_of_the_requested_host(client, host, base):
     metadata = client.get("/.well-known/oauth-authorization-server", headers={"Host": host}).json
     assert metadata["jwks_uri"] == f"{base}/.well-known/jwks.json"
 
 
-def test_metadata_leads_to_the_public_url_where_there_is_one(make_app):
+def test_metadata_has_the_public_url_if_configured(make_app):
     client = make_app(PUBLIC_URL="https://auth.example.com").test_client()
     metadata = client.get("/.well-known/oauth-authorization-server", headers={"Host": "evil.example:99"})
     assert metadata.json["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
     assert "evil" not in metadata.text
 
 
-def test_without_a_list_any_host_is_answered(client):
+def test_any_host_gets_an_answer_without_trusted_hosts(client):
     assert client.get("/", headers={"Host": "whatever.example"}).status_code == 200

@@ -21,7 +21,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("given", ["a", "Z.0_-", "x" * 64, "6f1c8b1e-5b0c-4f6e-9f58-2d0b8a3c1d2e"])
-def test_a_harmless_request_id_is_taken(client, given):
+def test_a_well_formed_request_id_is_kept(client, given):
     assert client.get("/", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
 
 
@@ -32,7 +32,7 @@ def test_any_other_request_id_is_replaced(client, given):
     assert len(made) == 32
 
 
-def test_every_request_gets_an_id_of_its_own(client):
+def test_every_request_gets_its_own_id(client):
     assert client.get("/").headers["X-Request-ID"] != client.get("/").headers["X-Request-ID"]
 
 
@@ -48,7 +48,7 @@ def test_every_response_carries_the_security_headers(client, path):
 
 
 @pytest.mark.parametrize("path", ["/api/users/me", "/api/nowhere", "/api/auth/login"])
-def test_nothing_under_api_is_kept_in_a_cache(client, path):
+def test_answers_under_api_are_not_cached(client, path):
     assert client.get(path).headers["Cache-Control"] == "no-store"
 
 
@@ -74,22 +74,22 @@ SPOOFED = {
 }
 
 
-def test_without_a_proxy_no_forwarding_header_is_believed(remote_address):
+def test_forwarding_headers_are_ignored_without_a_proxy(remote_address):
     assert remote_address(0, SPOOFED) == ("10.0.0.9", "http", "localhost")
 
 
-def test_behind_one_proxy_its_entry_alone_is_believed(remote_address):
+def test_only_the_last_entry_counts_behind_one_proxy(remote_address):
     assert remote_address(1, SPOOFED) == ("2.2.2.2", "https", "localhost")
 
 
-def test_behind_two_proxies_the_last_but_one_entry_is_believed(remote_address):
+def test_the_last_but_one_entry_counts_behind_two_proxies(remote_address):
     assert remote_address(2, SPOOFED | {"X-Forwarded-Proto": "https, http"}) == ("1.1.1.1", "https", "localhost")
 
 
 @pytest.mark.parametrize(
     "path", ["//health", "/api//users/me?x=1", "///docs", "//evil.example//x", "/\\\\evil.example//"]
 )
-def test_no_redirect_repeats_the_host_of_the_request(client, path):
+def test_redirects_do_not_repeat_the_host_header(client, path):
     response = client.get(path, headers={"Host": "evil.example:99"})
     location = response.headers.get("Location", "/")
     assert not location.startswith(("//", "/\\"))
@@ -97,12 +97,12 @@ def test_no_redirect_repeats_the_host_of_the_request(client, path):
     assert "evil.example:99" not in response.text
 
 
-def test_a_redirect_leads_where_the_address_without_its_second_slash_is(client):
+def test_a_double_slash_redirects_to_the_path_with_one(client):
     response = client.get("/api//users/me?x=1")
     assert (response.status_code, response.headers["Location"]) == (308, "/api/users/me?x=1")
 
 
-def test_the_head_of_a_profile_is_answered_without_a_body(client, account):
+def test_head_answers_without_a_body(client, account):
     response = client.head("/api/users/me", headers=account.bearer)
     assert response.status_code == 200
     assert response.data == b""
@@ -166,6 +166,6 @@ def test_a_caller_waits_until_it_can_no_longer_read_the_answer(
     assert not ask()
 
 
-def test_without_a_connection_to_look_at_the_caller_is_taken_to_wait(app):
+def test_a_caller_without_a_known_connection_counts_as_waiting(app):
     with app.test_request_context():
         assert caller()()

@@ -22,7 +22,7 @@ def assert_problem(response, status, code):
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/api", "/api/", "/api/auth", "/api/users", "/api/users/", "/api/auth/signup/", "/docs/x"]
 )
-def test_an_unknown_address_is_a_problem(client, path):
+def test_an_unknown_url_gets_a_problem(client, path):
     assert_problem(client.get(path), 404, "not_found")
 
 
@@ -36,13 +36,13 @@ def test_an_unknown_address_is_a_problem(client, path):
         ("BREW", "/health", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_method_that_is_not_answered_is_a_problem_that_names_those_that_are(client, method, path, allowed):
+def test_a_method_that_is_not_allowed_gets_a_problem_with_those_that_are(client, method, path, allowed):
     response = client.open(path, method=method)
     assert_problem(response, 405, "method_not_allowed")
     assert set(response.headers["Allow"].split(", ")) == allowed
 
 
-def test_a_fault_of_ours_tells_the_client_nothing_and_the_log_everything(make_app, account, capture_logs, monkeypatch):
+def test_an_internal_error_is_hidden_from_the_client_and_logged(make_app, account, capture_logs, monkeypatch):
     def fail(*args):
         raise RuntimeError("the secret plan")
 
@@ -91,7 +91,7 @@ def test_every_error_has_a_stable_code_and_a_sentence(kind):
     assert 400 <= kind.status < 600
 
 
-def test_no_two_errors_share_a_code_but_those_of_which_one_is_the_other():
+def test_only_subclasses_share_the_code_of_an_error():
     codes = [kind.code for kind in every_error() if kind.__base__ is errors.PixoraError]
     assert len(codes) == len(set(codes))
     assert all(kind.code in codes for kind in every_error())
