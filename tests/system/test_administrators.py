@@ -1,4 +1,4 @@
-"""That one administrator is left, over worker processes, and on a lone mongod: it has no transactions."""
+"""One administrator always remains, over several processes and on a standalone mongod, without transactions."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ START_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def lone_mongod(tmp_path_factory):
-    """The URI of a database on a mongod that is no member of a replica set."""
+    """The URI of a database on a standalone mongod."""
     port, folder = free_port(), tmp_path_factory.mktemp("mongod")
     command = [find_mongod(config.mongod()), "--dbpath", folder, "--logpath", folder / "log", "--nounixsocket"]
     process = subprocess.Popen([*command, "--bind_ip", "127.0.0.1", "--port", str(port)], stdout=subprocess.DEVNULL)
@@ -43,13 +43,13 @@ def lone_mongod(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(gunicorn, lone_mongod):
-    """Two worker processes on it."""
+    """The service with two worker processes."""
     with gunicorn(MONGO_URI=lone_mongod, WEB_CONCURRENCY="2") as url:
         yield url
 
 
 class Administrator:
-    """Someone who has logged in, over a connection of the own."""
+    """A logged-in administrator with a connection of their own."""
 
     def __init__(self, url, user):
         self.id = user["_id"]
@@ -79,7 +79,7 @@ class Administrator:
 
 @pytest.fixture
 def administrators(service, lone_mongod):
-    """Four administrators; what restores them; and how many are left."""
+    """Four administrators, a function that restores them, and one that counts the remaining ones."""
     with pymongo.MongoClient(lone_mongod) as client:
         users = client.get_default_database()["users"]
         users.delete_many({})
@@ -101,7 +101,7 @@ def administrators(service, lone_mongod):
 
 
 @pytest.mark.parametrize("acts", [["demote"] * 4, ["disable"] * 4, ["delete_self"] * 4, ["demote", "disable"] * 2])
-def test_of_administrators_who_take_each_other_away_at_once_one_is_left(administrators, acts):
+def test_one_of_the_administrators_who_remove_each_other_at_once_remains(administrators, acts):
     admins, restore, left = administrators
     at_once = Barrier(4)
     seen = set()
