@@ -45,7 +45,6 @@ from pixora.throttling.mail import MailThrottles
 from pixora.tokens.access import Tokens
 from pixora.upkeep.commands import db, doctor
 from pixora.upkeep.keys import keys
-from pixora.users.credential_routes import blueprint as account
 from pixora.users.routes import blueprint as user_routes
 from pixora.web import cors, forwarding, hosts, middleware, openapi, problems
 
@@ -91,7 +90,7 @@ def create_app(settings: Settings) -> flask.Flask:
     app.after_request(middleware.set_headers)
     cors.init_app(app)
 
-    api_blueprints = auth, user_routes, account, admin
+    api_blueprints = auth, user_routes, admin
     system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)

@@ -6,12 +6,15 @@ together with the letter that brings it, and redeemed together with what it is g
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.roles import ENABLED
 from pixora.accounts.store import UserStore
 from pixora.database.client import Database, Document, upserted
+from pixora.errors import InvalidOneTimeToken
+from pixora.tokens.one_time import OneTimeToken, Purpose
 
 DECOYS = 64
 """The documents that stand in for accounts that are not there: enough that two requests seldom meet at one."""
@@ -24,6 +27,25 @@ DECOY_EMAIL = "nobody@example.com"
 
 KEPT = timedelta(days=1)
 """How long a token is kept when it has expired: for so long its page says so."""
+
+
+class ValidToken(NamedTuple):
+    """A token that was valid when it was read, and is used only together with what it allows.
+
+    Attributes:
+        purpose: What it is for.
+        text: The token.
+        digest: The hash that is stored.
+        user: Its user: `_id`, `first_name`, `last_name`, `email`, `email_verified`.
+        record: What is stored about the token.
+
+    """
+
+    purpose: Purpose
+    text: str
+    digest: bytes
+    user: Document
+    record: Document
 
 
 class OneTimeTokenStore:
@@ -81,23 +103,35 @@ class OneTimeTokenStore:
             wanted = {"tokens.change_email.email": {"$in": list(spellings)}}
             self._store.collection.update_many(wanted, {"$unset": {"tokens.change_email": True}})
 
-    def redeem(
-        self, user_id: str, purpose: str, digest: bytes, now: datetime, *stages: Document, **allowed: Any
-    ) -> bool:
-        """Use a token up and change the user, at once; return False, changing nothing, when it is no longer good.
+    def find_valid(self, purpose: Purpose, text: str) -> ValidToken:
+        """Return a valid token with its user, without using it; raise `InvalidOneTimeToken` for any other."""
+        token = OneTimeToken.parse(text)
+        digest = token.digest(purpose)
+        user = self.find_user(token.user_id, purpose) or {}
+        record: Document = user.get("tokens", {}).get(purpose, {})
+        # This compares hashes of a secret and no secret: the time it takes reveals nothing.
+        if record.get("hash") != digest:
+            raise InvalidOneTimeToken("used")
+        if record["expires_at"] <= clock.utcnow():
+            raise InvalidOneTimeToken("expired")
+        return ValidToken(purpose, text, digest, user, record)
 
-        Args:
-            user_id: Whose token it is.
-            purpose: What it must be for.
-            digest: Of its secret; it must be the stored one.
-            now: It must not have expired by then.
-            stages: From `changes`; the other tokens that end with it among them.
-            allowed: What must still be so, too: the password that has allowed it.
+    def redeem(self, token: ValidToken, *stages: Document, **condition: Any) -> bool:
+        """Use a token and update its user by `stages`, from `accounts.updates`, in one atomic operation.
+
+        Return False, changing nothing, if the token is still valid and only the condition does not match.
 
         Raises:
-            EmailTaken: the change is of the address, and another user has it by now.
+            InvalidOneTimeToken: Another request has used the token, or it has expired.
+            EmailTaken: The update changes the e-mail, and another user has taken it.
 
         """
-        name = f"tokens.{purpose}"
-        good = {f"{name}.hash": digest, f"{name}.expires_at": {"$gt": now}}
-        return self._store.update_user(user_id, *stages, updates.end_tokens(purpose), **good, **allowed)
+        name = f"tokens.{token.purpose}"
+        valid = {f"{name}.hash": token.digest, f"{name}.expires_at": {"$gt": clock.utcnow()}}
+        end = updates.end_tokens(token.purpose)
+        if self._store.update_user(token.user["_id"], *stages, end, **valid, **condition):
+            return True
+        self.find_valid(token.purpose, token.text)
+        if not condition:
+            raise InvalidOneTimeToken("used")
+        return False

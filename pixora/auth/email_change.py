@@ -1,96 +1,83 @@
-"""Changing the address of an account: it takes effect when the new one has proved to be read by the same person."""
+"""Change the e-mail of an account, once its owner has shown to read the mail of the new one."""
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
-from pixora.auth import credentials, permission
-from pixora.auth.redemption import Redemption
+from pixora.auth import permission
 from pixora.database.client import Document
 from pixora.errors import EmailTaken, ValidationFailed
 from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
-@credentials.seated
-def request(user: Document, session_id: str, password: str, new_email: str, address: str | None) -> None:
-    """Send a letter to the new address, and tell the old one.
+def request_change(user: Document, session_id: str, password: str, new_email: str, client_ip: str | None) -> None:
+    """Send a link to the new e-mail, and a notice to the old one.
 
-    With `ENUMERATION_SAFE` the same is done, and kept in the same document, when the new address is another user's:
-    but then the letter tells that user so, or is not written when that user is disabled, and nobody gets the token.
-
-    Args:
-        user: Who asks: `_id`, `email`.
-        session_id: Of the session that asks.
-        password: Must be the user's.
-        new_email: In canonical form.
-        address: The client's.
+    With `ENUMERATION_SAFE` the same is done and stored if another user has the new e-mail, but nobody gets the token:
+    the message tells that user about the request, and is not sent if that user is disabled.
 
     Raises:
-        ValidationFailed: the new address is the old one; told under `email`.
-        WrongPassword, RateLimited, Overloaded: of the password.
-        InvalidToken: the session has ended.
-        RateLimited: there have been too many letters, too.
-        EmailTaken: there is a user with the new address; not with `ENUMERATION_SAFE`.
+        ValidationFailed: The new e-mail is the old one.
+        WrongPassword, RateLimited, Overloaded: From the check of the password.
+        InvalidToken: The session has ended.
+        RateLimited: There have been too many e-mails, too.
+        EmailTaken: Another user has the new e-mail; never with `ENUMERATION_SAFE`.
 
     """
-    old = credentials.canonical(user)
-    if new_email == old:
-        raise ValidationFailed({"email": ["Is the address of this account already."]})
-    allowed = permission.by_password(user, password, address, session_id)
-    condition = next(allowed)
-    services.mail_throttles.count_request(address)
-    services.mail_throttles.count_change(old)
-    owner = services.users.find_by_email(new_email)
-    tells_nothing = services.settings.enumeration_safe
-    if owner and not tells_nothing:
-        raise EmailTaken
-    now = clock.utcnow()
-    token = OneTimeToken.make(user["_id"])
-    to_new = (
-        compose("address_taken", new_email, now)
-        if owner
-        else compose("change_email", new_email, now, secret=token.text)
-    )
-    to_old = compose("email_changing", user["email"], now, **_details(user, new_email))
-    record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
-    sending = (
-        services.mail_throttles.taken(new_email)
-        if owner
-        else services.mail_throttles.own(new_email, required=not tells_nothing)
-    )
-    with sending as may_go, services.mail_throttles.notice(user) as may_warn:
-        to_whom = [to_new] if may_go and not (owner and is_disabled(owner)) else []
-        posted = [*to_whom, to_old] if may_warn else to_whom
-        while not services.one_time_tokens.issue(user, Purpose.CHANGE_EMAIL, record, *posted, **condition):
-            condition = next(allowed)
-    services.audit.record("email_change_requested", user["_id"])
+    with services.hashing_queue.slot():
+        old_email = emails.canonical(user["email"])
+        if new_email == old_email:
+            raise ValidationFailed({"email": ["This is your current e-mail address."]})
+        conditions = permission.by_password(user, password, client_ip, session_id)
+        condition = next(conditions)
+        services.mail_throttles.count_request(client_ip)
+        services.mail_throttles.count_change(old_email)
+        owner = services.users.find_by_email(new_email)
+        if owner and not services.settings.enumeration_safe:
+            raise EmailTaken
+        now = clock.utcnow()
+        token = OneTimeToken.make(user["_id"])
+        record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
+        if owner:
+            to_new = compose("address_taken", new_email, now)
+            sending = services.mail_throttles.taken(new_email)
+        else:
+            to_new = compose("change_email", new_email, now, secret=token.text)
+            sending = services.mail_throttles.own(new_email, required=not services.settings.enumeration_safe)
+        to_old = compose("email_changing", user["email"], now, **_new_email_for(user, new_email))
+        with sending as may_send, services.mail_throttles.notice(user) as may_notify:
+            messages = [to_new] if may_send and not (owner and is_disabled(owner)) else []
+            messages += [to_old] if may_notify else []
+            while not services.one_time_tokens.issue(user, Purpose.CHANGE_EMAIL, record, *messages, **condition):
+                condition = next(conditions)
+        services.audit.record("email_change_requested", user["_id"])
 
 
 def confirm(token: str) -> None:
-    """Put the new address in the place of the old one, verified, and tell the old one.
+    """Replace the old e-mail by the new one, verified, and send a notice to the old one.
 
-    What else was sent to the old address is worthless then.
+    All other tokens, which were sent to the old e-mail, end.
 
     Raises:
-        InvalidOneTimeToken: the token is not good.
-        EmailTaken: another user has the address by now. The token stays good.
+        InvalidOneTimeToken: The token is not valid.
+        EmailTaken: Another user has taken the e-mail since. The token stays valid.
 
     """
-    redemption = Redemption(Purpose.CHANGE_EMAIL, token)
-    new_email = redemption.record["email"]
+    found = services.one_time_tokens.find_valid(Purpose.CHANGE_EMAIL, token)
+    user, new_email = found.user, found.record["email"]
     now = clock.utcnow()
-    user = redemption.user
-    notice = compose("email_changed", user["email"], now, **_details(user, new_email))
-    with services.mail_throttles.notice(user) as may_tell:
-        redemption.redeem(
+    notice = compose("email_changed", user["email"], now, **_new_email_for(user, new_email))
+    with services.mail_throttles.notice(user) as may_notify:
+        services.one_time_tokens.redeem(
+            found,
             updates.set_fields({"email": new_email, "email_verified": True}, now),
             updates.end_tokens(*Purpose),
-            updates.queue_emails(*[notice] if may_tell else []),
+            updates.queue_emails(*[notice] if may_notify else []),
         )
     services.audit.record("email_changed", user["_id"])
 
 
-def _details(user: Document, new_email: str) -> dict[str, str]:
-    """Return what a notice to the old address tells of the new one: nothing, where a stranger may have chosen both."""
+def _new_email_for(user: Document, new_email: str) -> dict[str, str]:
+    """Return the new e-mail for a notice; none to an unverified e-mail, since a stranger may have chosen both."""
     return {"new_email": new_email} if user.get("email_verified") else {}

@@ -1,45 +1,60 @@
-"""What has allowed a request, as the condition of its write.
+"""Repeat in a write the condition under which it was allowed.
 
-A password is checked some time before what it allows is written. In between, the owner may reset it and end every
-session, to be rid of somebody who knows it. So the write requires, in the same atomic update, that the hash that was
-checked is still stored and that the session that asks still exists.
+Some time passes between the check of a password and the write it allows. Meanwhile the owner may reset the password and
+end all sessions, to lock out somebody who knows it. Therefore the write requires, in the same atomic update, that the
+checked hash is still stored and that the requesting session still exists.
 """
 
 from collections.abc import Iterator
 
+from pixora import emails
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials
 from pixora.database.client import Document
 from pixora.errors import InvalidToken, WrongPassword
 from pixora.services import services
 
-ATTEMPTS = 3
-"""How often a write is tried: a login in between may replace the hash by another of the same password, once."""
+MAX_CHECKS = 3
+"""A login in between may replace the hash by another one of the same password, once; the rest is reserve."""
 
 
 def by_password(
-    user: Document, password: str, address: str | None, session_id: str | None = None
+    user: Document, password: str, client_ip: str | None, session_id: str | None = None
 ) -> Iterator[Document]:
-    """Check the password of a user; give the condition under which it allows a write, for `users.store`.
-
-    Take the first condition before the write, and the next one whenever nothing matched the one before: each comes
-    after another check, and there are no more than `ATTEMPTS`.
+    """Check the password and yield the condition of the write; check again each time the condition did not match.
 
     Args:
-        user: Whose password: `_id`, `email`.
-        password: As typed.
-        address: The client's.
-        session_id: Of the session that asks, where one does.
+        user: Whose password it must be: `_id`, `email`.
+        password: As sent by the client.
+        client_ip: The client's address.
+        session_id: The requesting session, if any.
 
     Raises:
-        WrongPassword, RateLimited, Overloaded: of the password.
-        InvalidToken: the session has ended.
+        WrongPassword, RateLimited, Overloaded: From the check of the password.
+        InvalidToken: The session has ended.
 
     """
-    for _ in range(ATTEMPTS):
-        checked = {"password": credentials.check_own(user, password, address)}
-        yield checked if session_id is None else checked | in_session(session_id)
+    for _ in range(MAX_CHECKS):
+        condition = {"password": check_password(user, password, client_ip)}
+        yield condition if session_id is None else condition | in_session(session_id)
         if session_id is not None:
             services.sessions.require(user["_id"], session_id)
-    # Whatever goes on there, the user is not what was read at the beginning of the request.
     raise WrongPassword if session_id is None else InvalidToken
+
+
+def check_password(user: Document, password: str, client_ip: str | None) -> str:
+    """Return the stored hash if this is the user's password; count the attempt like a login with the user's e-mail.
+
+    Raises:
+        WrongPassword: Or the user is deleted or disabled.
+        RateLimited: There have been too many wrong attempts; the password is not checked.
+
+    """
+    with services.throttles.attempt(emails.canonical(user["email"]), client_ip) as attempt:
+        stored = services.users.find_credentials(user["_id"])
+        attempt.is_correct = credentials.is_correct(stored, password)
+    if stored is None or not attempt.is_correct:
+        credentials.record_failure("wrong_password", stored, attempt)
+        raise WrongPassword
+    password_hash: str = stored["password"]
+    return password_hash

@@ -1,9 +1,13 @@
-"""`/api/auth`: signing up, logging in and out, staying logged in; and what the links in letters lead to."""
+"""`/api/auth`: sign-up, login, refresh, logout, and the routes that take the tokens of e-mailed links."""
 
 from flask import Response, g, jsonify, request
 
-from pixora.auth import email_change, recovery, schemas, service, verification
+from pixora.auth import email_change, recovery, schemas, verification
+from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_user
+from pixora.auth.login import log_in
+from pixora.auth.refresh import refresh
+from pixora.auth.signup import sign_up
 from pixora.database.client import Document
 from pixora.errors import (
     DatabaseUnavailable,
@@ -19,7 +23,7 @@ from pixora.errors import (
 from pixora.services import services
 from pixora.web.blueprint import Blueprint, fails
 
-blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Signing up, logging in and out")
+blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sign up, log in, stay logged in")
 
 
 @blueprint.route("/signup", methods=["POST"])
@@ -35,21 +39,24 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sig
     201,
     schemas.CreatedSchema,
     example=schemas.CREATED_EXAMPLE,
-    headers={"Location": {"schema": {"type": "string"}, "required": True, "description": "Where the profile is."}},
+    headers={"Location": {"schema": {"type": "string"}, "required": True, "description": "The URL of the profile."}},
 )
 @blueprint.body(schemas.SignupSchema, example=schemas.SIGNUP_EXAMPLE)
 @public
 def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]] | Response:
     """Create an account.
 
-    The e-mail address is stored without differences of case (Unicode's case folding): one address, however it is spelt,
-    has one account. A letter to it brings the link that verifies it. Where the service does not tell who has an
-    account (`ENUMERATION_SAFE`), the answer is 202 in any case, and the owner of an address that is taken gets a letter
-    instead.
+    Upper and lower case make no difference in e-mail addresses. The user gets an e-mail with a link that verifies the
+    address.
+
+    If the service hides who has an account (`ENUMERATION_SAFE`), the answer is always 202, and the owner of an address
+    that is already taken gets an e-mail instead.
     """
-    user_id = service.sign_up(account, account.pop("password"), request.remote_addr)
+    user_id = sign_up(account, account.pop("password"), request.remote_addr)
     if services.settings.enumeration_safe:
-        return _accepted(schemas.SIGNUP_MESSAGE)
+        response = jsonify(schemas.SIGNUP_MESSAGE)
+        response.status_code = 202
+        return response
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
 
@@ -58,16 +65,21 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
 @public
-def login(form: dict[str, str]) -> service.Grant:
+def login(form: dict[str, str]) -> Grant:
     """Log in with e-mail and password.
 
-    The OAuth 2.0 password grant, so that any OAuth client can use it. What is wrong is not told.
-    With `REQUIRE_VERIFIED_EMAIL`, a right password gets 403 `email_not_verified` until the address is verified. If the
-    last link has expired, that sends a new one.
-    After too many wrong passwords for an address, or from a network, right ones are refused too, for a while.
+    This is the OAuth 2.0 password grant, so any OAuth client can use it. The answer does not say whether the e-mail or
+    the password is wrong.
+
+    With `REQUIRE_VERIFIED_EMAIL`, the right password gets 403 `email_not_verified` until the e-mail is verified. If the
+    last link has expired, this request sends a new one.
+
+    After too many wrong passwords for an account, or from a network, all passwords are refused for a while: 429.
     """
     user_agent = request.headers.get("User-Agent", "")
-    return service.log_in(form["username"], form["password"], user_agent, request.remote_addr)
+    grant = log_in(form["username"], form["password"], user_agent, request.remote_addr)
+    g.user_id = grant.user_id  # for the request log
+    return grant
 
 
 @blueprint.route("/refresh", methods=["POST"])
@@ -75,21 +87,26 @@ def login(form: dict[str, str]) -> service.Grant:
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.RefreshSchema, example=schemas.REFRESH_EXAMPLE, location="form")
 @public
-def refresh(form: dict[str, str]) -> service.Grant:
+def refresh_tokens(form: dict[str, str]) -> Grant:
     """Exchange a refresh token for new tokens.
 
-    A refresh token can be used once. Sent again within seconds, by a client that lost the answer, it gets the same
-    successor, a bounded number of times; later, it counts as stolen and the session ends. After a 503 send it again: as
-    long as the service could not answer, it does not count as used.
+    A refresh token can be used once. If you lose the response, send the same token again within seconds and you get
+    the same new token again. A used token that comes later counts as stolen, and ends the session. After a 503, just
+    repeat the request: the token does not count as used.
     """
-    return service.refresh(form["refresh_token"])
+    grant = refresh(form["refresh_token"])
+    g.user_id = grant.user_id  # for the request log
+    return grant
 
 
 @blueprint.route("/logout", methods=["POST"])
 @require_user
 @blueprint.response(204)
 def logout(user: Document) -> None:
-    """End the session of the access token, at once and everywhere."""
+    """Log out: end the session of the access token.
+
+    Its access and refresh tokens stop working at once.
+    """
     if services.sessions.end(user["_id"], g.session_id):
         services.audit.record("session_ended", user["_id"], session_id=g.session_id)
 
@@ -99,10 +116,9 @@ def logout(user: Document) -> None:
 @fails(RateLimited)
 @blueprint.response(202, schemas.MessageSchema, example=schemas.VERIFY_MESSAGE)
 def send_verification(user: Document) -> dict[str, str]:
-    """Send the letter that verifies one's address again.
+    """Send a new link to verify one's e-mail address.
 
-    Its link is good for 24 hours, and the links of earlier ones are not any more. None is sent where the address is
-    verified already.
+    The link is valid for 24 hours and replaces earlier ones. If the address is already verified, nothing is sent.
     """
     verification.send(user, g.session_id, request.remote_addr)
     return schemas.VERIFY_MESSAGE
@@ -114,9 +130,10 @@ def send_verification(user: Document) -> dict[str, str]:
 @blueprint.body(schemas.ConfirmVerificationSchema, example=schemas.CONFIRM_VERIFICATION_EXAMPLE)
 @public
 def confirm_verification(body: dict[str, str]) -> None:
-    """Verify an address, with the token from the letter.
+    """Verify an e-mail address with the token from the link.
 
-    The password proves that whoever opens the letter is who has signed up. A wrong one leaves the token good.
+    The password proves that the person who opens the link is the one who signed up. After a wrong password, the token
+    can be used again.
     """
     verification.confirm(body["token"], body["password"], request.remote_addr)
 
@@ -126,14 +143,14 @@ def confirm_verification(body: dict[str, str]) -> None:
 @blueprint.response(202, schemas.MessageSchema, example=schemas.RESET_MESSAGE)
 @blueprint.body(schemas.RequestResetSchema, example=schemas.REQUEST_RESET_EXAMPLE)
 @public
-def request_reset(body: dict[str, str]) -> dict[str, str]:
-    """Ask for a letter to reset a lost password with.
+def request_password_reset(body: dict[str, str]) -> dict[str, str]:
+    """Send a link to reset a lost password.
 
-    The answer is the same whether or not there is an account. The link is good for 30 minutes. When an address has had
-    enough e-mails for now, nothing is sent, and the newest link is still good; a network that asks for too many, for
-    whatever addresses, is refused.
+    The answer is the same whether or not there is an account. The link is valid for 30 minutes. An address that has
+    received too many e-mails gets no new one, and its latest link stays valid. A network that sends too many requests
+    gets 429.
     """
-    recovery.request(body["email"], request.remote_addr)
+    recovery.send_link(body["email"], request.remote_addr)
     return schemas.RESET_MESSAGE
 
 
@@ -142,12 +159,12 @@ def request_reset(body: dict[str, str]) -> dict[str, str]:
 @blueprint.response(204)
 @blueprint.body(schemas.ConfirmResetSchema, example=schemas.CONFIRM_RESET_EXAMPLE)
 @public
-def confirm_reset(body: dict[str, str]) -> None:
-    """Set a new password, with the token from the letter.
+def confirm_password_reset(body: dict[str, str]) -> None:
+    """Set a new password with the token from the link.
 
-    Every session ends, and the address counts as verified. A password that is refused leaves the token good.
+    Ends every session and verifies the e-mail address. If the new password is refused, the token can be used again.
     """
-    recovery.reset(body["token"], body["new_password"])
+    recovery.reset_password(body["token"], body["new_password"])
 
 
 @blueprint.route("/change-email/confirm", methods=["POST"])
@@ -155,15 +172,9 @@ def confirm_reset(body: dict[str, str]) -> None:
 @blueprint.response(204)
 @blueprint.body(schemas.OneTimeTokenSchema, example=schemas.ONE_TIME_TOKEN_EXAMPLE)
 @public
-def confirm_change_of_address(body: dict[str, str]) -> None:
-    """Change one's address, with the token from the letter to the new one.
+def confirm_email_change(body: dict[str, str]) -> None:
+    """Change one's e-mail address with the token from the link sent to the new one.
 
-    It counts as verified. Links that were sent to the old address are good no more.
+    The new address is verified. Links sent to the old address stop working.
     """
     email_change.confirm(body["token"])
-
-
-def _accepted(message: dict[str, str]) -> Response:
-    response = jsonify(message)
-    response.status_code = 202
-    return response

@@ -1,8 +1,9 @@
-"""What clients send to sign up and log in, and what they get."""
+"""Requests and responses of `/api/auth`."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora.passwords import policy, verify
 from pixora.services import services
@@ -27,14 +28,9 @@ PASSWORD_EXAMPLE = {"password": "difference-engine-no-2"}
 CONFIRM_VERIFICATION_EXAMPLE = ONE_TIME_TOKEN_EXAMPLE | PASSWORD_EXAMPLE
 REQUEST_RESET_EXAMPLE = {"email": "ada@example.com"}
 CONFIRM_RESET_EXAMPLE = ONE_TIME_TOKEN_EXAMPLE | {"new_password": "analytical-engine-no-1"}
-CHANGE_PASSWORD_EXAMPLE = {"current_password": "difference-engine-no-2", "new_password": "analytical-engine-no-1"}
-CHANGE_EMAIL_EXAMPLE = {"email": "ada.lovelace@example.com"} | PASSWORD_EXAMPLE
-SIGNUP_MESSAGE = {"message": "Thank you. A letter to this address says how to go on."}
-VERIFY_MESSAGE = {"message": "Unless the address is verified already, a letter is on its way to it."}
-RESET_MESSAGE = {"message": "If there is an account with this address, a letter is on its way to it."}
-CHANGE_EMAIL_MESSAGE = {
-    "message": "A letter is on its way to the new address. The old one stays until its link is opened."
-}
+SIGNUP_MESSAGE = {"message": "Thank you. We sent an e-mail to this address that says how to go on."}
+VERIFY_MESSAGE = {"message": "If the address is not verified yet, we sent a link to it."}
+RESET_MESSAGE = {"message": "If there is an account with this address, we sent a link to it."}
 TOKEN_EXAMPLE = {
     "access_token": "eyJhbGciOiJIUzI1NiIs…",
     "token_type": "bearer",
@@ -43,27 +39,35 @@ TOKEN_EXAMPLE = {
 }
 
 
+class Password(Text):
+    """The current password of an account."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"format": "password"}, **kwargs)
+
+
 class NewPassword(Text):
-    """A password that is being set."""
+    """A new password of acceptable length. Its strength is checked in the hashing queue, by `credentials.hash_new`."""
 
     keywords_from_settings: ClassVar = {"minLength": "PASSWORD_MIN_LENGTH"}  # for pixora.web.openapi
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {
+        metadata: dict[str, Any] = {
             "format": "password",
             "maxLength": verify.MAX_BYTES,
-            "description": "At most 72 bytes in UTF-8, no rules of composition, but not one that zxcvbn finds easy to "
-            "guess (a score under 3, the names and e-mail known), nor one made of these and digits alone. Neither "
-            "trimmed nor normalised.",
+            "description": "At most 72 bytes in UTF-8. There are no composition rules, but zxcvbn must not find the "
+            "password easy to guess (score under 3, given the user's names and e-mail), and names, e-mail and digits "
+            "alone are not enough. Neither trimmed nor normalised.",
         }
         super().__init__(metadata=metadata, **kwargs)
 
-
-class Password(Text):
-    """The password of an account, as its owner types it."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"format": "password"}, **kwargs)
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        password = super()._deserialize(value, attr, data, **kwargs)
+        try:
+            policy.check_length(password, services.settings.password_min_length)
+        except policy.PasswordRejected as error:
+            raise ValidationError(error.messages) from error
+        return password
 
 
 class SignupSchema(Schema):
@@ -75,107 +79,79 @@ class SignupSchema(Schema):
     password = NewPassword(required=True)
     contact = Contact(
         required=True,
-        metadata={"description": "A telephone number, stored as E.164; without + only where the service has a region."},
+        metadata={"description": "A telephone number, stored as E.164. Needs a `+` unless the service has a region."},
     )
     birthday = Birthday(required=True, metadata={"description": "In the past, not before 1900-01-01."})
 
-    @validates_schema
-    def _check_password(self, data: dict[str, Any], **kwargs: Any) -> None:
-        # Its length only: whether it is easy to guess takes longer to find out, and comes after the throttle.
-        try:
-            policy.check_length(data["password"], services.settings.password_min_length)
-        except policy.PasswordRejected as error:
-            raise ValidationError({"password": error.messages}) from error
-
 
 class CreatedSchema(Schema):
-    """A user has been created."""
+    """A new user."""
 
     message = fields.String(required=True)
     id = fields.String(required=True, metadata={"description": "24 hexadecimal digits."})
 
 
 class MessageSchema(Schema):
-    """What has been done, or would have been."""
+    """A message for the user."""
 
     message = fields.String(required=True)
 
 
 class OneTimeTokenSchema(Schema):
-    """The token from the link in a letter."""
+    """A one-time token."""
 
-    token = Text(required=True, metadata={"description": "As it stands in the link."})
+    token = Text(required=True, metadata={"description": "The token from the link."})
 
 
 class ConfirmVerificationSchema(OneTimeTokenSchema):
-    """The token, and the password that was signed up with."""
+    """A one-time token and the password of the account."""
 
     password = Password(required=True)
 
 
 class RequestResetSchema(Schema):
-    """Whose password is lost."""
+    """The account whose password is lost."""
 
-    email = TypedEmail(required=True, metadata={"description": "The e-mail address, in any case."})
+    email = TypedEmail(required=True, metadata={"description": "The e-mail address; case does not matter."})
 
 
 class ConfirmResetSchema(OneTimeTokenSchema):
-    """The token, and the new password."""
+    """A one-time token and a new password."""
 
     new_password = NewPassword(required=True)
-
-
-class ChangePasswordSchema(Schema):
-    """The password as it is and as it shall be."""
-
-    current_password = Password(required=True)
-    new_password = NewPassword(required=True)
-
-
-class ChangeEmailSchema(Schema):
-    """The address as it shall be."""
-
-    email = Email(required=True)
-    password = Password(required=True)
-
-
-class DeleteAccountSchema(Schema):
-    """What proves that the owner means it."""
-
-    password = Password(required=True)
 
 
 class GrantSchema(Schema):
-    """What any OAuth client may send (RFC 6749, section 2.3.1), though there are no clients and no scopes here."""
+    """Parameters that OAuth clients may send (RFC 6749, section 2.3.1); there are no clients and no scopes here."""
 
-    client_id = Text(metadata={"description": "Not looked at."})
-    client_secret = Text(metadata={"description": "Not looked at."})
-    scope = Text(metadata={"description": "Not looked at."})
+    client_id = Text(metadata={"description": "Ignored."})
+    client_secret = Text(metadata={"description": "Ignored."})
+    scope = Text(metadata={"description": "Ignored."})
 
 
 class LoginSchema(GrantSchema):
-    """The form of the password grant (RFC 6749, section 4.3.2)."""
+    """A password grant (RFC 6749, section 4.3.2)."""
 
-    username = TypedEmail(required=True, metadata={"description": "The e-mail address, in any case."})
+    username = TypedEmail(required=True, metadata={"description": "The e-mail address; case does not matter."})
     password = Password(required=True)
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
 
 
 class RefreshSchema(GrantSchema):
-    """The form of the refresh grant (RFC 6749, section 6)."""
+    """A refresh token grant (RFC 6749, section 6)."""
 
     grant_type = fields.String(
         required=True, validate=validate.Equal("refresh_token"), metadata={"enum": ["refresh_token"]}
     )
-    refresh_token = Text(required=True, metadata={"description": "The one that came last."})
+    refresh_token = Text(required=True, metadata={"description": "The latest one."})
 
 
 class TokenSchema(Schema):
-    """A pair of tokens (RFC 6749, section 5.1)."""
+    """An access token and a refresh token (RFC 6749, section 5.1)."""
 
-    access_token = fields.String(required=True, metadata={"description": "A JWT, for the Authorization header."})
+    access_token = fields.String(required=True, metadata={"description": "A JWT for the Authorization header."})
     token_type = fields.String(required=True, metadata={"enum": ["bearer"]})
-    expires_in = fields.Integer(required=True, metadata={"description": "Seconds the access token is good for."})
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds until the access token expires."})
     refresh_token = fields.String(
-        required=True, metadata={"description": "Opaque; good for one exchange at `POST /api/auth/refresh`."}
+        required=True, metadata={"description": "Opaque. Exchange it once, at `POST /api/auth/refresh`."}
     )

@@ -68,7 +68,7 @@ FORMS = (
         words.RESET_PASSWORD,
         ResetPasswordSchema,
         "new_password",
-        lambda fields: recovery.reset(fields["token"], fields["new_password"]),
+        lambda fields: recovery.reset_password(fields["token"], fields["new_password"]),
     ),
     Form(
         PAGES[Purpose.CHANGE_EMAIL],

@@ -13,7 +13,6 @@ from flask import Blueprint, Response, make_response, render_template, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from pixora.auth.redemption import Redemption
 from pixora.errors import (
     DatabaseUnavailable,
     EmailTaken,
@@ -96,8 +95,8 @@ def _checked(form: Form, fields: dict[str, str]) -> dict[str, str]:
 
 def _address(form: Form, token: str) -> str:
     """Return the address that the link is about: the new one, where it is to be changed."""
-    redemption = Redemption(form.purpose, token)
-    return str((redemption.record if form.purpose == Purpose.CHANGE_EMAIL else redemption.user)["email"])
+    found = services.one_time_tokens.find_valid(form.purpose, token)
+    return str((found.record if form.purpose == Purpose.CHANGE_EMAIL else found.user)["email"])
 
 
 def _again(form: Form, token: str, error: PixoraError) -> Response:

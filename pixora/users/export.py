@@ -1,8 +1,8 @@
-"""All that is stored about a user, as the user gets to see it: everything but what is secret, even from its owner.
+"""Everything stored about a user, except what is secret even from them.
 
-Of the audit trail it has the last `events.EXPORTED` events, and the cursor that leads on. Left out are the hashes, of
-the password and of one-time tokens, the salts of sessions, the tokens in letters; and letters to others, which tell
-about these: whether someone has an account with the address that one has asked for.
+Left out are the hashes of the password and of one-time tokens, the salts of sessions, the tokens in e-mails, and
+e-mails to others: these reveal whether somebody has an account with the address the user asked to change to. Of the
+audit trail it has the last `events.EXPORTED` events, and the cursor of the next page.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from pixora.users import events
 
 
 def export(user: Document, now: datetime) -> Document:
-    """Return what `ExportSchema` writes down, of a user's whole document."""
+    """Return the data of `ExportSchema` from the whole document of a user."""
     return {
         "exported_at": now,
         "profile": user,
@@ -22,6 +22,6 @@ def export(user: Document, now: datetime) -> Document:
             for session in user.get("sessions", [])
         ],
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
-        "letters": [letter for letter in user.get("letters", []) if letter["to"] == user["email"]],
+        "letters": [email for email in user.get("letters", []) if email["to"] == user["email"]],
         "events": events.page(user["_id"], events.EXPORTED),
     }

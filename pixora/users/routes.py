@@ -1,23 +1,36 @@
-"""`/api/users`: one's own profile, sessions and data."""
+"""`/api/users`: one's own profile, sessions, password, e-mail and data."""
 
 from typing import Any
 
-from flask import g
+from flask import g, request
 
 from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.sessions import in_session
+from pixora.auth import email_change
 from pixora.auth.guards import require_user
+from pixora.auth.schemas import MessageSchema
 from pixora.database.client import Document
-from pixora.errors import InvalidToken, NotYourProfile, PreconditionFailed, SessionNotFound, ValidationFailed
+from pixora.errors import (
+    EmailTaken,
+    InvalidToken,
+    LastAdmin,
+    NotYourProfile,
+    Overloaded,
+    PreconditionFailed,
+    RateLimited,
+    SessionNotFound,
+    ValidationFailed,
+    WrongPassword,
+)
 from pixora.services import services
-from pixora.users import events, export, schemas
-from pixora.users.schemas import EXAMPLE, SESSION_EXAMPLE, EndSessionsSchema, ProfileSchema, SessionSchema
+from pixora.users import deletion, events, export, password, schemas
+from pixora.users.schemas import EXAMPLE, ProfileSchema, SessionSchema
 from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
 
-blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="One's own profile and sessions")
+blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="One's own account")
 
 
 @blueprint.route("/me")
@@ -29,6 +42,21 @@ def get_me(user: Document) -> Any:
     return etags.tagged(user)
 
 
+@blueprint.route("/<user_id>")
+@require_user
+@fails(NotYourProfile)
+@etags.conditional_read
+@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+def get_user(user: Document, user_id: str) -> Any:
+    """Read one's own profile by id.
+
+    Any other id gets 403, whether or not it exists.
+    """
+    if user_id != user["_id"]:
+        raise NotYourProfile
+    return etags.tagged(user)
+
+
 @blueprint.route("/me", methods=["PATCH"])
 @require_user
 @etags.conditional_write
@@ -36,9 +64,10 @@ def get_me(user: Document) -> Any:
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
 @blueprint.body(schemas.ProfileChangesSchema, example=schemas.CHANGES_EXAMPLE)
 def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[str, str]]:
-    """Change one's name, telephone number or birthday: at least one of them, the others stay.
+    """Change one's name, telephone number or birthday.
 
-    With `If-Match`, only if the profile is still as it was read.
+    Send the fields to change; the others stay. With `If-Match`, nothing changes if the profile is no longer in the
+    state of that ETag.
     """
     required = etags.required_state(user)
     stage = updates.set_fields(fields, clock.utcnow())
@@ -47,6 +76,50 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
         services.sessions.require(user["_id"], g.session_id)
         raise PreconditionFailed
     return changed, {"ETag": f'"{etags.etag(changed)}"'}
+
+
+@blueprint.route("/me", methods=["DELETE"])
+@require_user
+@fails(WrongPassword, LastAdmin, RateLimited, Overloaded)
+@blueprint.response(204)
+@blueprint.body(schemas.DeleteAccountSchema, example=schemas.PASSWORD_EXAMPLE)
+def delete_me(user: Document, body: dict[str, str]) -> None:
+    """Delete one's account and everything stored with it.
+
+    The last administrator must first make another user an administrator.
+    """
+    deletion.delete_account(user, g.session_id, body["password"], request.remote_addr)
+
+
+@blueprint.route("/me/password", methods=["POST"])
+@require_user
+@fails(WrongPassword, RateLimited, Overloaded)
+@blueprint.response(204)
+@blueprint.body(schemas.ChangePasswordSchema, example=schemas.CHANGE_PASSWORD_EXAMPLE)
+def change_password(user: Document, body: dict[str, str]) -> None:
+    """Change one's password.
+
+    Ends every other session and a pending change of the e-mail address; a link to reset the password stays valid. The
+    owner gets an e-mail. This session goes on: refresh its tokens right afterwards, to make any copy of them worthless.
+    """
+    current, new = body["current_password"], body["new_password"]
+    password.change_password(user, g.session_id, current, new, request.remote_addr)
+
+
+@blueprint.route("/me/email", methods=["POST"])
+@require_user
+@fails(WrongPassword, EmailTaken, RateLimited, Overloaded)
+@blueprint.response(202, MessageSchema, example=schemas.CHANGE_EMAIL_MESSAGE)
+@blueprint.body(schemas.ChangeEmailSchema, example=schemas.CHANGE_EMAIL_EXAMPLE)
+def change_email(user: Document, body: dict[str, str]) -> dict[str, str]:
+    """Request a change of one's e-mail address.
+
+    The change takes effect when the link sent to the new address is confirmed, within 24 hours. The old address gets a
+    notice now, and again then. If the service hides who has an account (`ENUMERATION_SAFE`), the answer is the same for
+    an address that is taken, and its owner gets an e-mail instead.
+    """
+    email_change.request_change(user, g.session_id, body["password"], body["email"], request.remote_addr)
+    return schemas.CHANGE_EMAIL_MESSAGE
 
 
 @blueprint.route("/me/export")
@@ -58,12 +131,12 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
     headers={"Content-Disposition": {"schema": {"type": "string"}, "required": True}},
 )
 def export_me(user: Document) -> tuple[Document, dict[str, str]]:
-    """Export all that is stored about oneself, but secrets, as a file."""
-    everything = services.users.find_everything(user["_id"], g.session_id)
-    if everything is None:
-        raise InvalidToken  # the session has ended, or the user is gone
+    """Download everything stored about oneself, except secrets."""
+    document = services.users.find_everything(user["_id"], g.session_id)
+    if document is None:
+        raise InvalidToken  # the session has ended since the token was checked
     now = clock.utcnow()
-    return export.export(everything, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
+    return export.export(document, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
 
 
 @blueprint.route("/me/events")
@@ -72,34 +145,19 @@ def export_me(user: Document) -> tuple[Document, dict[str, str]]:
 @blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
 @blueprint.arguments(schemas.ListSchema, location="query")
 def list_events(user: Document, query: dict[str, Any]) -> pagination.Page:
-    """List what has happened to one's account, the newest first.
+    """List the security events of one's account, newest first.
 
-    Logins, right and wrong, changes, sessions that were ended, and what administrators did. Pass `next` as `after` for
-    the next page. Events are kept for as long as the service is set to, a year by default.
+    Such as logins, wrong passwords, changes, ended sessions, and what administrators did. For the next page, pass
+    `next` as `after`. The service keeps events for a year by default.
     """
     return events.page(user["_id"], query["limit"], query.get("after"))
 
 
-@blueprint.route("/<user_id>")
-@require_user
-@fails(NotYourProfile)
-@etags.conditional_read
-@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
-def get_user(user: Document, user_id: str) -> Any:
-    """Read a profile by id: one's own.
-
-    Every other id is answered with 403, whether or not it exists and however it is formed.
-    """
-    if user_id != user["_id"]:
-        raise NotYourProfile
-    return etags.tagged(user)
-
-
 @blueprint.route("/me/sessions")
 @require_user
-@blueprint.response(200, SessionSchema(many=True), example=[SESSION_EXAMPLE])
+@blueprint.response(200, SessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
 def list_sessions(user: Document) -> list[Document]:
-    """List one's own sessions, the one used last first."""
+    """List one's own sessions, most recently used first."""
     now = clock.utcnow()
     return [
         session | {"current": session["id"] == g.session_id, "expires_at": services.sessions.lifetimes.end_of(session)}
@@ -111,9 +169,9 @@ def list_sessions(user: Document) -> list[Document]:
 @require_user
 @fails(ValidationFailed({"current": ["Not a valid boolean."]}))
 @blueprint.response(204)
-@blueprint.arguments(EndSessionsSchema, location="query")
+@blueprint.arguments(schemas.EndSessionsSchema, location="query")
 def end_sessions(user: Document, query: dict[str, bool]) -> None:
-    """End all of one's own other sessions; with `current=true` the session of the access token as well."""
+    """End all of one's other sessions; with `current=true` the current one as well."""
     if services.sessions.end_all(user["_id"], by=g.session_id, keep=None if query["current"] else g.session_id):
         services.audit.record("sessions_ended", user["_id"])
 
@@ -123,7 +181,10 @@ def end_sessions(user: Document, query: dict[str, bool]) -> None:
 @fails(SessionNotFound)
 @blueprint.response(204)
 def end_session(user: Document, session_id: str) -> None:
-    """End one of one's own sessions, at once and everywhere."""
+    """End one of one's own sessions.
+
+    Its access and refresh tokens stop working at once.
+    """
     if not services.sessions.end(user["_id"], session_id, by=g.session_id):
         services.sessions.require(user["_id"], g.session_id)
         raise SessionNotFound

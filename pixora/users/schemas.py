@@ -1,11 +1,12 @@
-"""What a profile and a session look like from outside."""
+"""Requests and responses of `/api/users`."""
 
 from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from pixora.accounts.audit import EVENTS
-from pixora.web.fields import Birthday, Contact, Limit, PersonName, Text, Timestamp
+from pixora.auth.schemas import NewPassword, Password
+from pixora.web.fields import Birthday, Contact, Email, Limit, PersonName, Text, Timestamp
 
 EXAMPLE = {
     "id": "6924a1e0c3f1a2b4d5e6f708",
@@ -20,6 +21,10 @@ EXAMPLE = {
     "roles": ["user"],
 }
 CHANGES_EXAMPLE = {"last_name": "King", "contact": "+44 20 7946 0959"}
+PASSWORD_EXAMPLE = {"password": "difference-engine-no-2"}
+CHANGE_PASSWORD_EXAMPLE = {"current_password": "difference-engine-no-2", "new_password": "analytical-engine-no-1"}
+CHANGE_EMAIL_EXAMPLE = {"email": "ada.lovelace@example.com"} | PASSWORD_EXAMPLE
+CHANGE_EMAIL_MESSAGE = {"message": "We sent a link to the new address. The old one stays in use until you open it."}
 SESSION_EXAMPLE = {
     "id": "9f3c51a07be24d68c0a1f2e3",
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
@@ -72,33 +77,35 @@ EXPORT_EXAMPLE = {
 
 
 class ProfileSchema(Schema):
-    """A user's profile, as its owner sees it."""
+    """One's own profile."""
 
     id = fields.String(attribute="_id", required=True, metadata={"description": "24 hexadecimal digits."})
     first_name = fields.String(required=True)
     last_name = fields.String(required=True)
     email = fields.String(required=True)
     contact = fields.String(
-        required=True, metadata={"description": "E.164; free text in accounts made by the FastAPI service."}
+        required=True, metadata={"description": "E.164; free text in accounts from the FastAPI service."}
     )
     birthday = fields.String(required=True, metadata={"description": "YYYY-MM-DD."})
     created_at = Timestamp(required=True)
     updated_at = Timestamp(required=True)
     email_verified = fields.Boolean(
-        required=True, dump_default=False, metadata={"description": "Whether the owner has proved to read its mail."}
+        required=True,
+        dump_default=False,
+        metadata={"description": "Whether the user has shown to read the mail of this address."},
     )
     roles = fields.List(fields.String(), required=True, dump_default=["user"])
 
 
 class ProfileChangesSchema(Schema):
-    """The fields of a profile to change, at least one."""
+    """The fields to change, at least one."""
 
     json_schema: ClassVar = {"minProperties": 1}
 
     first_name = PersonName()
     last_name = PersonName()
     contact = Contact(
-        metadata={"description": "A telephone number, stored as E.164; without + only where the service has a region."}
+        metadata={"description": "A telephone number, stored as E.164. Needs a `+` unless the service has a region."}
     )
     birthday = Birthday(metadata={"description": "In the past, not before 1900-01-01."})
 
@@ -108,91 +115,119 @@ class ProfileChangesSchema(Schema):
             raise ValidationError("Must have at least one field.")
 
 
+class ChangePasswordSchema(Schema):
+    """The current and the new password."""
+
+    current_password = Password(required=True)
+    new_password = NewPassword(required=True)
+
+
+class ChangeEmailSchema(Schema):
+    """The new e-mail address and the password."""
+
+    email = Email(required=True)
+    password = Password(required=True)
+
+
+class DeleteAccountSchema(Schema):
+    """The password of the account."""
+
+    password = Password(required=True)
+
+
 class OwnSessionSchema(Schema):
-    """One login, on one device, as it is stored."""
+    """A session: one login, on one device."""
 
     id = fields.String(required=True, metadata={"description": "24 hexadecimal digits."})
-    user_agent = fields.String(required=True, metadata={"description": "Of the login, as the client gave it."})
+    user_agent = fields.String(required=True, metadata={"description": "The User-Agent header of the login."})
     created_at = Timestamp(required=True)
-    last_used_at = Timestamp(required=True, metadata={"description": "Of the last refresh."})
-    expires_at = Timestamp(required=True, metadata={"description": "If it is not refreshed before."})
+    last_used_at = Timestamp(required=True, metadata={"description": "The time of the last refresh."})
+    expires_at = Timestamp(required=True, metadata={"description": "When it expires unless it is refreshed before."})
 
 
 class SessionSchema(OwnSessionSchema):
-    """One login, on one device."""
+    """A session, and whether it is the current one."""
 
-    current = fields.Boolean(required=True, metadata={"description": "Whether it is the one of this request."})
+    current = fields.Boolean(required=True, metadata={"description": "Whether it is the session of this request."})
 
 
 class ExportedSessionSchema(OwnSessionSchema):
-    """One login, on one device, with all that is stored of it but its salt."""
+    """A session, with everything stored about it except its salt."""
 
-    generation = fields.Integer(required=True, metadata={"description": "How often it was refreshed."})
+    generation = fields.Integer(required=True, metadata={"description": "The number of refreshes."})
 
 
 class PendingSchema(Schema):
-    """What the user has been sent a link for."""
+    """A link that was sent to the user and not used yet."""
 
     purpose = fields.String(required=True)
-    email = fields.String(metadata={"description": "Of a change of address, the new one."})
+    email = fields.String(metadata={"description": "The new address, for a change of e-mail."})
     expires_at = Timestamp(required=True)
 
 
 class LetterSchema(Schema):
-    """A letter that has not been sent yet."""
+    """An e-mail that is not sent yet."""
 
     id = fields.String(required=True)
     template = fields.String(required=True)
     to = fields.String(required=True)
     context = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
     created_at = Timestamp(required=True)
-    due_at = Timestamp(required=True, allow_none=True, metadata={"description": "None once it was given up."})
+    due_at = Timestamp(required=True, allow_none=True, metadata={"description": "Null once sending has been given up."})
     attempts = fields.Integer(required=True)
 
 
 class EventSchema(Schema):
-    """Something that has happened to an account."""
+    """A security event of an account."""
 
     event = fields.String(
-        required=True, validate=validate.OneOf(EVENTS), metadata={"description": "What; more may be added."}
+        required=True,
+        validate=validate.OneOf(EVENTS),
+        metadata={"description": "The kind of event. More may be added."},
     )
     at = Timestamp(required=True)
     network = fields.String(
-        required=True, allow_none=True, metadata={"description": "Of the client: an IPv4 address, or an IPv6 /64."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "The network of the client: an IPv4 address or an IPv6 /64."},
     )
     request_id = fields.String(
-        required=True, allow_none=True, metadata={"description": "As in the X-Request-ID header of the answer."}
+        required=True, allow_none=True, metadata={"description": "The X-Request-ID of the request."}
     )
     by = fields.String(
         required=True,
         dump_default=None,
         allow_none=True,
         validate=validate.OneOf(["admin", "operator"]),
-        metadata={"description": "Of what somebody of the service did; then network and request_id are null."},
+        metadata={"description": "Who did it, if not the user; `network` and `request_id` are null then."},
     )
     details = fields.Dict(
-        keys=fields.String(), required=True, metadata={"description": "Such as session_id, where it is about one."}
+        keys=fields.String(), required=True, metadata={"description": "More about the event, for example `session_id`."}
     )
 
 
 class EventPageSchema(Schema):
-    """Some events, the newest first, and where the older ones are."""
+    """A page of events, newest first."""
 
     items = fields.List(fields.Nested(EventSchema), required=True)
     next = fields.String(
-        required=True, allow_none=True, metadata={"description": "For `after`; null on the last page."}
+        required=True,
+        allow_none=True,
+        metadata={"description": "The cursor of the next page, for `after`; null on the last page."},
     )
 
 
 class ListSchema(Schema):
-    """Which page of a list to return."""
+    """The page of a list to return."""
 
-    limit = Limit(load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The most items of a page."})
-    after = Text(metadata={"description": "`next` of the page before."})
+    limit = Limit(
+        load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The maximum number of items."}
+    )
+    after = Text(metadata={"description": "`next` of the previous page."})
 
 
 class ExportSchema(Schema):
-    """All that is stored about a user, but secrets."""
+    """Everything stored about a user, except secrets."""
 
     exported_at = Timestamp(required=True)
     profile = fields.Nested(ProfileSchema, required=True)
@@ -202,13 +237,16 @@ class ExportSchema(Schema):
     events = fields.Nested(
         EventPageSchema,
         required=True,
-        metadata={"description": "The last 1000; `next` leads on, at `/api/users/me/events`."},
+        metadata={"description": "The last 1000; for older ones pass `next` to `/api/users/me/events`."},
     )
 
 
 class EndSessionsSchema(Schema):
-    """Which sessions to end."""
+    """The sessions to end."""
 
     current = fields.Boolean(
-        load_default=False, truthy={"true"}, falsy={"false"}, metadata={"description": "This one as well."}
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        metadata={"description": "Whether to end the current session as well."},
     )

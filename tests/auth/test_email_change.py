@@ -126,7 +126,7 @@ def test_the_old_address_in_any_case_is_refused(ask, users, same):
     before = users.find_one()
     response = ask(same)
     assert response.status_code == 422
-    assert response.json["errors"] == {"email": ["Is the address of this account already."]}
+    assert response.json["errors"] == {"email": ["This is your current e-mail address."]}
     assert users.find_one() == before
 
 

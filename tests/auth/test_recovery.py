@@ -164,7 +164,7 @@ def test_a_token_that_is_not_good_costs_no_hash(client, account, monkeypatch):
 )
 def test_the_pages_are_told_why_a_token_is_refused(app, token, move_clock, spoil, reason):
     with app.test_request_context(), pytest.raises(InvalidOneTimeToken) as caught:
-        recovery.reset(spoil(token, move_clock), NEW_PASSWORD)
+        recovery.reset_password(spoil(token, move_clock), NEW_PASSWORD)
     assert caught.value.reason == reason
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import jwt
 import pytest
 
-from pixora.auth.service import MOST_REPEATS
+from pixora.auth.refresh import MAX_REPEATS
 from pixora.tokens.refresh import make
 from tests.conftest import make_account
 from tests.factories import PASSWORD
@@ -77,8 +77,8 @@ def test_a_lost_answer_is_given_again_within_the_grace(client, account, move_clo
 def test_a_lost_answer_is_given_again_only_so_often_and_the_session_goes_on(make_app, account, session):
     client = make_app(REFRESH_GRACE_SECONDS=60).test_client()
     successor = refresh(client, account.refresh_token).json["refresh_token"]
-    statuses = [refresh(client, account.refresh_token).status_code for _ in range(MOST_REPEATS + 2)]
-    assert statuses == [200] * MOST_REPEATS + [401] * 2
+    statuses = [refresh(client, account.refresh_token).status_code for _ in range(MAX_REPEATS + 2)]
+    assert statuses == [200] * MAX_REPEATS + [401] * 2
     assert refresh(client, successor).status_code == 200
     assert session()["repeats"] == 0
 

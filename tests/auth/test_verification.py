@@ -174,7 +174,7 @@ class TestALoginThatIsRefused:
         move_clock(hours=24)
         response = self.log_in(strict, account.email)
         assert (response.status_code, response.json["code"]) == (403, "email_not_verified")
-        assert "logging in sends a new one" in response.json["detail"]
+        assert "log in again to get a new one" in response.json["detail"]
         assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email"] * 2
         assert confirm(strict, token_sent(account.email, "verify_email")).status_code == 204
         assert self.log_in(strict, account.email).status_code == 200

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from pixora.auth import credentials
+from pixora.auth import permission
 from pixora.database.client import DatabaseUnavailable
 from pixora.errors import Overloaded
 from pixora.passwords import strength, verify
@@ -113,7 +113,7 @@ def test_the_new_password_must_not_be_the_old_one(change, users, typed):
     before = users.find_one()
     response = change(typed, typed)
     assert response.status_code == 422
-    assert response.json["errors"] == {"new_password": ["Must not be the current one."]}
+    assert response.json["errors"] == {"new_password": ["Must not be the current password."]}
     assert users.find_one() == before
 
 
@@ -157,16 +157,16 @@ def test_what_was_checked_is_checked_again_when_another_hash_is_stored_meanwhile
     client, account, users, monkeypatch, path, password, status
 ):
     """As when a login has re-hashed the same password just now, or it was changed in another window."""
-    check = credentials.check_own
+    check = permission.check_password
 
     def check_and_lose(*args):
-        monkeypatch.setattr(credentials, "check_own", check)
+        monkeypatch.setattr(permission, "check_password", check)
         checked = check(*args)
         rehashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()
         users.update_one({"_id": account.id}, {"$set": {"password": rehashed}})
         return checked
 
-    monkeypatch.setattr(credentials, "check_own", check_and_lose)
+    monkeypatch.setattr(permission, "check_password", check_and_lose)
     if path == "password":
         body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         response = client.post(PASSWORD_PATH, json=body, headers=account.bearer)

@@ -1,0 +1,27 @@
+"""Grants: what a login or a refresh answers."""
+
+from dataclasses import dataclass
+
+from pixora.database.client import Document
+from pixora.services import services
+from pixora.tokens import refresh as refresh_tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """The response of a token endpoint (RFC 6749, section 5.1), and `user_id` for the request log."""
+
+    user_id: str
+    access_token: str
+    token_type: str = "bearer"  # noqa: S105  # no password
+    expires_in: int
+    refresh_token: str
+
+
+def issue(user_id: str, session: Document, generation: int) -> Grant:
+    """Issue the tokens of one generation of a session."""
+    not_after = session["created_at"] + services.sessions.lifetimes.absolute
+    access_token, expires_in = services.tokens.issue(user_id, session["id"], not_after)
+    secret = services.settings.secret_key
+    refresh_token = refresh_tokens.make(user_id, session["id"], generation, secret, session["salt"])
+    return Grant(user_id=user_id, access_token=access_token, expires_in=expires_in, refresh_token=refresh_token)

@@ -1,0 +1,76 @@
+"""Log in with e-mail and password."""
+
+import secrets
+from contextlib import suppress
+from datetime import datetime
+
+from pixora import clock, emails
+from pixora.auth import credentials, grants, verification
+from pixora.auth.grants import Grant
+from pixora.database.client import Document
+from pixora.errors import EmailNotVerified, InvalidCredentials, Overloaded
+from pixora.passwords import verify
+from pixora.services import services
+from pixora.tokens.refresh import SALT_BYTES
+
+USER_AGENT_LENGTH = 200
+
+REHASH_TIMEOUT_SECONDS = 0.5
+"""How long a successful login waits for its password to be rehashed; under load it goes on without."""
+
+
+def log_in(email: str, password: str, user_agent: str, client_ip: str | None) -> Grant:
+    """Open a session for the user with this e-mail and password.
+
+    Raises:
+        InvalidCredentials: There is no such user, or the password is wrong.
+        RateLimited: There have been too many wrong attempts; the password is not checked.
+        EmailNotVerified: The password is right, and `REQUIRE_VERIFIED_EMAIL` is on.
+        Overloaded: The password would not be hashed in time.
+
+    """
+    with services.hashing_queue.slot():
+        spellings = emails.spellings(email)
+        while True:
+            with services.throttles.attempt(spellings[-1], client_ip) as attempt:
+                user = services.users.find_by_email(*spellings)
+                attempt.is_correct = credentials.is_correct(user, password)
+            if user is None or not attempt.is_correct:
+                credentials.record_failure("login_failed", user, attempt)
+                raise InvalidCredentials
+            if services.settings.require_verified_email and not user.get("email_verified"):
+                services.audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
+                verification.send_again_if_expired(user, client_ip)
+                raise EmailNotVerified
+            password_hash = _upgrade_hash(user, password)
+            session = _new_session(user_agent, clock.utcnow())
+            if services.sessions.open(user["_id"], session, password_hash):
+                services.audit.record("login", user["_id"], session_id=session["id"])
+                return grants.issue(user["_id"], session, generation=0)
+            # The hash was replaced since it was read, or the user was disabled or deleted: check again.
+
+
+def _upgrade_hash(user: Document, password: str) -> str:
+    """Replace a hash of lower cost, or of another system, by a current one; return the hash that is stored then.
+
+    Imported users may have passwords that are too long for bcrypt: these keep their hash.
+    """
+    stored: str = user["password"]
+    if verify.cost(stored) < services.settings.bcrypt_rounds and verify.can_hash(password):
+        with suppress(Overloaded):  # the next login tries again
+            rehashed = credentials.rehash(password, REHASH_TIMEOUT_SECONDS)
+            if services.users.replace_password_hash(user["_id"], stored, rehashed):
+                services.audit.record("hash_upgraded", user["_id"])
+                return rehashed
+    return stored
+
+
+def _new_session(user_agent: str, now: datetime) -> Document:
+    return {
+        "id": secrets.token_hex(12),
+        "salt": secrets.token_bytes(SALT_BYTES),
+        "generation": 0,
+        "created_at": now,
+        "last_used_at": now,
+        "user_agent": user_agent[:USER_AGENT_LENGTH],
+    }

@@ -1,0 +1,80 @@
+"""Sign up."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pixora import clock
+from pixora.accounts import updates
+from pixora.accounts.one_time_tokens import DECOY_EMAIL
+from pixora.accounts.outbox import compose
+from pixora.accounts.roles import USER, is_disabled
+from pixora.auth import credentials, verification
+from pixora.database.client import Document
+from pixora.errors import EmailTaken
+from pixora.services import services
+from pixora.tokens.one_time import Purpose
+
+
+def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None) -> str:
+    """Create a user, queue the verification e-mail, and return the user's id.
+
+    With `ENUMERATION_SAFE` the owner of a taken e-mail gets a message, and the returned id belongs to nobody. In both
+    cases the database does the same work: a read, a count, and two writes acknowledged by a majority. An e-mail that
+    has received too many messages gets none; the owner of a new account can request one later.
+
+    Raises:
+        EmailTaken: Another user has this e-mail; never with `ENUMERATION_SAFE`.
+        RateLimited: There have been too many sign-ups from this network; the password is neither scored nor hashed.
+        ValidationFailed: The password is too easy to guess; counts as a sign-up.
+        Overloaded: The password would not be hashed in time.
+
+    """
+    with services.hashing_queue.slot():
+        services.throttles.count_sign_up(client_ip)
+        password_hash = credentials.hash_new("password", password, profile)
+        now = clock.utcnow()
+        user_id, email = services.users.new_id(), profile["email"]
+        token, message = verification.new_token(user_id, email, now)
+        user = {
+            "_id": user_id,
+            **profile,
+            "password": password_hash,
+            "email_verified": False,
+            "roles": [USER],
+            "tokens": {Purpose.VERIFY_EMAIL.value: token},
+            "letters": [message],
+        }
+        if not services.settings.enumeration_safe:
+            try:
+                _create(user, now)
+            except EmailTaken:
+                services.audit.record("signup_refused", None)  # without a read to find out whose e-mail it is
+                raise
+        elif owner := services.users.find_by_email(email):
+            _notify_owner(owner, email, now)
+        else:
+            try:
+                _create(user, now)
+            except EmailTaken:  # by a sign-up since the read
+                _notify_owner(services.users.find_by_email(email), email, now)
+        return user_id
+
+
+def _create(user: Document, now: datetime) -> None:
+    with services.mail_throttles.own(user["email"]) as may_send:
+        services.users.create_user(user if may_send else user | {"tokens": {}, "letters": []}, now)
+    services.audit.record("signup", user["_id"])
+
+
+def _notify_owner(owner: Document | None, email: str, now: datetime) -> None:
+    """Tell the owner of a taken e-mail about the sign-up, or do the same work on a decoy.
+
+    Disabled users get no message, because it explains how to log in.
+    """
+    with services.mail_throttles.taken(email) as may_send:
+        if owner is None or not may_send or is_disabled(owner):
+            services.one_time_tokens.issue_decoy(Purpose.VERIFY_EMAIL, {}, compose("address_taken", DECOY_EMAIL, now))
+        else:
+            message = compose("address_taken", owner["email"], now)
+            services.users.update_user(owner["_id"], updates.queue_emails(message), email=owner["email"])
+    services.audit.record("signup_refused", owner["_id"] if owner else None)

@@ -1,0 +1,36 @@
+"""Delete one's account."""
+
+from contextlib import suppress
+
+from pixora import emails
+from pixora.auth import permission
+from pixora.database.client import Document
+from pixora.errors import DatabaseUnavailable
+from pixora.services import services
+
+
+def delete_account(user: Document, session_id: str, password: str, client_ip: str | None) -> None:
+    """Delete a user with everything stored about them, and the counters of login attempts.
+
+    The counters of e-mails stay: the account can be made again, and the mailbox is the same.
+
+    Raises:
+        WrongPassword, RateLimited, Overloaded: From the check of the password.
+        InvalidToken: The session has ended.
+        LastAdmin: No enabled administrator would be left.
+
+    """
+    with services.hashing_queue.slot():
+        conditions = permission.by_password(user, password, client_ip, session_id)
+        condition = next(conditions)
+        with services.erasure.erasing(user["_id"], user["email"]):
+            while not _delete(user["_id"], condition):
+                condition = next(conditions)
+            services.audit.record("account_deleted", user["_id"])
+            with suppress(DatabaseUnavailable):  # the counters expire by themselves, within the hour
+                services.throttles.clear_login(emails.canonical(user["email"]))
+
+
+def _delete(user_id: str, condition: Document) -> bool:
+    with services.administrators.removing(user_id) as is_not_last:
+        return services.users.delete_user(user_id, **condition, **is_not_last)

@@ -1,0 +1,52 @@
+"""Change one's password."""
+
+from pixora import clock, emails
+from pixora.accounts import updates
+from pixora.accounts.outbox import compose
+from pixora.auth import credentials, permission
+from pixora.database.client import Document
+from pixora.errors import ValidationFailed
+from pixora.services import services
+from pixora.tokens.one_time import Purpose
+
+
+def change_password(user: Document, session_id: str, current: str, new: str, client_ip: str | None) -> None:
+    """Set a new password, end all other sessions and a pending change of e-mail, and send a notice.
+
+    A link to reset the password stays valid: it proves access to the mailbox. Otherwise somebody who knows the password
+    could end every such link by changing the password again.
+
+    Args:
+        user: The profile.
+        session_id: The requesting session, which goes on.
+        current: Must be the user's password.
+        new: The new password.
+        client_ip: The client's address.
+
+    Raises:
+        ValidationFailed: The new password is the current one, or too easy to guess.
+        WrongPassword, RateLimited, Overloaded: From the check of the current password.
+        RateLimited: The password was changed too often, too.
+        InvalidToken: The session has ended.
+
+    """
+    if new == current:
+        raise ValidationFailed({"new_password": ["Must not be the current password."]})
+    with services.hashing_queue.slot():
+        conditions = permission.by_password(user, current, client_ip, session_id)
+        condition = next(conditions)
+        with (
+            services.throttles.password_change(emails.canonical(user["email"])),
+            services.mail_throttles.notice(user) as may_notify,
+        ):
+            password_hash = credentials.hash_new("new_password", new, user)
+            now = clock.utcnow()
+            stages = (
+                updates.set_fields({"password": password_hash}, now),
+                updates.end_sessions(keep=session_id),
+                updates.end_tokens(Purpose.CHANGE_EMAIL),
+                updates.queue_emails(*[compose("password_changed", user["email"], now)] if may_notify else []),
+            )
+            while not services.users.update_user(user["_id"], *stages, **condition):
+                condition = next(conditions)
+        services.audit.record("password_changed", user["_id"], session_id=session_id)
