@@ -1,11 +1,11 @@
-"""Measures the parts that are named, or all, and writes the report.
+"""Measure all parts, or those that are named, and write the report.
 
     benchmarks/run            everything, in a quarter of an hour
     benchmarks/run me storm   only these; the results of the others stay
-    benchmarks/run report     nothing: writes the report anew
+    benchmarks/run report     nothing, only rewrite the report
 
-Everything runs on this machine, on one mongod of its own, and ends with it. The numbers are kept in
-`benchmarks/results.json`; `results.md` and `results.png` are made of them.
+Everything runs on this machine with a mongod of its own. The results are kept in `benchmarks/results.json`, from which
+`results.md` and `results.png` are made.
 """
 
 import argparse

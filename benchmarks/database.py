@@ -53,7 +53,7 @@ def run(bench: Bench) -> dict[str, Any]:
 
 
 def _model(connection: http.client.HTTPConnection, users: Any) -> dict[str, Any]:
-    """Return a user as the service leaves it after a sign-up, with the letter sent and the address verified."""
+    """Return a user as the service leaves it after a sign-up, with the e-mail sent and the address verified."""
     body = json.dumps(signup_body(email="model@example.com"))
     _ask(connection, "POST", "/api/auth/signup", body, {"Content-Type": "application/json"})
     form = urlencode({"username": "model@example.com", "password": PASSWORD})

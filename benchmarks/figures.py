@@ -1,18 +1,18 @@
-"""Medians, ratios of medians, and how they are written with their spread."""
+"""Format medians and ratios of medians with their spread."""
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 
 def spread(values: Sequence[float], write: Callable[[float], str]) -> str:
-    """Return the median of several rounds, and between which two values they were."""
+    """Return the median of several rounds with their minimum and maximum."""
     if len(values) == 1:
         return write(values[0])
     return f"{write(median(values))} ({write(min(values))} to {write(max(values))})"
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Return the ratio of the medians, and between which two the ratios of the single rounds were."""
+    """Return the ratio of the medians with the minimum and maximum of the rounds' ratios."""
     if len(ours) == 1 or ours == theirs:
         return f"{median(ours) / median(theirs):.2f}"
     each = [mine / other for mine, other in zip(ours, theirs, strict=True)]
@@ -20,20 +20,13 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown, all columns but the first to the right."""
+    """Return a Markdown table, with all columns but the first right-aligned."""
     lines = [head, ["---", *["--:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def verdict(value: float, *, least: float | None = None, most: float | None = None) -> str:
-    """Return what is asked of a value, and whether it is so."""
-    if least is not None:
-        return f"≥ {least:g}: {'met' if value >= least else 'NOT met'}"
-    return f"≤ {most:g}: {'met' if most is not None and value <= most else 'NOT met'}"
-
-
 def alone_note(ceilings: Sequence[float]) -> str:
-    """Return a warning when bcrypt alone was not equally fast all the time: then something else was running."""
+    """Return a warning if the speed of bcrypt alone has varied, because other programs were running."""
     if max(ceilings) <= 1.1 * min(ceilings):
         return ""
-    return " **bcrypt alone was not always as fast: something else was running, so measure again.**"
+    return " **The speed of bcrypt alone varied: other programs were running, so measure again.**"

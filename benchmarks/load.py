@@ -43,8 +43,8 @@ def read(
     script = str(Path(__file__).with_name("me.lua"))
     options = ["-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "20s", "-s", script]
     command = [*bound, "wrk", *options, f"{url}/api/users/me", "--", str(tokens)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return Reads(**json.loads(told.split("RESULT ")[1]))
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return Reads(**json.loads(output.split("RESULT ")[1]))
 
 
 def log_in(server: Server, email: str) -> str:

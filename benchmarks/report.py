@@ -1,4 +1,4 @@
-"""The report: keeps the results of each part, and makes `results.md` and the plot of them."""
+"""Keep the results of each part, and write `results.md` and the plot."""
 
 import json
 import os
@@ -16,10 +16,9 @@ OURS = ("flask", "gunicorn", "pymongo", "flask-jwt-extended", "bcrypt")
 HEAD = """\
 # Measurements
 
-Made by `benchmarks/run`, which writes this page; do not edit it. Everything runs on one machine, on one mongod:
-{machine}. The numbers move with the machine, and a little from one run to the next; what counts are the ratios, each
-of them within one run. Medians of the rounds, and in brackets the least and the most of them; "asked" is what the
-project set itself.
+`benchmarks/run` writes this page; do not edit it. Everything runs on one machine, with one mongod: {machine}. The
+figures depend on the machine, and vary a little between runs: compare the ratios, each of which comes from one run.
+Figures are medians of the rounds, with their minimum and maximum in brackets.
 
 Pixora: {ours}. Peers: {peers}; under uvicorn with uvloop and httptools, without an access log.
 
@@ -28,7 +27,7 @@ Pixora: {ours}. Peers: {peers}; under uvicorn with uvloop and httptools, without
 
 
 def machine() -> str:
-    """Return what the numbers depend on."""
+    """Return the properties of the machine that the figures depend on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
@@ -37,7 +36,7 @@ def machine() -> str:
 
 
 def keep(here: str, name: str, date: str, result: dict[str, Any]) -> None:
-    """Keep the result of a part; those of another machine are not kept beside it."""
+    """Keep the result of a part, and drop all results of other machines."""
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if kept.get("machine") != here:
         kept = {"machine": here, "parts": {}}
@@ -46,7 +45,7 @@ def keep(here: str, name: str, date: str, result: dict[str, Any]) -> None:
 
 
 def write(parts: dict[str, Any]) -> None:
-    """Write the report and the plot, of all parts that have a result."""
+    """Write the report and the plot of all parts that have a result."""
     kept = json.loads(RESULTS.read_text())
     sections = [
         HEAD.format(
