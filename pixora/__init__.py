@@ -33,7 +33,7 @@ from pixora.errors import PixoraError
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.observability.request_log import Flask
-from pixora.pages.again import blueprint as pages
+from pixora.pages.routes import blueprint as pages
 from pixora.passwords import cores
 from pixora.passwords.queue import FREE_THREADS, HashingQueue
 from pixora.services import Services

@@ -1,1 +1,1 @@
-"""Mail: the letters of the outbox, written out and handed to an SMTP server."""
+"""E-mails: rendered from the outbox and sent by SMTP."""

@@ -1,4 +1,4 @@
-"""The commands: ``flask --app wsgi mail …``."""
+"""The `mail` commands: `flask --app wsgi mail …`."""
 
 import json
 import logging
@@ -18,81 +18,81 @@ from pixora.accounts.outbox import Claimed, UnreadableToken
 from pixora.cli import Group
 from pixora.errors import DatabaseUnavailable
 from pixora.mail import rendering
-from pixora.mail.failures import Unavailable
-from pixora.mail.links import Obsolete, link_of
+from pixora.mail.failures import ServerUnavailable
+from pixora.mail.links import StaleLink, link_token
 from pixora.mail.sender import Sender, connection
 from pixora.services import services
 
 log = logging.getLogger(__name__)
 
-mail = Group("mail", help="The letters in the outbox.")
+mail = Group("mail", help="Send and show the e-mails in the outbox.")
 
 POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 60.0
-"""Between two looks into the outbox: most of the time; and, reached by and by, while the server or database is away."""
+"""The time between two looks into the outbox. It doubles while the SMTP server or the database is unavailable."""
 
-CLEAR_SECONDS = 3600
-NOTE_PAUSES = (0.5, 1, 2, 4, 8)
-"""How often, before it ends, a sender tries to note what it has sent, and how long it waits in between."""
+CLEAN_UP_SECONDS = 3600
+REMOVE_PAUSES = (0.5, 1, 2, 4, 8)
+"""The waits between the attempts, before the command ends, to remove sent e-mails from the outbox."""
 
 
 @mail.command()
-@click.option("--watch", is_flag=True, help="Go on, looking into the outbox every second, until told to stop.")
+@click.option("--watch", is_flag=True, help="Keep running and look into the outbox every second.")
 def send(watch: bool) -> None:  # noqa: FBT001  # click's flag
-    """Send the letters that are due.
+    """Send the e-mails that are due.
 
-    Any number of senders may run at once. What cannot be sent is tried again, 12 times in half a day.
+    You can run several senders at once. An e-mail that cannot be sent is tried 12 times within half a day.
 
-    The exit status is 0 when all went well, 1 when a letter was given up, 75 when the SMTP server or the database is
-    away, and 78 when there is no SMTP_URL. SIGTERM and SIGINT end it after the letter at hand.
+    Exit status: 0, success; 1, an e-mail could not be sent and will not be tried again; 75, the SMTP server or the
+    database is unavailable; 78, SMTP_URL is not set. SIGTERM and SIGINT stop the command after the current e-mail.
     """
     if not services.settings.smtp_url:
-        click.echo("There is no SMTP_URL: letters stay in the outbox. See: flask --app wsgi mail show", err=True)
+        click.echo("SMTP_URL is not set: e-mails stay in the outbox. To see them: flask --app wsgi mail show", err=True)
         sys.exit(os.EX_CONFIG)
     stopped = threading.Event()
-    for stopping in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stopping, lambda number, frame: stopped.set())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     with connection() as server:
         sender = Sender(server)
         status = _watch(sender, stopped) if watch else _send_once(sender, stopped)
-        _note_the_last(sender)
+        _remove_sent(sender)
     sys.exit(status)
 
 
 @mail.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
-    """Print the letters in the outbox as they will be sent, the oldest first.
+    """Print the e-mails in the outbox as they will be sent, oldest first.
 
-    In production the link is left out: whoever reads it could use it.
+    In production the tokens in links are hidden, because anybody who sees one could use it.
 
-    The exit status is 0, or 75 when the database is away.
+    Exit status: 0, success; 75, the database is unavailable.
     """
     now = clock.utcnow()
     shown = [written for claimed in services.outbox.list_emails() if (written := _shown(claimed, now))]
     if as_json:
         click.echo(json.dumps(shown))
         return
-    for letter in shown:
-        click.echo(f"To: {letter['to']}\nSubject: {letter['subject']}\nState: {_state(letter)}\n\n{letter['text']}")
-    click.echo(f"{len(shown)} in the outbox." if shown else "The outbox is empty.")
+    for email in shown:
+        click.echo(f"To: {email['to']}\nSubject: {email['subject']}\nState: {_state(email)}\n\n{email['text']}")
+    click.echo(f"E-mails in the outbox: {len(shown)}." if shown else "The outbox is empty.")
 
 
 def _send_once(sender: Sender, stopped: threading.Event) -> int:
     try:
-        _clear()
+        _clean_up()
         outcomes = sender.send_all(stopped.is_set)
-    except Unavailable as error:
-        _log_away(error)
+    except ServerUnavailable as error:
+        _log_unavailable(error)
         return 1 if sender.given_up else os.EX_TEMPFAIL
-    except DatabaseUnavailable:  # which is logged
+    except DatabaseUnavailable:  # already logged
         return os.EX_TEMPFAIL
-    log.info("The outbox has been looked through.", extra={"event": "mail_sent", **_numbers(outcomes)})
+    log.info("Sent the e-mails that were due.", extra={"event": "mail_sent", **_numbers(outcomes)})
     return 1 if sender.given_up else 0
 
 
-def _clear() -> None:
-    """See to what is due at times, and has nobody else to do it."""
+def _clean_up() -> None:
+    """Do the periodic work that no other process does."""
     now = clock.utcnow()
     services.outbox.delete_expired(now)
     services.one_time_tokens.delete_expired(now)
@@ -100,77 +100,77 @@ def _clear() -> None:
 
 
 def _watch(sender: Sender, stopped: threading.Event) -> int:
-    pause, next_clear = POLL_SECONDS, 0.0
+    pause, next_clean_up = POLL_SECONDS, 0.0
     log.info("Watching the outbox.", extra={"event": "mail_watch"})
     while not stopped.is_set():
         try:
-            if time.monotonic() >= next_clear:
-                _clear()
-                next_clear = time.monotonic() + CLEAR_SECONDS
+            if time.monotonic() >= next_clean_up:
+                _clean_up()
+                next_clean_up = time.monotonic() + CLEAN_UP_SECONDS
             sender.send_all(stopped.is_set)
             pause = POLL_SECONDS
-        except Unavailable as error:
-            _log_away(error)
+        except ServerUnavailable as error:
+            _log_unavailable(error)
             pause = min(2 * pause, LONGEST_POLL_SECONDS)
-        except DatabaseUnavailable:  # which is logged
+        except DatabaseUnavailable:  # already logged
             pause = min(2 * pause, LONGEST_POLL_SECONDS)
         stopped.wait(pause)
     return 0
 
 
-def _note_the_last(sender: Sender) -> None:
-    for pause in NOTE_PAUSES:
-        if not sender.has_to_note:
+def _remove_sent(sender: Sender) -> None:
+    for pause in REMOVE_PAUSES:
+        if not sender.has_sent:
             return
         time.sleep(pause)
         try:
-            sender.note()
+            sender.remove_sent()
         except DatabaseUnavailable:
             continue
 
 
-def _log_away(error: Unavailable) -> None:
+def _log_unavailable(error: ServerUnavailable) -> None:
     log.error(
-        "The SMTP server is not available, or does not want us.",
+        "The SMTP server is unavailable or rejects us.",
         extra={"event": "smtp_unavailable", "failure": error.failure},
     )
 
 
 def _numbers(outcomes: Counter[str]) -> dict[str, int]:
-    return {name: outcomes[name] for name in ("sent", "put_off", "given_up", "dropped")}
+    return {name: outcomes[name] for name in ("sent", "deferred", "given_up", "dropped")}
 
 
 def _shown(claimed: Claimed, now: datetime) -> dict[str, Any] | None:
-    """Return what is shown of a letter; None when it will not be sent, its link being good no longer."""
-    letter = claimed.email
+    """Return what to show of an e-mail, or None if it will not be sent because its link is no longer valid."""
+    email = claimed.email
     try:
-        token, expires_at = link_of(claimed, now)
-    except Obsolete:
+        token, expires_at = link_token(claimed, now)
+    except StaleLink:
         return None
     except UnreadableToken:
         token, expires_at = "(encrypted-under-another-SECRET_KEY)", now
     if token is not None and services.settings.pixora_env == "production":
-        token = "(hidden)"  # noqa: S105  # which is the point
-    content = rendering.render(letter, token, expires_at)
+        token = "(hidden)"  # noqa: S105  # no token
+    content = rendering.render(email, token, expires_at)
     return {
-        "id": letter["id"],
+        "id": email["id"],
         "user_id": claimed.user_id,
-        "template": letter["template"],
-        "to": letter["to"],
+        "template": email["template"],
+        "to": email["to"],
         "subject": content.subject,
         "text": content.text,
         "link": content.link,
-        "created_at": letter["created_at"].isoformat(),
-        "due_at": letter["due_at"] and letter["due_at"].isoformat(),
-        "attempts": letter["attempts"],
-        "failure": letter.get("failure"),
-        "given_up": "given_up_at" in letter,
+        "created_at": email["created_at"].isoformat(),
+        "due_at": email["due_at"] and email["due_at"].isoformat(),
+        "attempts": email["attempts"],
+        "failure": email.get("failure"),
+        "given_up": "given_up_at" in email,
     }
 
 
-def _state(letter: dict[str, Any]) -> str:
-    if letter["given_up"]:
-        return f"given up after {letter['attempts']} attempts ({letter['failure']})"
-    if letter["failure"]:
-        return f"attempt {letter['attempts']} failed ({letter['failure']}), the next one is at {letter['due_at']}"
+def _state(email: dict[str, Any]) -> str:
+    if email["given_up"]:
+        return f"given up after attempt {email['attempts']} ({email['failure']})"
+    if email["failure"]:
+        return f"attempt {email['attempts']} failed ({email['failure']}), next attempt at {email['due_at']}"
     return "waiting to be sent"

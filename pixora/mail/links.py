@@ -1,4 +1,4 @@
-"""Whether the link in a letter is still good for anything."""
+"""The one-time token in the link of an e-mail, if it is still valid when the e-mail is sent."""
 
 from datetime import datetime
 
@@ -7,27 +7,27 @@ from pixora.errors import InvalidOneTimeToken
 from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
-class Obsolete(Exception):
-    """The token in a letter has expired, was used, or a newer one has taken its place: it need not be sent."""
+class StaleLink(Exception):
+    """The token has expired, was used, or was replaced by a newer one, so the e-mail need not be sent."""
 
 
-def link_of(claimed: Claimed, now: datetime) -> tuple[str, datetime] | tuple[None, None]:
-    """Return the one-time token in a letter, in clear, and when it expires; twice None when there is none.
+def link_token(claimed: Claimed, now: datetime) -> tuple[str, datetime] | tuple[None, None]:
+    """Return the token for the link and its expiry; `(None, None)` for an e-mail without a link.
 
     Raises:
-        Obsolete: It is good no longer.
+        StaleLink: The token is no longer valid.
         UnreadableToken: It was encrypted under another `SECRET_KEY`.
 
     """
-    text = decrypt_token(claimed.email)
-    if text is None:
+    token = decrypt_token(claimed.email)
+    if token is None:
         return None, None
     purpose = Purpose(claimed.email["template"])
     stored = claimed.tokens.get(purpose, {})
     try:
-        digest = OneTimeToken.parse(text).digest(purpose)
+        digest = OneTimeToken.parse(token).digest(purpose)
     except InvalidOneTimeToken as error:
-        raise Obsolete from error
+        raise StaleLink from error
     if stored.get("hash") != digest or stored["expires_at"] <= now:
-        raise Obsolete
-    return text, stored["expires_at"]
+        raise StaleLink
+    return token, stored["expires_at"]

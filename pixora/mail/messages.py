@@ -1,30 +1,29 @@
-"""Letters as messages by RFC 5322, ready for SMTP."""
+"""E-mails as RFC 5322 messages, ready for SMTP."""
 
 from email.message import EmailMessage
 from email.policy import SMTP
 
 from pixora.database.client import Document
-from pixora.mail.addresses import sender, transportable
+from pixora.mail.identity import ascii_address, sender_address
 from pixora.mail.rendering import Content
 
 
-def build(letter: Document, content: Content) -> EmailMessage:
-    """Return the message of a letter. Built again, it has the same Message-ID: receivers can tell a duplicate.
+def build(email: Document, content: Content) -> EmailMessage:
+    """Return the message for an e-mail. Its Message-ID never changes, so receivers can recognise a duplicate.
 
     Raises:
-        ValueError: The letter's address is none.
+        ValueError: The recipient is not an address.
 
     """
-    origin = sender()
-    message = EmailMessage(policy=SMTP)
-    # Header fields by the standard library's policy: it refuses line breaks, and encodes what is not ASCII.
-    message["From"] = origin
-    message["To"] = transportable(letter["to"])
+    sender = sender_address()
+    message = EmailMessage(policy=SMTP)  # refuses line breaks in headers and encodes what is not ASCII
+    message["From"] = sender
+    message["To"] = ascii_address(email["to"])
     message["Subject"] = content.subject
-    message["Date"] = letter["created_at"]
-    message["Message-ID"] = f"<{letter['id']}@{origin.domain}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: answering machines keep still
-    # Not 8bit, which some servers do not take.
+    message["Date"] = email["created_at"]
+    message["Message-ID"] = f"<{email['id']}@{sender.domain}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic replies
+    # Some servers do not accept 8bit.
     message.set_content(content.text, cte="quoted-printable")
     message.add_alternative(content.html, subtype="html", cte="quoted-printable")
     return message

@@ -1,39 +1,34 @@
-"""What a letter says: the template's paragraphs, set as text and as HTML, so that both say the same.
+"""Rendering of e-mails: one template for both text and HTML.
 
-A template is plain text: the subject in its first line, then paragraphs with an empty line between. The one that
-begins with `->` stands for the link; it is what the button says.
+A template is plain text: the subject in the first line, then paragraphs separated by empty lines. The paragraph that
+begins with `->` is the link and the label of its button.
 
-No letter calls anybody by name, nor quotes what else a stranger could have typed: with a name like "You have won, see
-evil.example", whoever signs up with your address would send you letters in our name. The new address, in those to the
-old one, was given with the password; and an old one that is not verified, which may be a stranger's, is not told it.
+E-mails never contain names or other text that a stranger could have typed: whoever signs up with somebody else's
+address as "You have won, see evil.example" would send spam in our name. The notices to an old address contain the new
+one, which was given with the password, but only if the old one is verified: else it too may be a stranger's.
 """
 
 import re
 import textwrap
 from datetime import datetime, timedelta
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from flask import render_template
 
 from pixora.database.client import Document
-from pixora.mail.addresses import sender
-from pixora.services import services
+from pixora.mail.identity import public_url, service_name
 
 LINE_LENGTH = 72
 
-VERIFY_AGAIN = "/verify-email/again"
-"""Where a new link to verify an address is to be had."""
+LINK_PATHS = {"verify_email": "/verify-email", "reset_password": "/reset-password", "change_email": "/confirm-email"}
+"""The page of each template's link. The purpose of the token in it has the name of the template."""
 
-PAGES = {"verify_email": "/verify-email", "reset_password": "/reset-password", "change_email": "/confirm-email"}
-"""Where the link of a letter goes. The purpose of the token in it has the name of the letter's template."""
-
-DEVELOPMENT_URL = "http://127.0.0.1:8000"
-"""Where `script/server` answers. Production has `PUBLIC_URL`, before it sends anything."""
+NEW_LINK_PATH = "/verify-email/again"
+"""The page that sends a new link to verify an e-mail address."""
 
 
 class Content(NamedTuple):
-    """A letter written out. `link` is in both `text` and `html`, where there is one."""
+    """The rendered parts of an e-mail. `link`, if there is one, is also in `text` and `html`."""
 
     subject: str
     text: str
@@ -41,54 +36,38 @@ class Content(NamedTuple):
     link: str | None
 
 
-def render(letter: Document, token: str | None, expires_at: datetime | None) -> Content:
-    """Write a letter out.
-
-    Args:
-        letter: From the outbox.
-        token: For its link, in clear.
-        expires_at: Until when the token is good.
-
-    """
-    link = None if token is None else f"{_public_url()}{PAGES[letter['template']]}?token={token}"
-    # .txt: not escaped here. What is put in is escaped with all the rest when the layout sets it as HTML.
-    written = render_template(
-        f"mail/{letter['template']}.txt",
-        service=service_name(),
-        when=_moment(letter["created_at"]),
-        until=expires_at and _moment(expires_at),
-        lasts=expires_at and _duration(expires_at - letter["created_at"]),
-        verify_again=f"{_public_url()}{VERIFY_AGAIN}",
-        **letter["context"],
+def render(email: Document, token: str | None, expires_at: datetime | None) -> Content:
+    """Render an e-mail of the outbox, with the one-time token for its link."""
+    link = None if token is None else f"{public_url()}{LINK_PATHS[email['template']]}?token={token}"
+    service = service_name()
+    # A .txt template does not escape values. The HTML layout escapes the whole text.
+    rendered = render_template(
+        f"mail/{email['template']}.txt",
+        service=service,
+        when=_format_time(email["created_at"]),
+        until=expires_at and _format_time(expires_at),
+        lasts=expires_at and _format_duration(expires_at - email["created_at"]),
+        new_link_url=f"{public_url()}{NEW_LINK_PATH}",
+        **email["context"],
     )
-    subject, *paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", written.strip())]
+    subject, *paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", rendered.strip())]
     parts = [
         {"is_link": part.startswith("-> "), "words": part.removeprefix("-> "), "lines": _wrap(part)}
         for part in paragraphs
     ]
-    layout = {"subject": subject, "parts": parts, "link": link, "service": service_name()}
-    return Content(
-        subject, render_template("mail/layout.txt", **layout), render_template("mail/layout.html", **layout), link
-    )
-
-
-def service_name() -> str:
-    """Return what to call this service in letters and on pages: the name in `MAIL_FROM`, or else the host."""
-    return sender().display_name or urlsplit(_public_url()).hostname or "Pixora"
-
-
-def _public_url() -> str:
-    return services.settings.public_url or DEVELOPMENT_URL
+    layout = {"subject": subject, "parts": parts, "link": link, "service": service}
+    text = render_template("mail/layout.txt", **layout)
+    return Content(subject, text, render_template("mail/layout.html", **layout), link)
 
 
 def _wrap(paragraph: str) -> str:
     return textwrap.fill(paragraph, LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _moment(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return f"{time.day} {time:%B %Y}, {time:%H:%M} UTC"
 
 
-def _duration(span: timedelta) -> str:
-    minutes = round(span.total_seconds() / 60)
+def _format_duration(duration: timedelta) -> str:
+    minutes = round(duration.total_seconds() / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"

@@ -1,4 +1,4 @@
-"""Sending what is in the outbox: each letter at least once, and mostly once."""
+"""Sending of the e-mails that are due: each at least once, and almost always exactly once."""
 
 import logging
 import random
@@ -13,134 +13,134 @@ from jinja2 import TemplateError
 from pixora import clock
 from pixora.accounts.outbox import Claimed, UnreadableToken
 from pixora.mail import messages, rendering
-from pixora.mail.addresses import sender
-from pixora.mail.failures import NotSent, Refused, Unavailable
-from pixora.mail.links import Obsolete, link_of
+from pixora.mail.failures import DeliveryFailure, PermanentFailure, ServerUnavailable
+from pixora.mail.identity import sender_address
+from pixora.mail.links import StaleLink, link_token
 from pixora.mail.smtp import Connection, Server
 from pixora.services import services
 
 log = logging.getLogger(__name__)
 
-MOST_ATTEMPTS = 12
+MAX_ATTEMPTS = 12
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=4)
-"""30 seconds after the first attempt, twice as long after each one: the last comes about half a day after the first."""
+"""The wait doubles after each attempt, so the last attempt is about half a day after the first."""
 
 JITTER = 0.25
-"""Waits are up to so much shorter or longer: letters that failed together shall not all come back together."""
+"""Waits vary by this fraction, so that e-mails that failed together are not retried together."""
 
 
 class Sent(NamedTuple):
-    """A letter that the SMTP server has, and the database may not know of yet."""
+    """An e-mail that the SMTP server has accepted and that may still be in the outbox."""
 
     user_id: str
-    letter_id: str
+    email_id: str
 
 
 class Sender:
-    """Sends letters over one connection, in the context of an application. `given_up`: how many it had to give up."""
+    """Sends e-mails over one connection. `given_up` counts those that will not be tried again."""
 
     def __init__(self, connection: Connection) -> None:
         self.given_up = 0
         self._connection = connection
-        self._not_noted: list[Sent] = []
+        self._sent: list[Sent] = []
 
     def send_all(self, is_stopped: Callable[[], bool]) -> Counter[str]:
-        """Send what is due, one after the other; return how many letters were `sent`, `put_off`, and so on.
+        """Send what is due, one after the other; count the e-mails that were `sent`, `deferred`, and so on.
 
-        A letter is claimed, handed over, and only then removed. Who dies in between leaves it claimed: it is sent once
-        more, under the same Message-ID, when the lease is over.
+        An e-mail is claimed, handed over, and only then removed. If the sender dies in between, the e-mail is sent
+        again with the same Message-ID when its lease ends.
 
         Raises:
-            Unavailable: The SMTP server is away; the letter that found it out has been put off.
-            DatabaseUnavailable: What was sent is noted at the next call, before anything else.
+            ServerUnavailable: The e-mail that met this has been deferred.
+            DatabaseUnavailable: The next call first removes what was sent.
 
         """
         outcomes: Counter[str] = Counter()
-        self.note()
+        self.remove_sent()
         while not is_stopped() and (claimed := services.outbox.claim(clock.utcnow())):
-            outcomes[self._handle(claimed)] += 1
+            outcomes[self._send(claimed)] += 1
         self._connection.close()  # it would not outlive a pause
         return outcomes
 
-    def note(self) -> None:
-        """Remove from the outbox what was sent."""
-        while self._not_noted:
-            services.outbox.remove(*self._not_noted[-1])
-            self._not_noted.pop()
+    def remove_sent(self) -> None:
+        """Remove the sent e-mails from the outbox."""
+        while self._sent:
+            services.outbox.remove(*self._sent[-1])
+            self._sent.pop()
 
     @property
-    def has_to_note(self) -> bool:
-        """Whether something was sent that the database does not know of."""
-        return bool(self._not_noted)
+    def has_sent(self) -> bool:
+        """Whether a sent e-mail is still in the outbox."""
+        return bool(self._sent)
 
-    def _handle(self, claimed: Claimed) -> str:
-        letter = claimed.email
+    def _send(self, claimed: Claimed) -> str:
+        email = claimed.email
         try:
-            if letter["attempts"] > MOST_ATTEMPTS:  # each of its senders has died on it
-                raise Refused(letter.get("failure", "sender_died"))
-            message = _message(claimed)
+            if email["attempts"] > MAX_ATTEMPTS:  # each sender that claimed it has died
+                raise PermanentFailure(email.get("failure", "sender_died"))
+            message = _build(claimed)
             self._connection.send(message, message["To"].addresses[0].addr_spec)
-        except Obsolete:
-            services.outbox.remove(claimed.user_id, letter["id"])
-            return _told("letter_dropped", "A letter was dropped: its link is good no longer.", claimed)
-        except NotSent as failure:
-            if isinstance(failure, Refused) or letter["attempts"] >= MOST_ATTEMPTS:
-                outcome = _give_up(claimed, failure.failure)
+        except StaleLink:
+            services.outbox.remove(claimed.user_id, email["id"])
+            return _log_outcome("dropped", "An e-mail was dropped because its link is no longer valid.", claimed)
+        except DeliveryFailure as error:
+            if isinstance(error, PermanentFailure) or email["attempts"] >= MAX_ATTEMPTS:
+                outcome = _give_up(claimed, error.failure)
                 self.given_up += 1
             else:
-                outcome = _put_off(claimed, failure.failure)
-            if isinstance(failure, Unavailable):
+                outcome = _defer(claimed, error.failure)
+            if isinstance(error, ServerUnavailable):
                 raise
             return outcome
-        self._not_noted.append(Sent(claimed.user_id, letter["id"]))
-        outcome = _told("letter_sent", "A letter was sent.", claimed)
-        self.note()
+        self._sent.append(Sent(claimed.user_id, email["id"]))
+        outcome = _log_outcome("sent", "An e-mail was sent.", claimed)
+        self.remove_sent()
         return outcome
 
 
 def connection() -> Connection:
-    """Return a connection, not yet made, to the server of `SMTP_URL`, which must be set."""
-    return Connection(Server.from_url(services.settings.smtp_url or ""), sender().domain)
+    """Return a connection, not yet open, to the server of `SMTP_URL`, which must be set."""
+    return Connection(Server.from_url(services.settings.smtp_url or ""), sender_address().domain)
 
 
-def _message(claimed: Claimed) -> EmailMessage:
-    letter = claimed.email
+def _build(claimed: Claimed) -> EmailMessage:
     try:
-        return messages.build(letter, rendering.render(letter, *link_of(claimed, clock.utcnow())))
+        content = rendering.render(claimed.email, *link_token(claimed, clock.utcnow()))
+        return messages.build(claimed.email, content)
     except UnreadableToken as error:
-        raise Refused("secret_key") from error
+        raise PermanentFailure("secret_key") from error
     except TemplateError as error:
-        raise Refused("template") from error
+        raise PermanentFailure("template") from error
     except ValueError as error:
-        raise Refused("address") from error
+        raise PermanentFailure("address") from error
 
 
-def _put_off(claimed: Claimed, failure: str) -> str:
+def _defer(claimed: Claimed, failure: str) -> str:
     wait = min(FIRST_WAIT * 2 ** (claimed.email["attempts"] - 1), LONGEST_WAIT)
     wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
     services.outbox.postpone(claimed, clock.utcnow() + wait, failure)
-    return _told("letter_put_off", "A letter could not be sent, and will be tried again.", claimed, failure)
+    return _log_outcome("deferred", "An e-mail could not be sent and will be tried again.", claimed, failure)
 
 
 def _give_up(claimed: Claimed, failure: str) -> str:
     services.outbox.give_up(claimed, clock.utcnow(), failure)
-    return _told("letter_given_up", "A letter could not be sent, and was given up.", claimed, failure)
+    return _log_outcome("given_up", "An e-mail could not be sent and will not be tried again.", claimed, failure)
 
 
-def _told(event: str, sentence: str, claimed: Claimed, failure: str | None = None) -> str:
-    """Log what became of a letter, without its address; return the name of it."""
-    letter = claimed.email
+def _log_outcome(outcome: str, sentence: str, claimed: Claimed, failure: str | None = None) -> str:
+    """Log what happened to an e-mail, without its address, and return the outcome."""
+    email = claimed.email
     log.log(
-        logging.ERROR if event == "letter_given_up" else logging.WARNING if failure else logging.INFO,
+        logging.ERROR if outcome == "given_up" else logging.WARNING if failure else logging.INFO,
         sentence,
         extra={
-            "event": event,
-            "letter_id": letter["id"],
-            "template": letter["template"],
+            "event": f"email_{outcome}",
+            "email_id": email["id"],
+            "template": email["template"],
             "user_id": claimed.user_id,
-            "attempts": letter["attempts"],
+            "attempts": email["attempts"],
             **({"failure": failure} if failure else {}),
         },
     )
-    return event.removeprefix("letter_")
+    return outcome

@@ -1,4 +1,4 @@
-"""Handing messages to the SMTP server that `SMTP_URL` names, by the standard library, everything with a deadline."""
+"""Connections to the SMTP server of `SMTP_URL`, with `smtplib`. Every operation has a deadline."""
 
 import contextlib
 import ipaddress
@@ -12,17 +12,17 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pixora.mail.failures import Unavailable, reason
+from pixora.mail.failures import ServerUnavailable, classify
 
 OPERATION_SECONDS = 10
-"""To connect, and for each answer of the server."""
+"""The limit to connect, and for each reply of the server."""
 
-LETTER_SECONDS = 60
-"""For all of one letter, connecting included: a server that keeps saying a little must not keep us for ever."""
+MESSAGE_SECONDS = 60
+"""The limit for one message, connecting included: a server that replies byte by byte must not hold us for ever."""
 
 
 class Server(NamedTuple):
-    """What `SMTP_URL` says; `config.py` has checked it."""
+    """The parts of `SMTP_URL`, which `config.py` has validated. `tls` is `immediate`, `starttls` or `none`."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class Server(NamedTuple):
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Take an `SMTP_URL` apart. `tls` is `immediate`, `starttls` or `none`."""
+        """Parse an `SMTP_URL`."""
         parts = urlsplit(url)
         default_port = 465 if parts.scheme == "smtps" else 587  # RFC 8314, section 3.3; RFC 6409, section 3.1
         return cls(
@@ -45,12 +45,9 @@ class Server(NamedTuple):
 
 
 class Connection:
-    """A connection to the server, made for the first letter, kept for the next, and made anew when it breaks.
+    """A connection that opens with the first message, is reused, and is opened again when it breaks.
 
-    Args:
-        server: To connect to.
-        name: What we say we are, in EHLO: no look-up in the DNS that could hang, and no name of an inner machine.
-
+    `name` is our name in EHLO. It avoids a DNS look-up that could hang, and does not reveal the name of the machine.
     """
 
     def __init__(self, server: Server, name: str) -> None:
@@ -67,7 +64,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Take leave of the server, if it is still there."""
+        """End the connection, politely if possible."""
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(smtplib.SMTPException, OSError), _deadline(client, OPERATION_SECONDS):
@@ -75,26 +72,26 @@ class Connection:
             client.close()
 
     def send(self, message: EmailMessage, recipient: str) -> None:
-        """Hand a message over. When this returns, the server has it.
+        """Hand a message over. When this returns, the server has accepted it.
 
         Raises:
-            Refused, PutOff, Unavailable: it has not; or, after a time-out, it may have.
+            DeliveryFailure: It has not; after a time-out, it may have.
 
         """
         try:
             with self._connected() as client:
                 client.send_message(message, message["From"].addresses[0].addr_spec, recipient)
         except (smtplib.SMTPException, OSError) as error:
-            why = reason(error)
-            if isinstance(why, Unavailable):
+            failure = classify(error)
+            if isinstance(failure, ServerUnavailable):
                 self._drop()
-            raise why from error
+            raise failure from error
 
     def check(self) -> None:
-        """Connect and log in, and hand nothing over.
+        """Connect and log in without sending anything.
 
         Raises:
-            Refused, PutOff, Unavailable: as `send`, mostly the last.
+            DeliveryFailure: The server cannot be used.
 
         """
         try:
@@ -102,19 +99,19 @@ class Connection:
                 pass
         except (smtplib.SMTPException, OSError) as error:
             self._drop()
-            raise reason(error) from error
+            raise classify(error) from error
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
-        if self._client is not None and not _is_there(self._client):  # servers limit the letters of one connection
+        if self._client is not None and not _is_alive(self._client):  # servers limit the messages of one connection
             self._drop()
         if self._client is not None:
-            with _deadline(self._client, LETTER_SECONDS):
+            with _deadline(self._client, MESSAGE_SECONDS):
                 yield self._client
             return
         kind = _Encrypted if self._server.tls == "immediate" else _Plain
         self._client = kind(self._server.host, self._name)
-        with _deadline(self._client, LETTER_SECONDS):
+        with _deadline(self._client, MESSAGE_SECONDS):
             _open(self._client, self._server)
             yield self._client
 
@@ -127,7 +124,7 @@ class Connection:
 class _Plain(smtplib.SMTP):
     def __init__(self, host: str, name: str) -> None:
         super().__init__(local_hostname=name, timeout=OPERATION_SECONDS)
-        self._host = host  # for STARTTLS to check; smtplib sets it only when it connects while it is made
+        self._host = host  # STARTTLS checks it; smtplib sets it only if the constructor connects
 
 
 class _Encrypted(smtplib.SMTP_SSL):
@@ -141,12 +138,12 @@ def _open(client: smtplib.SMTP, server: Server) -> None:
     if code != 220:
         raise smtplib.SMTPConnectError(code, "")
     if server.tls == "starttls":
-        client.starttls(context=ssl.create_default_context())  # raises where it is not offered
+        client.starttls(context=ssl.create_default_context())  # raises if the server does not offer it
     if server.user:
         client.login(server.user, server.password)
 
 
-def _is_there(client: smtplib.SMTP) -> bool:
+def _is_alive(client: smtplib.SMTP) -> bool:
     try:
         with _deadline(client, OPERATION_SECONDS):
             return client.noop()[0] == 250
@@ -156,12 +153,12 @@ def _is_there(client: smtplib.SMTP) -> bool:
 
 @contextlib.contextmanager
 def _deadline(client: smtplib.SMTP, seconds: float) -> Iterator[None]:
-    """Break the connection when the block takes longer: whatever waits for the server then gets an error."""
+    """Shut the connection down when the block takes longer, so that waiting for the server fails."""
 
     def cut() -> None:
         if client.sock is not None:
             with contextlib.suppress(OSError):
-                # Not the TLS socket's own, which takes its state away from under the thread that waits.
+                # Not the TLS socket's own method, which removes state that the waiting thread needs.
                 socket.socket.shutdown(client.sock, socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, cut)
@@ -182,7 +179,7 @@ def _tls(parts: SplitResult) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, to which nobody can listen in between."""
+    """Return whether a host is this machine, so that nobody can listen in between."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,1 +1,1 @@
-"""Pages: what the links in letters lead to. Plain forms, which work without JavaScript."""
+"""The HTML pages that the links in our e-mails open."""

@@ -1,81 +1,57 @@
-"""The forms on the pages: where each leads, what it takes, and what it does."""
+"""The forms of the pages: path, texts and fields."""
 
-from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flask import request
 from marshmallow import Schema
 
-from pixora.auth import email_change, recovery, verification
 from pixora.auth.schemas import NewPassword, Password
-from pixora.mail.rendering import PAGES
-from pixora.pages import words
+from pixora.mail.rendering import NEW_LINK_PATH
+from pixora.pages import texts
 from pixora.tokens.one_time import Purpose
-from pixora.web.fields import Text
-
-
-class Form(NamedTuple):
-    """A form.
-
-    Attributes:
-        path: Where it is, and is sent to.
-        purpose: Of the token in its link.
-        words: What the page says.
-        schema: The fields; `token` is hidden, and the capability: who has it may send the form, and no cookie counts.
-        field: The name of the password's field, if there is one.
-        submit: What it does with the fields.
-
-    """
-
-    path: str
-    purpose: Purpose
-    words: words.Words
-    schema: type[Schema]
-    field: str | None
-    submit: Callable[[Mapping[str, str]], None]
+from pixora.web.fields import Text, TypedEmail
 
 
 class ConfirmEmailSchema(Schema):
-    """Use a new address."""
+    """The token of a link. It comes from a hidden field and alone authorizes the form; cookies play no part."""
 
     token = Text(required=True)
 
 
 class VerifyEmailSchema(ConfirmEmailSchema):
-    """Confirm an address."""
+    """The token of a link, and the current password."""
 
     password = Password(required=True)
 
 
 class ResetPasswordSchema(ConfirmEmailSchema):
-    """Choose a new password."""
+    """The token of a link, and a new password."""
 
     new_password = NewPassword(required=True)
 
 
-FORMS = (
-    Form(
-        PAGES[Purpose.VERIFY_EMAIL],
-        Purpose.VERIFY_EMAIL,
-        words.VERIFY_EMAIL,
-        VerifyEmailSchema,
-        "password",
-        lambda fields: verification.confirm(fields["token"], fields["password"], request.remote_addr),
-    ),
-    Form(
-        PAGES[Purpose.RESET_PASSWORD],
-        Purpose.RESET_PASSWORD,
-        words.RESET_PASSWORD,
-        ResetPasswordSchema,
-        "new_password",
-        lambda fields: recovery.reset_password(fields["token"], fields["new_password"]),
-    ),
-    Form(
-        PAGES[Purpose.CHANGE_EMAIL],
-        Purpose.CHANGE_EMAIL,
-        words.CONFIRM_EMAIL,
-        ConfirmEmailSchema,
-        None,
-        lambda fields: email_change.confirm(fields["token"]),
-    ),
+class NewLinkSchema(Schema):
+    """The credentials of a user who needs a new link."""
+
+    email = TypedEmail(required=True)
+    password = Password(required=True)
+
+
+class Form(NamedTuple):
+    """A form, which brings the token of a link with `purpose`, or else asks for the e-mail address."""
+
+    path: str
+    purpose: Purpose
+    texts: texts.FormTexts
+    schema: type[Schema]
+    password_field: str | None
+    has_token: bool = True
+
+
+VERIFY_EMAIL = Form("/verify-email", Purpose.VERIFY_EMAIL, texts.VERIFY_EMAIL, VerifyEmailSchema, "password")
+NEW_LINK = Form(NEW_LINK_PATH, Purpose.VERIFY_EMAIL, texts.NEW_LINK, NewLinkSchema, "password", has_token=False)
+RESET_PASSWORD = Form(
+    "/reset-password", Purpose.RESET_PASSWORD, texts.RESET_PASSWORD, ResetPasswordSchema, "new_password"
 )
+CONFIRM_EMAIL = Form("/confirm-email", Purpose.CHANGE_EMAIL, texts.CONFIRM_EMAIL, ConfirmEmailSchema, None)
+
+FORMS = {form.path: form for form in (VERIFY_EMAIL, NEW_LINK, RESET_PASSWORD, CONFIRM_EMAIL)}

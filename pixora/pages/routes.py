@@ -1,21 +1,22 @@
-"""`/verify-email`, `/reset-password`, `/confirm-email`: GET shows a form and changes nothing, POST does it.
+"""`/verify-email`, `/reset-password`, `/confirm-email`, and `/verify-email/again` for a new link.
 
-Mail scanners open links, so opening one must do nothing. What goes wrong is told on a page, with the form on it where
-another try may help. These pages are for people and no part of the API, so they are not in its OpenAPI document.
+GET shows a form and changes nothing, because mail scanners open links; POST acts. Errors are pages too, with the form
+where another attempt can help. The pages are not part of the API and not in its OpenAPI document.
 """
 
 import contextlib
 from collections.abc import Sequence
-from functools import partial
 from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from pixora.auth import email_change, recovery, verification
 from pixora.errors import (
     DatabaseUnavailable,
     EmailTaken,
+    InvalidCredentials,
     InvalidOneTimeToken,
     Overloaded,
     PixoraError,
@@ -23,9 +24,9 @@ from pixora.errors import (
     ValidationFailed,
     WrongPassword,
 )
-from pixora.mail.rendering import service_name
-from pixora.pages import words
-from pixora.pages.forms import FORMS, Form
+from pixora.mail.identity import service_name
+from pixora.pages import texts
+from pixora.pages.forms import CONFIRM_EMAIL, FORMS, NEW_LINK, RESET_PASSWORD, VERIFY_EMAIL, Form
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
 from pixora.web.bodies import BodyParser
@@ -37,41 +38,91 @@ CONTENT_SECURITY_POLICY = (
 blueprint = Blueprint("pages", __name__)
 
 
-def show(form: Form) -> Response:
-    """Show the form, or why its link is no good."""
+@blueprint.get(VERIFY_EMAIL.path)
+@blueprint.get(RESET_PASSWORD.path)
+@blueprint.get(CONFIRM_EMAIL.path)
+def show_form() -> Response:
+    """Show the form of a link, if its token is valid."""
+    form = FORMS[request.path]
     [token] = tokens if len(tokens := request.args.getlist("token")) == 1 else [""]
-    try:
-        return _form(form, token, _address(form, token))
-    except InvalidOneTimeToken as error:
-        return _no_good(form, error)
-    except DatabaseUnavailable as error:
-        return _form(form, token, None, alert=words.UNAVAILABLE, error=error)
+    return _form(form, token=token, email=_email(form, token))
 
 
-def submit(form: Form) -> Response:
-    """Do what the form is for, and say what became of it."""
-    fields: dict[str, str] = BodyParser().load_form(request, form.schema())
-    try:
-        form.submit(_checked(form, fields))
-    except InvalidOneTimeToken as error:
-        return _no_good(form, error)
-    except EmailTaken as error:
-        return message(words.TAKEN, error.status)
-    except PixoraError as error:
-        return _again(form, fields.get("token", ""), error)
-    return message(form.words.done, HTTPStatus.OK)
+@blueprint.get(NEW_LINK.path)
+def show_new_link_form() -> Response:
+    """Show the form that asks for a new link."""
+    return _form(NEW_LINK)
+
+
+@blueprint.post(VERIFY_EMAIL.path)
+def verify_email() -> Response:
+    """Verify an e-mail address."""
+    fields = _fields(VERIFY_EMAIL)
+    verification.confirm(fields["token"], fields["password"], request.remote_addr)
+    return _message(texts.EMAIL_VERIFIED)
+
+
+@blueprint.post(NEW_LINK.path)
+def send_new_link() -> Response:
+    """Send a new link to users who cannot log in until they have verified their e-mail address."""
+    fields = _fields(NEW_LINK)
+    is_sent = verification.send_again(fields["email"], fields["password"], request.remote_addr)
+    return _message(texts.NEW_LINK_SENT, HTTPStatus.ACCEPTED) if is_sent else _message(texts.ALREADY_VERIFIED)
+
+
+@blueprint.post(RESET_PASSWORD.path)
+def reset_password() -> Response:
+    """Set a new password."""
+    fields = _fields(RESET_PASSWORD)
+    recovery.reset_password(fields["token"], fields["new_password"])
+    return _message(texts.PASSWORD_CHANGED)
+
+
+@blueprint.post(CONFIRM_EMAIL.path)
+def confirm_email() -> Response:
+    """Put a new e-mail address into use."""
+    email_change.confirm(_fields(CONFIRM_EMAIL)["token"])
+    return _message(texts.EMAIL_CHANGED)
 
 
 @blueprint.errorhandler(PixoraError)
-def not_read(error: PixoraError) -> Response:
-    """Say that a form could not be read: not sent by our page, or damaged on the way."""
-    return message(words.NOT_READ, error.status)
+def error_page(error: PixoraError) -> Response:
+    """Answer an error with the form again, or with a message where another attempt cannot help."""
+    form = FORMS[request.path]
+    messages: Sequence[str] = ()
+    alert = None
+    match error:
+        case InvalidOneTimeToken():
+            reasons = {"expired": form.texts.expired, "used": form.texts.used}
+            return _message(reasons.get(error.reason, texts.MALFORMED), error.status)
+        case EmailTaken():
+            return _message(texts.EMAIL_TAKEN, error.status)
+        case WrongPassword():
+            messages = [texts.WRONG_PASSWORD]
+        case ValidationFailed() if set(error.errors) == {form.password_field}:
+            [messages] = error.errors.values()
+        case InvalidCredentials():
+            alert = texts.WRONG_CREDENTIALS
+        case RateLimited():
+            alert = texts.rate_limited(error.retry_after)
+        case Overloaded():
+            alert = texts.OVERLOADED
+        case DatabaseUnavailable():
+            alert = texts.UNAVAILABLE
+        case _:
+            return _message(texts.UNREADABLE_FORM, error.status)
+    token, email = _submitted(form, error)
+    response = _form(form, token=token, email=email, messages=messages, alert=alert)
+    response.status_code = error.status
+    if retry_after := getattr(error, "retry_after", error.headers.get("Retry-After")):
+        response.headers["Retry-After"] = str(retry_after)
+    return response
 
 
 @blueprint.errorhandler(HTTPException)
-def our_fault(error: HTTPException) -> Response:
-    """Say that we have failed."""
-    return message(words.OUR_FAULT, HTTPStatus(error.code or 500))
+def server_error_page(error: HTTPException) -> Response:
+    """Answer an unexpected error."""
+    return _message(texts.SERVER_ERROR, HTTPStatus(error.code or 500))
 
 
 @blueprint.after_request
@@ -81,83 +132,63 @@ def _set_headers(response: Response) -> Response:
     return response
 
 
-def _checked(form: Form, fields: dict[str, str]) -> dict[str, str]:
-    if form.field and fields.get(form.field) == "":
-        raise ValidationFailed({form.field: [words.NO_PASSWORD]})
+def _fields(form: Form) -> dict[str, str]:
+    """Return the submitted fields.
+
+    Raises:
+        InvalidOneTimeToken: There is no token, or it is malformed.
+        InvalidCredentials: The form for a new link was not filled in correctly.
+        ValidationFailed: Another field is missing, unknown or not acceptable.
+
+    """
+    submitted = BodyParser().load_form(request, form.schema())
+    if form.has_token and form.password_field and submitted.get(form.password_field) == "":
+        raise ValidationFailed({form.password_field: [texts.NO_PASSWORD]})
     try:
-        checked: dict[str, str] = form.schema().load(fields)
+        fields: dict[str, str] = form.schema().load(submitted)
     except ValidationError as error:
+        if not form.has_token:
+            raise InvalidCredentials from error
         if "token" in error.messages_dict:
             raise InvalidOneTimeToken("malformed") from error
         raise ValidationFailed(error.messages_dict) from error
-    return checked
+    return fields
 
 
-def _address(form: Form, token: str) -> str:
-    """Return the address that the link is about: the new one, where it is to be changed."""
+def _email(form: Form, token: str) -> str:
+    """Return the e-mail address that a link is about: the new one on the page that confirms it."""
     found = services.one_time_tokens.find_valid(form.purpose, token)
     return str((found.record if form.purpose == Purpose.CHANGE_EMAIL else found.user)["email"])
 
 
-def _again(form: Form, token: str, error: PixoraError) -> Response:
-    """Return the form once more, with what was wrong; an error that another try does not help is raised."""
-    alert, messages = None, []
-    match error:
-        case WrongPassword():
-            messages = [words.WRONG_PASSWORD]
-        case ValidationFailed() if set(error.errors) == {form.field}:
-            [messages] = error.errors.values()
-        case RateLimited():
-            alert = words.too_many(error.retry_after)
-        case Overloaded():
-            alert = words.OVERLOADED
-        case DatabaseUnavailable():
-            return _form(form, token, None, alert=words.UNAVAILABLE, error=error)
-        case _:
-            raise error
-    address = None
-    with contextlib.suppress(PixoraError):
-        address = _address(form, token)
-    return _form(form, token, address, messages=messages, alert=alert, error=error)
+def _submitted(form: Form, error: PixoraError) -> tuple[str, str]:
+    """Return the token of a request that failed, and the e-mail address to show beside it."""
+    values = request.form if request.method == "POST" else request.args
+    token = values.get("token", "")
+    if not form.has_token:
+        return "", values.get("email", "")
+    if not isinstance(error, DatabaseUnavailable):
+        with contextlib.suppress(PixoraError):
+            return token, _email(form, token)
+    return token, ""
 
 
 def _form(
-    form: Form,
-    token: str,
-    address: str | None,
-    *,
-    messages: Sequence[str] = (),
-    alert: str | None = None,
-    error: PixoraError | None = None,
+    form: Form, *, token: str = "", email: str = "", messages: Sequence[str] = (), alert: str | None = None
 ) -> Response:
     page = render_template(
         "pages/form.html",
         service=service_name(),
         form=form,
-        words=form.words,
         token=token,
-        address=address,
+        email=email,
         messages=messages,
         alert=alert,
         min_length=services.settings.password_min_length,
     )
-    response = make_response(page, error.status if error else HTTPStatus.OK)
-    if error and (retry_after := getattr(error, "retry_after", error.headers.get("Retry-After"))):
-        response.headers["Retry-After"] = str(retry_after)
-    return response
+    return make_response(page)
 
 
-def _no_good(form: Form, error: InvalidOneTimeToken) -> Response:
-    told = {"expired": form.words.expired, "used": form.words.used}.get(error.reason, words.MALFORMED)
-    return message(told, error.status)
-
-
-def message(message: words.Message, status: HTTPStatus) -> Response:
-    """Return a page that tells something."""
+def _message(message: texts.Message, status: HTTPStatus = HTTPStatus.OK) -> Response:
     page = render_template("pages/message.html", service=service_name(), message=message, is_good=status < 400)
     return make_response(page, status)
-
-
-for _each in FORMS:
-    blueprint.add_url_rule(_each.path, f"show_{_each.purpose}", partial(show, _each))
-    blueprint.add_url_rule(_each.path, f"submit_{_each.purpose}", partial(submit, _each), methods=["POST"])

@@ -1,8 +1,8 @@
-// Starts Swagger UI. A file of its own, because the page's policy allows no inline script.
+// Starts Swagger UI. A file of its own, because the Content-Security-Policy forbids inline scripts.
 SwaggerUIBundle({
   url: document.currentScript.dataset.openapi,
   dom_id: "#swagger-ui",
   deepLinking: true,
-  defaultModelsExpandDepth: 0, // the schemas are told where they are used
+  defaultModelsExpandDepth: 0, // operations show their schemas
   validatorUrl: null, // the default sends the document to a service on the Internet
 });

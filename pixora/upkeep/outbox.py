@@ -6,7 +6,7 @@ from datetime import timedelta
 from config import Settings
 from pixora import clock
 from pixora.database.client import Database
-from pixora.mail.failures import NotSent
+from pixora.mail.failures import DeliveryFailure
 from pixora.mail.sender import connection
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
@@ -25,7 +25,7 @@ def smtp(settings: Settings) -> Iterator[Finding]:
     try:
         with connection() as server:
             server.check()
-    except NotSent as error:
+    except DeliveryFailure as error:
         yield fault(
             f"The SMTP server cannot be used ({error.failure}).",
             "Check host, port, user and password in SMTP_URL, and whether this system trusts the server's certificate.",

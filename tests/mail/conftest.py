@@ -1,4 +1,4 @@
-"""An outbox with letters in it, an SMTP server, and a sender between them."""
+"""An outbox, an SMTP server, and a sender between them."""
 
 import ssl
 
@@ -7,7 +7,7 @@ from mongod import free_port
 
 from pixora import clock
 from pixora.accounts.outbox import compose
-from pixora.mail.rendering import PAGES
+from pixora.mail.rendering import LINK_PATHS
 from pixora.mail.sender import Sender, connection
 from pixora.tokens.one_time import OneTimeToken, Purpose
 from tests import smtp_server
@@ -23,12 +23,12 @@ def context(app):
 
 @pytest.fixture
 def post(users, context):
-    """Put a letter into the document of a new user, with the token that it needs; return it."""
+    """Put an e-mail into the outbox of a new user, with the token that it needs; return it."""
 
     def post(template="password_changed", to="ada@example.com"):
         user = fastapi_user(email=f"{users.count_documents({})}@example.com")
         secret, now = None, clock.utcnow()
-        if template in PAGES:
+        if template in LINK_PATHS:
             token, purpose = OneTimeToken.make(user["_id"]), Purpose(template)
             secret, user["tokens"] = token.text, {purpose.value: token.record(purpose, now)}
         posted = compose(template, to, now, secret=secret, **context_of(template))
@@ -40,7 +40,7 @@ def post(users, context):
 
 @pytest.fixture
 def smtp():
-    """A server that takes all letters, in the clear."""
+    """A server that accepts every message, without TLS."""
     with smtp_server.running(free_port()) as server:
         yield server
 
@@ -52,14 +52,14 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def trusted(authority, monkeypatch):
-    """Have the tests' certificates trusted; return a context for a server that has one."""
+    """Trust the certificates of the tests; return the TLS context of a server that has one."""
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     return tls_context(authority)
 
 
 @pytest.fixture
 def send_all(context, smtp, change_settings):
-    """Send what is due, as one pass of `mail send` does."""
+    """Send the e-mails that are due, as one run of `mail send` does."""
     change_settings(context, SMTP_URL=smtp.url)
 
     def send_all():
@@ -70,7 +70,7 @@ def send_all(context, smtp, change_settings):
 
 
 def context_of(template):
-    """What the template wants to know."""
+    """Return the context that the template needs."""
     return {"new_email": "lovelace@example.com"} if template in ("email_changing", "email_changed") else {}
 
 

@@ -9,20 +9,20 @@ from mongod import free_port
 from pixora import clock
 from pixora.accounts.outbox import LEASE, TEMPLATES, compose
 from pixora.errors import DatabaseUnavailable
-from pixora.mail.failures import Unavailable
-from pixora.mail.rendering import PAGES
-from pixora.mail.sender import FIRST_WAIT, JITTER, LONGEST_WAIT, MOST_ATTEMPTS, Sender, connection
+from pixora.mail.failures import ServerUnavailable
+from pixora.mail.rendering import LINK_PATHS
+from pixora.mail.sender import FIRST_WAIT, JITTER, LONGEST_WAIT, MAX_ATTEMPTS, Sender, connection
 from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 from tests.factories import fastapi_user
 
 
 def outbox(users):
-    return [letter for user in users.find() for letter in user["letters"]]
+    return [email for user in users.find() for email in user["letters"]]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_letter_is_sent_and_forgotten(post, users, send_all, smtp, template):
+def test_a_sent_email_leaves_the_outbox(post, users, send_all, smtp, template):
     posted = post(template)
     assert send_all() == {"sent": 1}
     [received] = smtp.received
@@ -31,18 +31,18 @@ def test_a_letter_is_sent_and_forgotten(post, users, send_all, smtp, template):
     assert outbox(users) == []
 
 
-def test_there_may_be_nothing_to_send(send_all):
+def test_an_empty_outbox_sends_nothing(send_all):
     assert send_all() == {}
 
 
-def test_many_letters_go_over_one_connection(post, send_all, smtp):
+def test_several_emails_share_one_connection(post, send_all, smtp):
     for number in range(5):
         post(to=f"{number}@example.com")
     assert send_all() == {"sent": 5}
     assert len({received.connection for received in smtp.received}) == 1
 
 
-def test_two_senders_at_once_send_each_letter_once(context, post, users, send_all, smtp):
+def test_parallel_senders_send_each_email_once(context, post, users, send_all, smtp):
     posted = [post()["id"] for _ in range(20)]
 
     def send(_):
@@ -55,7 +55,7 @@ def test_two_senders_at_once_send_each_letter_once(context, post, users, send_al
     assert outbox(users) == []
 
 
-def test_a_recipient_who_is_refused_is_given_up_at_once(post, users, send_all, smtp, capture_logs):
+def test_a_refused_recipient_is_given_up_at_once(post, users, send_all, smtp, capture_logs):
     post()
     smtp.at_rcpt = "550 5.1.1 <ada@example.com> unknown"
     with capture_logs() as lines:
@@ -63,24 +63,24 @@ def test_a_recipient_who_is_refused_is_given_up_at_once(post, users, send_all, s
     [left] = outbox(users)
     assert left["failure"] == "550 5.1.1"
     assert left["due_at"] is None
-    [line] = [line for line in lines if line.get("event") == "letter_given_up"]
+    [line] = [line for line in lines if line.get("event") == "email_given_up"]
     assert line["level"] == "ERROR"
-    assert (line["letter_id"], line["failure"], line["attempts"]) == (left["id"], "550 5.1.1", 1)
+    assert (line["email_id"], line["failure"], line["attempts"]) == (left["id"], "550 5.1.1", 1)
 
 
-def test_one_who_is_refused_keeps_nobody_else_from_their_letter(post, send_all, smtp):
+def test_a_refused_recipient_does_not_stop_other_emails(post, send_all, smtp):
     post(to="gone@example.com")
     post(to="ada@example.com")
     smtp.at_rcpt = lambda recipient: "550 5.1.1 unknown" if recipient == "gone@example.com" else None
     assert send_all() == {"given_up": 1, "sent": 1}
 
 
-def test_a_letter_that_is_put_off_is_tried_again_later_and_later(post, users, send_all, smtp, move_clock):
+def test_a_deferred_email_is_tried_again_with_growing_waits(post, users, send_all, smtp, move_clock):
     post()
     smtp.at_rcpt = "451 4.3.0 later"
     waits = []
-    for _ in range(MOST_ATTEMPTS - 1):
-        assert send_all() == {"put_off": 1}
+    for _ in range(MAX_ATTEMPTS - 1):
+        assert send_all() == {"deferred": 1}
         assert send_all() == {}
         wait = (outbox(users)[0]["due_at"] - clock.utcnow()).total_seconds()
         waits.append(wait)
@@ -90,10 +90,10 @@ def test_a_letter_that_is_put_off_is_tried_again_later_and_later(post, users, se
         assert due * (1 - JITTER) - 1 <= wait <= due * (1 + JITTER)
     assert 8 * 3600 < sum(waits) < 20 * 3600
     assert send_all() == {"given_up": 1}
-    assert outbox(users)[0]["attempts"] == smtp.offered == MOST_ATTEMPTS
+    assert outbox(users)[0]["attempts"] == smtp.offered == MAX_ATTEMPTS
 
 
-def test_a_letter_that_was_put_off_is_sent_when_the_server_takes_it(post, users, send_all, smtp, move_clock):
+def test_a_deferred_email_is_sent_when_the_server_accepts_it(post, users, send_all, smtp, move_clock):
     posted = post()
     smtp.at_data = "451 4.3.0 later"
     send_all()
@@ -104,28 +104,28 @@ def test_a_letter_that_was_put_off_is_sent_when_the_server_takes_it(post, users,
     assert outbox(users) == []
 
 
-def test_letters_that_fail_together_do_not_come_back_together(post, users, send_all, smtp):
+def test_emails_that_fail_together_are_retried_at_different_times(post, users, send_all, smtp):
     for _ in range(10):
         post()
     smtp.at_rcpt = "451 later"
-    assert send_all() == {"put_off": 10}
+    assert send_all() == {"deferred": 10}
     due = [left["due_at"] for left in outbox(users)]
     assert max(due) - min(due) > timedelta(seconds=2)
 
 
-def test_a_server_that_is_away_costs_one_letter_one_attempt(post, users, context, change_settings):
+def test_an_unavailable_server_costs_one_email_one_attempt(post, users, context, change_settings):
     post()
     post()
     change_settings(context, SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
-    with connection() as server, pytest.raises(Unavailable):
+    with connection() as server, pytest.raises(ServerUnavailable):
         Sender(server).send_all(lambda: False)
     assert sorted(left["attempts"] for left in outbox(users)) == [0, 1]
 
 
-def test_a_server_that_dies_in_the_middle_of_a_letter_gets_it_again(post, users, send_all, smtp, move_clock):
+def test_an_email_is_sent_again_after_the_server_died_in_the_middle(post, users, send_all, smtp, move_clock):
     post()
     smtp.at_data = "die"
-    with pytest.raises(Unavailable):
+    with pytest.raises(ServerUnavailable):
         send_all()
     smtp.at_data = None
     move_clock(minutes=1)
@@ -133,16 +133,16 @@ def test_a_server_that_dies_in_the_middle_of_a_letter_gets_it_again(post, users,
     assert outbox(users) == []
 
 
-@pytest.mark.parametrize("template", PAGES)
-def test_a_letter_whose_link_has_expired_is_not_sent(post, users, send_all, smtp, move_clock, template):
+@pytest.mark.parametrize("template", LINK_PATHS)
+def test_an_email_with_an_expired_link_is_dropped(post, users, send_all, smtp, move_clock, template):
     post(template)
     move_clock(hours=24)
     assert send_all() == {"dropped": 1}
     assert smtp.received == outbox(users) == []
 
 
-@pytest.mark.parametrize("template", PAGES)
-def test_a_letter_whose_link_was_superseded_is_not_sent(post, users, send_all, smtp, template):
+@pytest.mark.parametrize("template", LINK_PATHS)
+def test_an_email_with_a_replaced_link_is_dropped(post, users, send_all, smtp, template):
     post(template)
     purpose = Purpose(template)
     user_id = users.find_one()["_id"]
@@ -152,36 +152,36 @@ def test_a_letter_whose_link_was_superseded_is_not_sent(post, users, send_all, s
     assert smtp.received == outbox(users) == []
 
 
-def test_a_letter_whose_link_was_used_is_not_sent(post, users, send_all, smtp):
+def test_an_email_with_a_used_link_is_dropped(post, users, send_all, smtp):
     post("reset_password")
     users.update_many({}, {"$unset": {"tokens": True}})
     assert send_all() == {"dropped": 1}
     assert smtp.received == []
 
 
-def test_a_letter_of_another_secret_key_is_given_up(post, users, send_all, context, change_settings):
+def test_an_email_encrypted_under_another_secret_key_is_given_up(post, users, send_all, context, change_settings):
     post("reset_password")
     change_settings(context, SECRET_KEY="another")
     assert send_all() == {"given_up": 1}
     assert outbox(users)[0]["failure"] == "secret_key"
 
 
-def test_a_letter_to_what_is_no_address_is_given_up(post, users, send_all):
+def test_an_email_to_an_invalid_address_is_given_up(post, users, send_all):
     post(to="ring the Navy, ext. 7")
     assert send_all() == {"given_up": 1}
     assert outbox(users)[0]["failure"] == "address"
 
 
-def test_a_letter_that_this_version_has_no_template_for_is_given_up(post, users, send_all):
+def test_an_email_without_a_template_is_given_up(post, users, send_all):
     post()
     users.update_many({}, {"$set": {"letters.0.template": "of_the_next_version"}})
     assert send_all() == {"given_up": 1}
     assert outbox(users)[0]["failure"] == "template"
 
 
-def test_a_letter_on_which_each_sender_has_died_is_given_up(post, users, send_all, smtp, move_clock):
+def test_an_email_that_kills_its_senders_is_given_up(post, users, send_all, smtp, move_clock):
     post()
-    for _ in range(MOST_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         services.outbox.claim(clock.utcnow())
         move_clock(seconds=LEASE.total_seconds())
     assert send_all() == {"given_up": 1}
@@ -189,13 +189,13 @@ def test_a_letter_on_which_each_sender_has_died_is_given_up(post, users, send_al
     assert outbox(users)[0]["failure"] == "sender_died"
 
 
-def test_a_user_who_is_deleted_while_the_letter_is_under_way_is_no_fault(post, users, send_all, smtp):
+def test_a_user_deleted_while_the_email_is_sent_is_no_error(post, users, send_all, smtp):
     post()
     smtp.after_data = lambda: users.delete_many({})
     assert send_all() == {"sent": 1}
 
 
-def test_a_letter_that_was_sent_while_the_database_went_away_is_noted_later(context, users, smtp, make_app, mongo_uri):
+def test_a_sent_email_is_removed_when_the_database_is_back(context, users, smtp, make_app, mongo_uri):
     app = make_app(SMTP_URL=smtp.url, DATABASE_TIMEOUT_MS=300)
     with app.app_context():
         users.insert_one(fastapi_user(letters=[compose("password_changed", "ada@example.com", clock.utcnow())]))
@@ -207,14 +207,14 @@ def test_a_letter_that_was_sent_while_the_database_went_away_is_noted_later(cont
                     sender.send_all(lambda: False)
             finally:
                 operator.admin.command("fsyncUnlock")
-            assert sender.has_to_note
+            assert sender.has_sent
             smtp.after_data = None
             assert sender.send_all(lambda: False) == {}
     assert len(smtp.received) == 1
     assert outbox(users) == []
 
 
-def test_a_sender_that_is_told_to_stop_ends_after_the_letter_at_hand(post, context, smtp, change_settings):
+def test_a_stopped_sender_finishes_the_current_email(post, context, smtp, change_settings):
     change_settings(context, SMTP_URL=smtp.url)
     for _ in range(3):
         post()
@@ -231,19 +231,19 @@ def test_neither_tokens_nor_addresses_are_logged(post, send_all, smtp, capture_l
     with capture_logs() as lines:
         try:
             send_all()
-        except Unavailable:
+        except ServerUnavailable:
             assert answer == "die"
     assert lines
     assert "ada@" not in str(lines)
     assert "token" not in str(lines)
 
 
-def test_a_letter_sent_again_tells_that_it_is_the_same(post, users, send_all, smtp, move_clock):
+def test_an_email_sent_again_has_the_same_message_id(post, users, send_all, smtp, move_clock):
     post()
     smtp.at_data = lambda recipient: None
     before = users.find_one()
     send_all()
-    users.replace_one({"_id": before["_id"]}, before)  # as if the note had never been made
+    users.replace_one({"_id": before["_id"]}, before)  # as if it had never been removed
     move_clock(hours=1)
     send_all()
     first, again = (received.message for received in smtp.received)

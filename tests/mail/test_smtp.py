@@ -1,4 +1,4 @@
-"""A real SMTP server, with and without TLS and login, that answers, refuses, hangs and dies."""
+"""Connections to a real SMTP server, with and without TLS and login, that refuses, hangs and dies."""
 
 import ssl
 import time
@@ -9,7 +9,7 @@ import pytest
 from mongod import free_port
 
 from pixora.mail import smtp as module
-from pixora.mail.failures import PutOff, Refused, Unavailable
+from pixora.mail.failures import PermanentFailure, ServerUnavailable, TransientFailure
 from pixora.mail.smtp import Connection, Server
 from tests import smtp_server
 from tests.mail.conftest import tls_context
@@ -21,7 +21,7 @@ CREDENTIALS = f"{quote(smtp_server.USER, safe='')}:{quote(smtp_server.PASSWORD, 
 
 def message(to=RECIPIENT):
     made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = "Pixora <pixora@example.org>", to, "A letter"
+    made["From"], made["To"], made["Subject"] = "Pixora <pixora@example.org>", to, "A message"
     made.set_content("Hello,\n\n.\n..\nthis line comes after one with a dot.\n", cte="quoted-printable")
     return made
 
@@ -48,11 +48,11 @@ def send(url, to=RECIPIENT):
         ("smtps://u%40x:p%3A%2F@mail.example.com/", ("mail.example.com", 465, "u@x", "p:/", "immediate")),
     ],
 )
-def test_the_url_says_where_and_how(url, server):
+def test_the_url_is_parsed(url, server):
     assert Server.from_url(url) == server
 
 
-def test_a_letter_arrives_as_it_is(smtp):
+def test_a_message_arrives_unchanged(smtp):
     send(smtp.url)
     [received] = smtp.received
     assert received.sender == "pixora@example.org"
@@ -60,14 +60,14 @@ def test_a_letter_arrives_as_it_is(smtp):
     assert received.message.get_content().splitlines() == message().get_content().splitlines()
 
 
-def test_many_letters_go_over_one_connection(smtp):
+def test_several_messages_share_one_connection(smtp):
     with connect(smtp.url) as connection:
         for _ in range(3):
             connection.send(message(), RECIPIENT)
     assert len({received.connection for received in smtp.received}) == 1
 
 
-def test_a_connection_that_the_server_has_ended_is_made_anew(smtp):
+def test_a_closed_connection_is_opened_again(smtp):
     with connect(smtp.url) as connection:
         connection.send(message(), RECIPIENT)
         connection._client.sock.shutdown(2)
@@ -83,7 +83,7 @@ def test_starttls_and_login(trusted):
     assert server.received[0].user == smtp_server.USER
 
 
-def test_tls_from_the_beginning_and_login(trusted):
+def test_implicit_tls_and_login(trusted):
     port = free_port()
     with smtp_server.running(port, tls=trusted, login=True) as server:
         send(f"smtps://{CREDENTIALS}@127.0.0.1:{port}")
@@ -91,19 +91,19 @@ def test_tls_from_the_beginning_and_login(trusted):
     assert server.received[0].user == smtp_server.USER
 
 
-def test_where_starttls_is_due_and_not_offered_nothing_is_sent(smtp):
-    with pytest.raises(Unavailable, match="not_supported"):
+def test_nothing_is_sent_without_a_required_starttls(smtp):
+    with pytest.raises(ServerUnavailable, match="not_supported"):
         send(smtp.url + "?starttls=always")
     assert smtp.received == []
 
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
-def test_a_certificate_that_nobody_vouches_for_is_refused(authority, scheme):
+def test_an_untrusted_certificate_is_refused(authority, scheme):
     port = free_port()
     option, query = ("starttls", "?starttls=always") if scheme == "smtp" else ("tls", "")
     with (
         smtp_server.running(port, **{option: tls_context(authority)}) as server,
-        pytest.raises(Unavailable, match="tls"),
+        pytest.raises(ServerUnavailable, match="tls"),
     ):
         send(f"{scheme}://127.0.0.1:{port}{query}")
     assert server.received == []
@@ -111,105 +111,108 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(authority, scheme):
 
 def test_a_certificate_for_another_host_is_refused(trusted):
     port = free_port()
-    with smtp_server.running(port, starttls=trusted), pytest.raises(Unavailable, match="tls"):
+    with smtp_server.running(port, starttls=trusted), pytest.raises(ServerUnavailable, match="tls"):
         send(f"smtp://localhost:{port}?starttls=always")
 
 
-def test_a_wrong_password_is_the_operator_s_fault_and_no_letter_s(trusted):
+def test_a_wrong_smtp_password_is_not_a_failure_of_the_message(trusted):
     port = free_port()
-    with smtp_server.running(port, starttls=trusted, login=True), pytest.raises(Unavailable, match=r"535 5\.7\.8"):
+    with (
+        smtp_server.running(port, starttls=trusted, login=True),
+        pytest.raises(ServerUnavailable, match=r"535 5\.7\.8"),
+    ):
         send(f"smtp://someone:wrong@127.0.0.1:{port}?starttls=always")
 
 
-def test_a_server_that_wants_a_login_and_gets_none_is_not_available(trusted):
+def test_a_missing_login_makes_the_server_unavailable(trusted):
     port = free_port()
-    with smtp_server.running(port, starttls=trusted, login=True), pytest.raises(Unavailable, match="530"):
+    with smtp_server.running(port, starttls=trusted, login=True), pytest.raises(ServerUnavailable, match="530"):
         send(f"smtp://127.0.0.1:{port}?starttls=always")
 
 
-def test_an_address_with_other_letters_goes_where_the_server_knows_smtputf8(smtp):
+def test_an_international_address_is_sent_with_smtputf8(smtp):
     send(smtp.url, "ædå@example.com")
     [received] = smtp.received
     assert received.recipient == "ædå@example.com"
     assert received.utf8
 
 
-def test_an_address_with_other_letters_is_refused_where_the_server_does_not():
+def test_an_international_address_is_refused_without_smtputf8():
     port = free_port()
-    with smtp_server.running(port, utf8=False), pytest.raises(Refused, match="smtputf8"):
+    with smtp_server.running(port, utf8=False), pytest.raises(PermanentFailure, match="smtputf8"):
         send(f"smtp://127.0.0.1:{port}", "ædå@example.com")
 
 
 @pytest.mark.parametrize("moment", ["at_rcpt", "at_data"])
 @pytest.mark.parametrize(
-    ("answer", "verdict", "failure"),
+    ("answer", "expected", "failure"),
     [
-        ("550 5.1.1 <ada@example.com> no such user", Refused, "550 5.1.1"),
-        ("554 we do not like it", Refused, "554"),
-        ("450 4.2.0 <ada@example.com> greylisted", PutOff, "450 4.2.0"),
-        ("452 full", PutOff, "452"),
-        ("530 5.7.0 log in first", Unavailable, "530 5.7.0"),
-        ("421 4.3.2 closing", Unavailable, "421 4.3.2"),
-        ("die", Unavailable, "connection"),
+        ("550 5.1.1 <ada@example.com> no such user", PermanentFailure, "550 5.1.1"),
+        ("554 we do not like it", PermanentFailure, "554"),
+        ("450 4.2.0 <ada@example.com> greylisted", TransientFailure, "450 4.2.0"),
+        ("452 full", TransientFailure, "452"),
+        ("530 5.7.0 log in first", ServerUnavailable, "530 5.7.0"),
+        ("421 4.3.2 closing", ServerUnavailable, "421 4.3.2"),
+        ("die", ServerUnavailable, "connection"),
     ],
 )
-def test_what_the_server_answers_is_understood_and_its_words_are_dropped(smtp, moment, answer, verdict, failure):
+def test_a_reply_is_classified_by_its_codes_and_its_text_is_dropped(smtp, moment, answer, expected, failure):
     setattr(smtp, moment, answer)
-    with pytest.raises(verdict) as caught:
+    with pytest.raises(expected) as caught:
         send(smtp.url)
     assert caught.value.failure == str(caught.value) == failure
 
 
-def test_after_a_refusal_the_next_letter_goes_over_the_same_connection(smtp):
+def test_a_refusal_keeps_the_connection(smtp):
     smtp.at_rcpt = lambda recipient: "550 5.1.1 unknown" if recipient == "gone@example.com" else None
     with connect(smtp.url) as connection:
         connection.send(message(), RECIPIENT)
-        with pytest.raises(Refused):
+        with pytest.raises(PermanentFailure):
             connection.send(message("gone@example.com"), "gone@example.com")
         connection.send(message(), RECIPIENT)
     assert len({received.connection for received in smtp.received}) == 1
 
 
-def test_a_server_that_is_not_there_is_not_available():
-    with pytest.raises(Unavailable, match="connection"):
+def test_a_server_that_is_down_is_unavailable():
+    with pytest.raises(ServerUnavailable, match="connection"):
         send(f"smtp://127.0.0.1:{free_port()}")
 
 
-def test_a_host_that_nobody_knows_is_not_available():
-    with pytest.raises(Unavailable, match="connection"):
+def test_an_unknown_host_is_unavailable():
+    with pytest.raises(ServerUnavailable, match="connection"):
         send("smtp://mail.invalid?starttls=never")
 
 
-def test_a_server_that_hangs_has_a_deadline(smtp, monkeypatch):
+def test_a_hanging_server_hits_the_deadline_of_a_reply(smtp, monkeypatch):
     monkeypatch.setattr(module, "OPERATION_SECONDS", 0.5)
     smtp.at_data = "hang"
     started = time.monotonic()
-    with pytest.raises(Unavailable, match="timeout"):
+    with pytest.raises(ServerUnavailable, match="timeout"):
         send(smtp.url)
     assert time.monotonic() - started < SOON
 
 
-def test_a_server_that_says_a_little_again_and_again_has_a_deadline_too(smtp, monkeypatch):
-    monkeypatch.setattr(module, "LETTER_SECONDS", 0.5)
+def test_a_dripping_server_hits_the_deadline_of_a_message(smtp, monkeypatch):
+    monkeypatch.setattr(module, "MESSAGE_SECONDS", 0.5)
     smtp.at_data = "drip"
     started = time.monotonic()
-    with pytest.raises(Unavailable, match="connection"):
+    with pytest.raises(ServerUnavailable, match="connection"):
         send(smtp.url)
     assert time.monotonic() - started < SOON
 
 
-def test_the_deadline_holds_over_tls_too(trusted, monkeypatch):
-    monkeypatch.setattr(module, "LETTER_SECONDS", 0.5)
+def test_the_deadline_of_a_message_works_over_tls(trusted, monkeypatch):
+    monkeypatch.setattr(module, "MESSAGE_SECONDS", 0.5)
     port = free_port()
     started = time.monotonic()
     with smtp_server.running(port, tls=trusted) as server:
         server.at_data = "drip"
-        with pytest.raises(Unavailable):
+        with pytest.raises(ServerUnavailable):
             send(f"smtps://127.0.0.1:{port}")
     assert time.monotonic() - started < SOON
 
 
-def test_the_system_s_authorities_are_trusted_and_old_protocols_are_not():
+def test_only_trusted_authorities_and_modern_protocols_are_accepted():
     context = module._Encrypted("mail.example.com", "example.org").context
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname

@@ -1,4 +1,4 @@
-"""The colours of the pages, by WCAG 2.2 AA, in light and dark."""
+"""The colours of the pages, light and dark, meet WCAG 2.2 AA."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 CSS = (Path(__file__).resolve().parents[2] / "pixora/static/pages.css").read_text()
 LIGHT, DARK = (dict(re.findall(r"--([\w-]+): #(\w{6});", block)) for block in CSS.split("@media (prefers-color")[:2])
 
-TEXT, THING = 4.5, 3.0
-"""1.4.3 for text; 1.4.11 for the edge of a field, an icon, a ring of focus."""
+TEXT, GRAPHICS = 4.5, 3.0
+"""Success criterion 1.4.3 for text; 1.4.11 for borders of fields, icons and focus rings."""
 
 PAIRS = [
     ("text", "card", TEXT),
@@ -20,11 +20,11 @@ PAIRS = [
     ("bad", "card", TEXT),
     ("on-accent", "accent", TEXT),
     ("on-accent", "accent-strong", TEXT),
-    ("field-edge", "card", THING),
-    ("field-edge", "field", THING),
-    ("accent", "card", THING),
-    ("good", "card", THING),
-    ("bad", "bad-page", THING),
+    ("field-edge", "card", GRAPHICS),
+    ("field-edge", "field", GRAPHICS),
+    ("accent", "card", GRAPHICS),
+    ("good", "card", GRAPHICS),
+    ("bad", "bad-page", GRAPHICS),
 ]
 
 
@@ -40,12 +40,12 @@ def contrast(one, other):
 
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
-@pytest.mark.parametrize(("front", "back", "least"), PAIRS)
-def test_the_contrast_is_enough(scheme, front, back, least):
-    assert contrast(scheme[front], scheme[back]) >= least
+@pytest.mark.parametrize(("foreground", "background", "minimum"), PAIRS)
+def test_the_contrast_is_sufficient(scheme, foreground, background, minimum):
+    assert contrast(scheme[foreground], scheme[background]) >= minimum
 
 
-def test_both_schemes_name_the_same_colours():
+def test_both_schemes_define_the_same_colours():
     assert LIGHT.keys() == DARK.keys()
 
 

@@ -1,4 +1,4 @@
-"""A real browser, in which nothing gets away unseen."""
+"""A real browser that records requests and errors."""
 
 import contextlib
 import shutil
@@ -15,7 +15,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # what tries to leave is seen here, but does not
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # external requests fail, but are recorded
 ]
 
 
@@ -29,7 +29,7 @@ def running():
 
 
 class Visit:
-    """A page, with what it has asked for and complained of so far."""
+    """A page, with the requests and the errors of the browser so far."""
 
     def __init__(self, context):
         self.requests = []
@@ -41,5 +41,5 @@ class Visit:
         self.page.on("websocket", lambda socket: self.requests.append(socket.url))
 
     def _on_console(self, message):
-        if message.type in ("error", "warning"):  # breaches of the Content-Security-Policy are errors
+        if message.type in ("error", "warning"):  # violations of the Content-Security-Policy are errors
             self.complaints.append(message.text)

@@ -1,4 +1,4 @@
-"""/docs in a real browser, on a real server."""
+"""/docs in a real browser."""
 
 import json
 import urllib.parse
@@ -20,7 +20,7 @@ def url(gunicorn):
 
 @pytest.fixture(scope="module")
 def user(url):
-    """Someone who has signed up."""
+    """A user who has signed up."""
     body = signup_body()
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/api/auth/signup", json.dumps(body).encode(), headers)
@@ -29,7 +29,7 @@ def user(url):
 
 
 class Page(Visit):
-    """/docs."""
+    """The page /docs."""
 
     def __init__(self, context, url):
         super().__init__(context)
@@ -40,7 +40,7 @@ class Page(Visit):
         return self.page.locator(".dialog-ux")
 
     def authorize(self, username, password):
-        """Fill in the dialog, which stays open."""
+        """Fill in and send the dialog, which stays open."""
         self.page.get_by_role("button", name="Authorize", exact=True).click()
         self.dialog.get_by_label("username:").fill(username)
         self.dialog.get_by_label("password:").fill(password)
@@ -51,7 +51,7 @@ class Page(Visit):
         expect(self.dialog).to_be_hidden()
 
     def try_get_me(self):
-        """Execute GET /api/users/me; return where its live answer appears."""
+        """Execute GET /api/users/me; return the element with the response."""
         operation = self.page.locator(".opblock-get", has=self.page.locator("[data-path='/api/users/me']"))
         operation.locator(".opblock-summary-control").click()
         operation.get_by_role("button", name="Try it out").click()
@@ -65,7 +65,7 @@ def docs(browser, url):
         yield Page(context, url)
 
 
-def test_a_reader_authorizes_and_reads_their_profile_with_nothing_from_elsewhere(docs, url, user):
+def test_a_reader_signs_in_and_reads_their_profile_without_external_requests(docs, url, user):
     docs.authorize(user["email"], PASSWORD)
     expect(docs.dialog.get_by_role("button", name="Remove authorization")).to_be_visible()
     docs.close_dialog()
@@ -79,7 +79,7 @@ def test_a_reader_authorizes_and_reads_their_profile_with_nothing_from_elsewhere
     assert docs.complaints == []
 
 
-def test_a_wrong_password_in_the_dialog_is_refused_and_authorizes_nothing(docs, user):
+def test_a_wrong_password_is_refused(docs, user):
     docs.authorize(user["email"], PASSWORD + "!")
     expect(docs.dialog.locator(".errors")).to_contain_text("Unauthorized", ignore_case=True)
     expect(docs.dialog.get_by_role("button", name="Remove authorization")).to_be_hidden()

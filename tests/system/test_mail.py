@@ -1,4 +1,4 @@
-"""`flask mail send` as a process of its own: killed, stopped, several at once, with its servers gone."""
+"""`flask mail send` as a separate process: killed, stopped, in parallel, and without its servers."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ SECONDS = 120
 
 
 def notice(to="ada@example.com"):
-    """A letter that needs no key."""
+    """Return an e-mail without a token."""
     now = datetime.now(UTC)
     return {
         "id": secrets.token_hex(12),
@@ -53,7 +53,7 @@ def smtp():
 
 @pytest.fixture
 def send(mongo_uri, smtp, tmp_path):
-    """Start `mail send`; what still runs at the end of the test is killed."""
+    """Start `mail send`. It is killed at the end of the test if it still runs."""
     started = []
 
     def send(*options, **environment):
@@ -96,28 +96,26 @@ def events(process):
 
 
 def outbox(users):
-    return [letter for user in users.find() for letter in user["letters"]]
+    return [email for user in users.find() for email in user["letters"]]
 
 
 def end_leases(users):
-    """As if they had been claimed long ago."""
+    """Make all claims as old as if their lease had ended."""
     past = datetime.now(UTC) - timedelta(seconds=1)
     users.update_many({"letters.due_at": {"$gt": past}}, {"$set": {"letters.$[].due_at": past}})
 
 
-def test_a_sender_killed_between_the_server_s_ok_and_its_note_sends_one_duplicate_that_tells_so(
-    post, send, smtp, users
-):
+def test_a_sender_killed_before_it_removes_a_sent_email_causes_one_duplicate_with_the_same_id(post, send, smtp, users):
     post("ada@example.com")
     process = None
-    smtp.after_data = lambda: (process.send_signal(signal.SIGKILL), process.wait())  # the answer finds nobody
+    smtp.after_data = lambda: (process.send_signal(signal.SIGKILL), process.wait())  # nobody reads the reply
     process = send()
     assert process.wait(SECONDS) == -signal.SIGKILL
     smtp.after_data = None
     [left] = outbox(users)
     assert LEASE - timedelta(seconds=SECONDS) < left["due_at"] - datetime.now(UTC) < LEASE
 
-    assert send().wait(SECONDS) == 0  # the lease is not over
+    assert send().wait(SECONDS) == 0  # the lease has not ended
     assert len(smtp.received) == 1
     end_leases(users)
     assert send().wait(SECONDS) == 0
@@ -128,7 +126,7 @@ def test_a_sender_killed_between_the_server_s_ok_and_its_note_sends_one_duplicat
     assert outbox(users) == []
 
 
-def test_a_sender_killed_before_the_server_s_ok_loses_nothing(post, send, smtp, users):
+def test_a_sender_killed_before_the_server_accepts_loses_nothing(post, send, smtp, users):
     post("ada@example.com")
     process = None
 
@@ -147,7 +145,7 @@ def test_a_sender_killed_before_the_server_s_ok_loses_nothing(post, send, smtp, 
     assert outbox(users) == []
 
 
-def test_senders_of_several_processes_send_each_letter_once(post, send, smtp, users):
+def test_parallel_senders_send_each_email_once(post, send, smtp, users):
     post(*(f"{number}@example.com" for number in range(100)))
     assert [process.wait(SECONDS) for process in [send() for _ in range(3)]] == [0, 0, 0]
     assert sorted(received.recipient for received in smtp.received) == sorted(
@@ -156,19 +154,19 @@ def test_senders_of_several_processes_send_each_letter_once(post, send, smtp, us
     assert outbox(users) == []
 
 
-@pytest.mark.parametrize("stopping", [signal.SIGTERM, signal.SIGINT])
-def test_a_watching_sender_finds_new_letters_and_ends_cleanly_when_told(post, send, smtp, users, stopping):
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_a_watching_sender_sends_new_emails_and_ends_cleanly_on_a_signal(post, send, smtp, users, stop_signal):
     process = send("--watch")
     wait_until(lambda: "mail_watch" in events(process))
     post("ada@example.com")
     wait_until(lambda: outbox(users) == [])
-    process.send_signal(stopping)
+    process.send_signal(stop_signal)
     assert process.wait(SECONDS) == 0
-    assert events(process) == ["mail_watch", "letter_sent"]
+    assert events(process) == ["mail_watch", "email_sent"]
     assert len(smtp.received) == 1
 
 
-def test_a_watching_sender_that_is_told_to_end_finishes_the_letter_at_hand(post, send, smtp, users):
+def test_a_watching_sender_finishes_the_current_email_on_a_signal(post, send, smtp, users):
     post("ada@example.com", "grace@example.com")
     process = None
     smtp.after_data = lambda: (process.send_signal(signal.SIGTERM), time.sleep(0.5))
@@ -178,7 +176,7 @@ def test_a_watching_sender_that_is_told_to_end_finishes_the_letter_at_hand(post,
     assert len(outbox(users)) == 1
 
 
-def test_a_watching_sender_survives_an_smtp_server_that_is_away(post, send, users):
+def test_a_watching_sender_survives_an_unavailable_smtp_server(post, send, users):
     port = free_port()
     post("ada@example.com")
     process = send("--watch", SMTP_URL=f"smtp://127.0.0.1:{port}")
@@ -190,7 +188,7 @@ def test_a_watching_sender_survives_an_smtp_server_that_is_away(post, send, user
         assert process.poll() is None
 
 
-def test_a_watching_sender_survives_a_database_that_is_away(send, smtp, tmp_path):
+def test_a_watching_sender_survives_an_unavailable_database(send, smtp, tmp_path):
     mongod = Mongod(tmp_path / "mongodb")
     with contextlib.ExitStack() as stack:
         stack.enter_context(mongod)

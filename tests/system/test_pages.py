@@ -1,6 +1,6 @@
-"""From a sign-up over the API to the pages, by the letters that arrive at a real SMTP server, in a real browser.
+"""The pages in a real browser, from a sign-up through the links in e-mails that a real SMTP server receives.
 
-With `--screenshots FOLDER` every page is kept there as people see it: on a telephone and a desk, light and dark.
+`--screenshots FOLDER` saves a picture of every page: on a telephone and a desktop, light and dark.
 """
 
 import json
@@ -28,11 +28,11 @@ from tests.timeouts import LONG
 
 NEW_PASSWORD = "analytical-engine-no-1"
 SENDER = "Example <no-reply@example.com>"
-SIZES = {"phone": (375, 667), "desk": (1280, 800)}
+SIZES = {"phone": (375, 667), "desktop": (1280, 800)}
 
 
 class Service:
-    """Pixora, the mail server it sends by, and the people who use both."""
+    """A running service, its SMTP server, and calls of its API."""
 
     def __init__(self, url, smtp, environment):
         self.url, self.smtp, self.environment = url, smtp, environment
@@ -46,7 +46,7 @@ class Service:
         return json.loads(text) if text else None
 
     def sign_up(self):
-        """Make someone new; return their address."""
+        """Create an account and return its e-mail address."""
         email = f"ada-{secrets.token_hex(4)}@example.com"
         self.call("POST", "/api/auth/signup", signup_body(email=email))
         return email
@@ -67,16 +67,16 @@ class Service:
         return self.call("GET", "/api/users/me", token=token)
 
     def link_sent_to(self, email):
-        """Send what is due, and return the link in the newest letter to an address."""
+        """Send the e-mails that are due, and return the link in the newest one to an address."""
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "mail", "send"]
         run = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
         assert run.returncode == 0, run.stdout + run.stderr
-        letters = [received.message for received in self.smtp.received if received.recipient == email]
-        [link] = re.findall(r"http\S+", letters[-1].get_body(["plain"]).get_content())
+        messages = [received.message for received in self.smtp.received if received.recipient == email]
+        [link] = re.findall(r"http\S+", messages[-1].get_body(["plain"]).get_content())
         return link
 
     def link_to(self, page, email=None):
-        """Return a link to a page, for someone new or for who has this address."""
+        """Return a link to a page, for the user with this address or a new one."""
         email = email or self.sign_up()
         if page == "reset-password":
             self.call("POST", "/api/auth/password-reset", {"email": email})
@@ -119,7 +119,7 @@ def service(gunicorn, mongo_uri, smtp):
 
 
 class Page(Visit):
-    """One of our pages; its pictures go to `folder`, if there is one."""
+    """One of our pages; its screenshots go to `folder`, if set."""
 
     def __init__(self, context, folder):
         super().__init__(context)
@@ -136,7 +136,7 @@ class Page(Visit):
         self.page.get_by_role("button", name=button).click()
 
     def look(self, name):
-        """Take pictures, and see that nothing sticks out on a telephone."""
+        """Take screenshots, and assert that nothing is wider than the screen."""
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             for size, (width, height) in SIZES.items():
@@ -154,73 +154,73 @@ def page(browser, request):
     yield page
     hosts = {urllib.parse.urlsplit(url).hostname for url in page.requests}
     assert hosts == {"127.0.0.1"}
-    # What the browser says of a page that came with an error status is no complaint about the page.
-    assert [told for told in page.complaints if "the server responded with a status of" not in told] == []
+    # The browser reports every error status; that is not a fault of the page.
+    assert [text for text in page.complaints if "the server responded with a status of" not in text] == []
     context.close()
 
 
-def test_an_address_is_verified_by_the_link_and_the_password(service, page):
+def test_an_email_is_verified_with_the_link_and_the_password(service, page):
     email = service.sign_up()
     page.open(service.link_to("verify-email", email))
-    page.is_headed("Confirm your address")
-    expect(page.page).to_have_title("Confirm your address – Example")
+    page.is_headed("Verify your e-mail address")
+    expect(page.page).to_have_title("Verify your e-mail address – Example")
     expect(page.page.get_by_label("E-mail address")).to_have_value(email)
     expect(page.page.get_by_label("Password")).to_be_focused()
     page.look("verify-email-form")
     token = service.log_in(email)
     assert service.profile(token)["email_verified"] is False
 
-    page.enter("Password", "not the password", "Confirm my address")
-    expect(page.page).to_have_title("Error: Confirm your address – Example")
+    page.enter("Password", "not the password", "Verify e-mail address")
+    expect(page.page).to_have_title("Error: Verify your e-mail address – Example")
     expect(page.page.get_by_role("alert")).to_contain_text("This is not the password of the account.")
     expect(page.page.get_by_label("Password")).to_be_focused()
     expect(page.page.get_by_label("Password")).to_have_accessible_description(re.compile("This is not the password"))
     page.look("verify-email-wrong-password")
 
-    page.enter("Password", PASSWORD, "Confirm my address")
-    page.is_headed("Your address is confirmed")
+    page.enter("Password", PASSWORD, "Verify e-mail address")
+    page.is_headed("Your e-mail address is verified")
     assert "token" not in page.page.url
     page.look("verify-email-done")
     assert service.profile(token)["email_verified"] is True
 
 
-def test_a_lost_password_is_replaced(service, page):
+def test_a_forgotten_password_is_reset(service, page):
     email = service.sign_up()
     page.open(service.link_to("reset-password", email))
     page.is_headed("Choose a new password")
     page.look("reset-password-form")
 
-    page.enter("New password", "password1234", "Save the new password")
+    page.enter("New password", "password1234", "Save new password")
     field = page.page.get_by_label("New password")
     expect(page.page.get_by_role("alert")).to_contain_text("common password")
     expect(field).to_be_focused()
     expect(field).to_have_value("")
     page.look("reset-password-weak")
 
-    page.enter("New password", NEW_PASSWORD, "Save the new password")
+    page.enter("New password", NEW_PASSWORD, "Save new password")
     page.is_headed("Your password has been changed")
     page.look("reset-password-done")
     assert service.log_in(email, NEW_PASSWORD)
     assert service.is_refused(email, PASSWORD)
 
 
-def test_a_new_address_is_used_when_its_reader_presses_the_button_and_not_before(service, page):
+def test_a_new_email_is_used_only_after_the_button_is_pressed(service, page):
     email = service.sign_up()
     link = service.link_to("confirm-email", email)
     page.open(link)
-    page.is_headed("Use a new address")
+    page.is_headed("Confirm your new e-mail address")
     expect(page.page.get_by_role("main")).to_contain_text(f"new-{email}")
     page.look("confirm-email-form")
     assert service.log_in(email)
 
     page.page.get_by_role("button", name="Use this address").click()
-    page.is_headed("Your new address is in use")
+    page.is_headed("Your e-mail address has been changed")
     page.look("confirm-email-done")
     assert service.log_in(f"new-{email}")
     assert service.is_refused(email, PASSWORD)
 
 
-def test_the_keyboard_is_enough(service, page):
+def test_a_form_works_with_the_keyboard(service, page):
     page.open(service.link_to("reset-password"))
     page.page.keyboard.type(NEW_PASSWORD)
     page.page.keyboard.press("Enter")
@@ -228,11 +228,11 @@ def test_the_keyboard_is_enough(service, page):
 
 
 @pytest.mark.parametrize("name", ["verify-email", "reset-password", "confirm-email"])
-def test_a_link_that_is_no_good_says_what_to_do(service, page, name):
+def test_an_invalid_link_leads_to_a_page_with_advice(service, page, name):
     email = service.sign_up()
     link = service.link_to(name, email)
     page.open(link[:-7])
-    page.is_headed("This link is not complete")
+    page.is_headed("This link is incomplete")
     page.look(f"{name}-malformed")
 
     with service.database() as client:
@@ -247,28 +247,46 @@ def test_a_link_that_is_no_good_says_what_to_do(service, page, name):
         page.look(f"{name}-used")
 
 
-def test_an_address_that_was_taken_meanwhile_is_told(service, page):
+def test_an_email_taken_in_the_meantime_is_reported(service, page):
     email = service.sign_up()
     page.open(service.link_to("confirm-email", email))
     service.call("POST", "/api/auth/signup", signup_body(email=f"new-{email}"))
     page.page.get_by_role("button", name="Use this address").click()
-    page.is_headed("This address is taken")
+    page.is_headed("This e-mail address is taken")
     page.look("confirm-email-taken")
 
 
-def test_who_has_guessed_too_often_is_told_how_long_to_wait(gunicorn, mongo_uri, smtp, page):
-    uri = mongo_uri.replace("?", "_guesses?")
+def test_too_many_wrong_passwords_show_the_time_to_wait(gunicorn, mongo_uri, smtp, page):
+    uri = mongo_uri.replace("?", "_attempts?")
     running, environment = service_of(gunicorn, uri, smtp, THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per 15 minute")
     with running as url:
         service = Service(url, smtp, environment | {"PUBLIC_URL": url})
         page.open(service.link_to("verify-email"))
-        page.enter("Password", "not the password", "Confirm my address")
-        page.enter("Password", PASSWORD, "Confirm my address")
-        expect(page.page.get_by_role("alert")).to_contain_text("Please try again in 15 minutes.")
+        page.enter("Password", "not the password", "Verify e-mail address")
+        page.enter("Password", PASSWORD, "Verify e-mail address")
+        expect(page.page.get_by_role("alert")).to_contain_text("Try again in 15 minutes.")
         page.look("verify-email-too-many")
 
 
-def test_a_database_that_is_away_leaves_the_form_to_be_sent_again(gunicorn, smtp, page, tmp_path):
+def test_a_new_link_is_sent_to_a_user_who_is_not_verified(service, page):
+    email = service.sign_up()
+    page.open(f"{service.url}/verify-email/again")
+    page.is_headed("Get a new link")
+    page.look("new-link-form")
+    page.page.get_by_label("E-mail address").fill(email)
+    page.enter("Password", "not the password", "Send new link")
+    expect(page.page.get_by_role("alert")).to_contain_text("The e-mail address or the password is wrong.")
+    expect(page.page.get_by_label("E-mail address")).to_have_value(email)
+    page.look("new-link-wrong-password")
+    page.enter("Password", PASSWORD, "Send new link")
+    page.is_headed("Check your e-mail")
+    page.look("new-link-sent")
+    page.open(service.link_sent_to(email))
+    page.enter("Password", PASSWORD, "Verify e-mail address")
+    page.is_headed("Your e-mail address is verified")
+
+
+def test_the_form_can_be_sent_again_when_the_database_is_back(gunicorn, smtp, page, tmp_path):
     with Mongod(tmp_path / "mongodb") as mongod:
         running, environment = service_of(gunicorn, mongod.uri("pixora"), smtp, DATABASE_TIMEOUT_MS="500")
         with running as url:
@@ -278,11 +296,11 @@ def test_a_database_that_is_away_leaves_the_form_to_be_sent_again(gunicorn, smtp
             pid = int((tmp_path / "mongodb/mongod.lock").read_text())
             os.kill(pid, signal.SIGSTOP)
             try:
-                page.enter("New password", NEW_PASSWORD, "Save the new password")
+                page.enter("New password", NEW_PASSWORD, "Save new password")
                 expect(page.page.get_by_role("alert")).to_contain_text("We cannot reach our database")
                 page.look("reset-password-unavailable")
             finally:
                 os.kill(pid, signal.SIGCONT)
-            page.enter("New password", NEW_PASSWORD, "Save the new password")
+            page.enter("New password", NEW_PASSWORD, "Save new password")
             page.is_headed("Your password has been changed")
             assert service.log_in(email, NEW_PASSWORD)

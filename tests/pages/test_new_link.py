@@ -1,4 +1,4 @@
-"""A new link to verify an address, for users who cannot log in before they have done so."""
+"""`/verify-email/again`: a new link for users who cannot log in until they have verified their e-mail address."""
 
 import html
 import re
@@ -7,7 +7,7 @@ import pytest
 
 from pixora import clock
 from pixora.mail.rendering import render
-from pixora.pages import words
+from pixora.pages import texts
 from tests.factories import PASSWORD, signup_body
 
 PAGE = "/verify-email/again"
@@ -16,7 +16,7 @@ EMAIL = "ada@example.com"
 
 @pytest.fixture
 def strict(make_app, users, counts):
-    """A service where Ada has signed up and may not log in."""
+    """A client of a service where Ada has signed up and cannot log in yet."""
     app = make_app(REQUIRE_VERIFIED_EMAIL=True, THROTTLE_MAIL_PER_ACCOUNT="3 per hour")
     client = app.test_client()
     assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
@@ -32,33 +32,32 @@ def log_in(client):
 
 
 @pytest.mark.parametrize("hours", [24, 100])
-def test_whoever_comes_too_late_gets_in_all_the_same(strict, token_sent, move_clock, hours):
-    """From the expired link to the login, with nothing but what the pages offer."""
+def test_the_pages_lead_from_an_expired_link_to_a_login(strict, token_sent, move_clock, hours):
     move_clock(hours=hours)
     expired = strict.get(f"/verify-email?token={token_sent(EMAIL, 'verify_email')}")
     assert (expired.status_code, "This link has expired" in expired.text) == (400, True)
-    [way_on] = re.findall('<a href="(.*?)">Get a new link</a>', expired.text)
-    page = strict.get(way_on)
+    [url] = re.findall('<a href="(.*?)">Get a new link</a>', expired.text)
+    page = strict.get(url)
     assert page.status_code == 200
-    assert re.findall('<form method="post" action="(.*?)">', page.text) == [way_on]
+    assert re.findall('<form method="post" action="(.*?)">', page.text) == [url]
     assert re.findall('<input .*?name="(.*?)"', page.text) == ["email", "password"]
     sent = send(strict)
-    assert (sent.status_code, words.VERIFY_AGAIN_SENT.heading in sent.text) == (202, True)
+    assert (sent.status_code, texts.NEW_LINK_SENT.heading in sent.text) == (202, True)
     fields = {"token": token_sent(EMAIL, "verify_email"), "password": PASSWORD}
     assert strict.post("/verify-email", data=fields).status_code == 200
     assert log_in(strict) == 200
 
 
-def test_a_link_that_no_longer_works_leads_on_as_well(strict, token_sent):
+def test_the_page_of_a_replaced_link_leads_to_a_new_one(strict, token_sent):
     token = token_sent(EMAIL, "verify_email")
     assert send(strict).status_code == 202
     assert f'<a href="{PAGE}">' in strict.get(f"/verify-email?token={token}").text
 
 
-def test_the_e_mail_about_a_taken_address_leads_on(app):
-    letter = {"template": "address_taken", "created_at": clock.utcnow(), "context": {}}
+def test_the_email_about_an_existing_account_leads_to_a_new_link(app):
+    email = {"template": "address_taken", "created_at": clock.utcnow(), "context": {}}
     with app.test_request_context():
-        content = render(letter, None, None)
+        content = render(email, None, None)
     assert f"http://127.0.0.1:8000{PAGE}" in content.text
     assert PAGE in content.html
 
@@ -71,43 +70,43 @@ def test_the_e_mail_about_a_taken_address_leads_on(app):
         *({"email": "<script>", "password": "x"}, {"email": EMAIL, "password": PASSWORD, "x": "y"}),
     ],
 )
-def test_whoever_cannot_log_in_gets_no_link_and_does_not_learn_why(strict, emails_to, fields):
+def test_wrong_credentials_get_no_link_and_no_reason(strict, emails_to, fields):
     response = strict.post(PAGE, data=fields)
     assert response.status_code == 401
-    assert html.escape(words.WRONG_CREDENTIALS) in response.text
+    assert html.escape(texts.WRONG_CREDENTIALS) in response.text
     assert "<script>" not in response.text
     assert len(emails_to(EMAIL)) == 1
 
 
-def test_whoever_is_verified_already_is_told_to_log_in(strict, users, emails_to):
+def test_a_verified_user_is_told_to_sign_in(strict, users, emails_to):
     users.update_one({}, {"$set": {"email_verified": True}})
     response = send(strict)
-    assert (response.status_code, words.VERIFIED_ALREADY.heading in response.text) == (200, True)
+    assert (response.status_code, texts.ALREADY_VERIFIED.heading in response.text) == (200, True)
     assert len(emails_to(EMAIL)) == 1
 
 
-def test_only_so_many_e_mails_are_sent(strict, emails_to):
+def test_the_number_of_emails_is_limited(strict, emails_to):
     answers = [send(strict) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert int(answers[-1].headers["Retry-After"]) > 60
-    assert "too many attempts, or e-mails to this address" in answers[-1].text
+    assert "too many attempts" in answers[-1].text
     assert len(emails_to(EMAIL)) == 3
 
 
-def test_guesses_count_as_those_of_a_login(make_app, users, counts):
+def test_wrong_passwords_count_as_failed_logins(make_app, users, counts):
     client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour").test_client()
     client.post("/api/auth/signup", json=signup_body())
     assert [send(client, password="wrong").status_code for _ in range(3)] == [401, 401, 429]
     assert log_in(client) == 429
 
 
-def test_a_password_that_changes_meanwhile_sends_nothing(strict, users, emails_to, before_a_write):
+def test_a_password_changed_in_the_meantime_sends_nothing(strict, users, emails_to, before_a_write):
     before_a_write("users", lambda: users.update_one({}, {"$set": {"password": "another"}}))
     assert send(strict).status_code == 401
     assert len(emails_to(EMAIL)) == 1
 
 
-def test_the_page_has_the_headers_of_the_others(strict):
+def test_the_page_has_the_headers_of_all_pages(strict):
     for response in (strict.get(PAGE), send(strict)):
         assert response.headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
