@@ -1,7 +1,4 @@
-"""Pixora: authentication and user management, to put in front of a product.
-
-`create_app` wires the parts together: read it and you know the service.
-"""
+"""Pixora: an authentication and user management service. `create_app` assembles it."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -73,7 +70,7 @@ def create_app(settings: Settings) -> flask.Flask:
     app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # a missing variable raises an error
     app.session_interface = middleware.NoSession()
-    app.extensions["services"] = _services(app, settings)
+    app.extensions["services"] = _build_services(app, settings)
 
     # Every request passes these, in this order.
     if settings.tracing:
@@ -103,10 +100,8 @@ def create_app(settings: Settings) -> flask.Flask:
     return app
 
 
-def _services(app: flask.Flask, settings: Settings) -> Services:
-    """Build the services, each after those it needs."""
-    database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
-    tokens = Tokens(app)
+def _build_services(app: flask.Flask, settings: Settings) -> Services:
+    """Build the services in the order of their dependencies."""
     hashing_queue = HashingQueue(
         cores.count(),
         max(1, settings.gunicorn_threads - FREE_THREADS),
@@ -115,20 +110,21 @@ def _services(app: flask.Flask, settings: Settings) -> Services:
         workers=settings.web_concurrency,
     )
     database = Database(app, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
+    database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
     lease = 2 * timedelta(seconds=settings.hash_queue_seconds) + database_timeout + LEASE_MARGIN
     throttles = Throttles(Counters(database, lease), app.config)
-    audit_trail = Audit(database)
-    users = UserStore(database)
     lifetimes = Lifetimes(
         idle=timedelta(days=settings.refresh_idle_days),
         absolute=timedelta(days=settings.refresh_absolute_days),
         max_sessions=settings.max_sessions_per_user,
     )
+    audit_trail = Audit(database)
+    users = UserStore(database)
     one_time_tokens = OneTimeTokenStore(users, database)
     outbox = Outbox(users)
     return Services(
         settings=settings,
-        tokens=tokens,
+        tokens=Tokens(app),
         hashing_queue=hashing_queue,
         database=database,
         throttles=throttles,

@@ -30,6 +30,11 @@ def test_the_document_has_the_configured_length_of_a_password(make_app):
         assert schemas[name]["properties"]["new_password"]["minLength"] == 15
 
 
+def test_the_document_says_that_a_change_of_the_profile_has_at_least_one_field(client):
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+    assert schemas["ProfileChanges"]["minProperties"] == 1
+
+
 def test_the_document_describes_conditional_requests(client):
     paths = client.get("/openapi.json").json["paths"]
     for path in ("/api/users/me", "/api/users/{user_id}"):
