@@ -138,5 +138,5 @@ def _build_services(app: flask.Flask, settings: Settings) -> Services:
         erasure=Erasure(database, users, one_time_tokens, outbox, audit_trail, secret_key=settings.secret_key),
         administrators=Administrators(users, LEAVING_DEADLINES * database_timeout),
         directory=Directory(users),
-        refusal_cost=RefusalCost(database, settings.bcrypt_rounds),
+        refusal_cost=RefusalCost(users, settings.bcrypt_rounds),
     )

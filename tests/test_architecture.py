@@ -103,18 +103,28 @@ def test_only_the_database_and_the_stores_know_pymongo():
     assert that_import("pymongo") | that_import("bson") == {
         "pixora/accounts/administrators.py",
         "pixora/accounts/audit.py",
+        "pixora/accounts/bulk.py",
         "pixora/accounts/directory.py",
+        "pixora/accounts/documents.py",
+        "pixora/accounts/hash_census.py",
         "pixora/accounts/outbox.py",
         "pixora/accounts/sessions.py",
         "pixora/accounts/store.py",
         "pixora/database/client.py",
         "pixora/database/failures.py",
         "pixora/database/indexes.py",
-        "pixora/importing/batches.py",
         "pixora/throttling/counters.py",
-        "pixora/upkeep/addresses.py",
-        "pixora/upkeep/rewriting.py",
     }
+
+
+def test_only_the_accounts_and_the_throttles_name_collections():
+    naming = {
+        module(path)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "collection"
+    }
+    assert {name.split("/")[1] for name in naming} == {"accounts", "throttling"}
 
 
 def test_the_package_takes_nothing_from_the_configuration_but_the_type_of_the_settings():

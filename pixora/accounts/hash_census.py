@@ -15,9 +15,12 @@ import math
 import threading
 import time
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from pixora.database.client import Database
+from pymongo.collection import Collection
+
+from pixora.accounts.store import UserStore
+from pixora.database.client import Document
 from pixora.passwords import phc, verify
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ class Census(NamedTuple):
     is_sample: bool
 
 
-def count_hashes(database: Database, at_least: float = COUNT_SECONDS) -> Census:
+def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
     """Count the hashes of all users, or of a sample where they are very many; `at_least`: the seconds it may take.
 
     Raises:
@@ -63,8 +66,8 @@ def count_hashes(database: Database, at_least: float = COUNT_SECONDS) -> Census:
     counts: Counter[int | str] = Counter()
     examples: dict[int | str, str] = {}
     unreadable = 0
-    with database.operation("users.count_hashes", at_least=at_least):
-        users = database.collection("users")
+    with store.operation("users.count_hashes", at_least=at_least):
+        users = cast(Collection[Document], store.unprepared_collection)
         is_sample = users.estimated_document_count(comment=COMMENT) > MOST_COUNTED
         pipeline: list[dict[str, Any]] = [{"$sample": {"size": SAMPLE}}] if is_sample else []
         pipeline.append({"$group": {"_id": _form(), "number": {"$sum": 1}, "example": {"$first": "$password"}}})
@@ -105,13 +108,13 @@ class RefusalCost:
     """What it costs to refuse a login, for one application.
 
     Args:
-        database: Where the hashes are.
+        users: Where the hashes are.
         rounds: The least cost.
 
     """
 
-    def __init__(self, database: Database, rounds: int) -> None:
-        self._database = database
+    def __init__(self, users: UserStore, rounds: int) -> None:
+        self._users = users
         self._rounds = rounds
         self._cost = float(rounds)
         self._due = 0.0
@@ -126,7 +129,7 @@ class RefusalCost:
 
     def _count(self) -> None:
         try:
-            examples = count_hashes(self._database).examples.values()
+            examples = count_hashes(self._users).examples.values()
             self._cost = max([float(self._rounds), *(math.log2(verify.units(example)) for example in examples)])
         except Exception as error:  # noqa: BLE001  # whatever it is, logins go on
             self._due = 0.0  # the next attempt to log in begins another count

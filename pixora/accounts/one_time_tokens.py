@@ -1,7 +1,7 @@
-"""What users have been sent a one-time token for, kept inside their documents as `tokens`.
+"""The one-time tokens of users, stored in their documents by purpose.
 
-By purpose it holds `hash` (bytes), `expires_at` and, of a change of address, `email` (the new one). A token is issued
-together with the letter that brings it, and redeemed together with what it is good for, each in one atomic operation.
+A token is issued together with the e-mail that carries it, and redeemed together with the change it allows, each in
+one atomic operation.
 """
 
 import secrets
@@ -10,23 +10,20 @@ from typing import Any, NamedTuple
 
 from pixora import clock
 from pixora.accounts import updates
+from pixora.accounts.documents import Email, User
 from pixora.accounts.roles import ENABLED
 from pixora.accounts.store import UserStore
 from pixora.database.client import Database, Document, upserted
 from pixora.errors import InvalidOneTimeToken
-from pixora.tokens.one_time import OneTimeToken, Purpose
+from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose
 
 DECOYS = 64
-"""The documents that stand in for accounts that are not there: enough that two requests seldom meet at one."""
-
-PURPOSES = "verify_email", "reset_password", "change_email"
-"""Those of `auth.one_time_tokens`."""
+"""How many documents stand in for unknown accounts: enough that two requests rarely write to the same one."""
 
 DECOY_EMAIL = "nobody@example.com"
-"""The address in all of them."""
 
 KEPT = timedelta(days=1)
-"""How long a token is kept when it has expired: for so long its page says so."""
+"""How long an expired token is kept: until then its page can say that it has expired."""
 
 
 class ValidToken(NamedTuple):
@@ -44,8 +41,8 @@ class ValidToken(NamedTuple):
     purpose: Purpose
     text: str
     digest: bytes
-    user: Document
-    record: Document
+    user: User
+    record: OneTimeTokenRecord
 
 
 class OneTimeTokenStore:
@@ -55,50 +52,48 @@ class OneTimeTokenStore:
         self._store = users
         self._decoys = database.collection("decoys")
 
-    def issue(self, user: Document, purpose: str, record: Document, *letters: Document, **allowed: Any) -> bool:
-        """Store a new token of a user's in the place of the older, and post the letters; nothing for who is disabled.
+    def issue(self, user: User, purpose: str, record: OneTimeTokenRecord, *emails: Email, **allowed: Any) -> bool:
+        """Store a new token in place of the older one, and queue e-mails.
+
+        Return False, changing nothing, if the user is disabled or `email` is no longer the address that was read.
 
         Args:
-            user: `_id`, and `email` as it was read: when the address has changed since, nothing is done and False
-                returned, for the letter would go to one that is no longer the user's.
-            purpose: One of `auth.one_time_tokens`.
-            record: `hash` and `expires_at`, and what else is to be known when the token comes back.
-            letters: From `letters.letter`.
-            allowed: What must still be so, too: the password and the session that have allowed it.
+            user: `_id` and `email`, as they were read.
+            purpose: The purpose of the token.
+            record: The record to store.
+            emails: From `outbox.compose`.
+            allowed: Further conditions: the password and the session that have allowed the request.
 
         """
-        stages = [updates.store_token(purpose, record), updates.queue_emails(*letters)]
+        stages = [updates.store_token(purpose, record), updates.queue_emails(*emails)]
         return self._store.update_user(user["_id"], *stages, email=user["email"], **allowed)
 
-    def issue_decoy(self, purpose: str, record: Document, *letters: Document) -> None:
-        """Do what `issue` does, to the document of nobody, so that time does not tell who has an account.
+    def issue_decoy(self, purpose: str, record: OneTimeTokenRecord, *emails: Email) -> None:
+        """Do the work of `issue` on a decoy, so that timing does not reveal whether an account exists.
 
-        Nothing in `record` and `letters` may be personal. The documents are few, and bounded as a user's is.
+        `record` and `emails` must not contain personal data. A decoy is bounded as a user document is.
         """
-        nobody = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": DECOY_EMAIL}
-        stages = [updates.store_token(purpose, record), updates.queue_emails(*letters)]
+        decoy = {"_id": f"decoy-{secrets.randbelow(DECOYS)}", "email": DECOY_EMAIL}
+        stages = [updates.store_token(purpose, record), updates.queue_emails(*emails)]
         with self._store.operation("one_time_tokens.issue_decoy"):
-            upserted(lambda: self._decoys.update_one(nobody, stages, upsert=True))
+            upserted(lambda: self._decoys.update_one(decoy, stages, upsert=True))
 
-    def find_user(self, user_id: str, purpose: str) -> Document | None:
-        """Return a user as far as a token is concerned: names, `email`, `email_verified`, and `tokens` of this purpose.
-
-        The links of a disabled user are no good, so such a one is not found.
-        """
+    def find_user(self, user_id: str, purpose: str) -> User | None:
+        """Return the names, `email`, `email_verified` and the token of this purpose of an enabled user."""
         wanted = {"first_name": 1, "last_name": 1, "email": 1, "email_verified": 1, f"tokens.{purpose}": 1}
         with self._store.operation("one_time_tokens.find_user"):
             return self._store.collection.find_one({"_id": user_id, **ENABLED}, wanted)
 
     def delete_expired(self, now: datetime) -> None:
-        """Forget the tokens that expired some time ago."""
-        for purpose in PURPOSES:
+        """Delete the tokens that expired more than `KEPT` ago."""
+        for purpose in Purpose:
             name = f"tokens.{purpose}"
             with self._store.operation("one_time_tokens.delete_expired"):
                 expired = {f"{name}.expires_at": {"$lte": now - KEPT}}
                 self._store.collection.update_many(expired, {"$unset": {name: True}})
 
     def forget_email(self, *spellings: str) -> None:
-        """Forget the tokens by which others would change to an address, whose owner was erased."""
+        """Delete the tokens by which other users would change to the address of an erased user."""
         with self._store.operation("one_time_tokens.forget_email"):
             wanted = {"tokens.change_email.email": {"$in": list(spellings)}}
             self._store.collection.update_many(wanted, {"$unset": {"tokens.change_email": True}})
@@ -107,10 +102,10 @@ class OneTimeTokenStore:
         """Return a valid token with its user, without using it; raise `InvalidOneTimeToken` for any other."""
         token = OneTimeToken.parse(text)
         digest = token.digest(purpose)
-        user = self.find_user(token.user_id, purpose) or {}
-        record: Document = user.get("tokens", {}).get(purpose, {})
+        user = self.find_user(token.user_id, purpose)
+        record: OneTimeTokenRecord = user.get("tokens", {}).get(purpose, {}) if user else {}
         # This compares hashes of a secret and no secret: the time it takes reveals nothing.
-        if record.get("hash") != digest:
+        if user is None or record.get("hash") != digest:
             raise InvalidOneTimeToken("used")
         if record["expires_at"] <= clock.utcnow():
             raise InvalidOneTimeToken("expired")

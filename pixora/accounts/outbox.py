@@ -1,23 +1,21 @@
-"""The outbox: letters that wait in the document of the user they concern, until `pixora.mail` has sent them.
+"""The outbox: e-mails that wait in the document of the user they concern until `pixora.mail` has sent them.
 
-There, one and the same operation changes an account and posts what must be told about it: neither can be without the
-other. A letter is `id` (24 hexadecimal digits), `template`, `to` (an address), `token` (a one-time token, encrypted;
-or absent), `context` (text for the template, nothing secret), `created_at`, `due_at` (when to try next, or when the
-sender that claimed it must be done; none once given up) and `attempts`; and, when it applies, `claim` (of the sender
-that has it), `failure` (why the last attempt failed) and `given_up_at`.
+One atomic operation changes an account and queues the e-mails about it, so neither happens without the other.
 """
 
 import secrets
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cryptography.fernet import Fernet, InvalidToken
 from flask import current_app
 from pymongo import ReturnDocument
 
+from pixora.accounts.documents import Email
 from pixora.accounts.store import UserStore
 from pixora.database.client import Document
 from pixora.tokens.crypto import cipher
+from pixora.tokens.one_time import OneTimeTokenRecord
 
 TEMPLATES = (
     "verify_email",
@@ -30,38 +28,44 @@ TEMPLATES = (
 )
 
 ERASED = "(deleted)"
-"""In the place of an address whose owner was erased."""
+"""Replaces the address of an erased user."""
 
 LEASE = timedelta(minutes=5)
-"""How long a letter stays with the sender that has claimed it: longer than sending one can take."""
+"""How long a claimed e-mail is reserved for its sender: longer than sending one can take."""
 
 KEPT = timedelta(days=30)
-"""How long a letter that was given up can be seen."""
-
+"""How long an e-mail that was given up is kept."""
 
 BACKLOG_SECONDS = 1.0
-"""How long counting the letters may take."""
+"""The time limit for counting the backlog."""
 
-MOST_COUNTED = 20_000
-"""Users whose letters are counted, those with the one that is due first before the others: a tenth of a second."""
+MAX_COUNTED = 20_000
+"""How many users the count of the backlog looks at, the earliest due first: about a tenth of a second."""
+
+MAX_LATE = 10_000
+"""How far `count_late` counts."""
 
 
 class UnreadableToken(Exception):
-    """The token of a letter was encrypted under another `SECRET_KEY`."""
+    """The token of an e-mail was encrypted under another `SECRET_KEY`."""
 
 
 class Claimed(NamedTuple):
-    """A letter of a user, and the one-time tokens the user has now, by purpose."""
+    """An e-mail of a user, and the user's current one-time tokens by purpose."""
 
     user_id: str
-    email: Document
-    tokens: Document
+    email: Email
+    tokens: dict[str, OneTimeTokenRecord]
 
 
 class Backlog(NamedTuple):
-    """What waits in the outbox: since when a letter is due (or from when on, or None), and how many there are.
+    """The e-mails that wait to be sent.
 
-    `new`: those that were not tried yet, or whose first sender is at them; `failed`: those that are to be tried again.
+    Attributes:
+        due_since: The earliest time at which one is due, which may be in the future; None if none waits.
+        new: How many have not failed yet.
+        failed: How many wait for another attempt.
+
     """
 
     due_since: datetime | None
@@ -69,38 +73,38 @@ class Backlog(NamedTuple):
     failed: int
 
 
-def compose(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Document:
-    """Return a new letter, to be pushed to `letters` by the operation that causes it.
+def compose(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Email:
+    """Return a new e-mail, for `updates.queue_emails`.
 
     Args:
         template: One of `TEMPLATES`.
-        to: The address it goes to.
-        now: It may be sent from then on.
-        secret: A one-time token, for the link in it. It is encrypted with a key derived from `SECRET_KEY`: the
-            database never has it in clear.
-        context: More for the template to tell; nothing secret.
+        to: The e-mail address.
+        now: The time from which it may be sent.
+        secret: The one-time token of its link. It is stored encrypted under a key derived from `SECRET_KEY`.
+        context: Text for the template, nothing secret.
 
     """
     if template not in TEMPLATES:
-        raise ValueError(f"there is no letter {template}")
-    token = {} if secret is None else {"token": _cipher().encrypt(secret.encode())}
-    return {
+        raise ValueError(f"there is no e-mail template {template}")
+    email: Email = {
         "id": secrets.token_hex(12),
         "template": template,
         "to": to,
-        **token,
         "context": context,
         "created_at": now,
         "due_at": now,
         "attempts": 0,
     }
+    if secret is not None:
+        email["token"] = _cipher().encrypt(secret.encode())
+    return email
 
 
-def decrypt_token(email: Document) -> str | None:
-    """Return the one-time token of a letter, in clear.
+def decrypt_token(email: Email) -> str | None:
+    """Return the one-time token of an e-mail, if it has one.
 
     Raises:
-        UnreadableToken: `SECRET_KEY` is not the one it was made under.
+        UnreadableToken: it was encrypted under another `SECRET_KEY`.
 
     """
     if "token" not in email:
@@ -116,15 +120,15 @@ def _cipher() -> Fernet:
 
 
 class Outbox:
-    """Hands letters to senders, each to one at a time. Every method may raise `DatabaseUnavailable`."""
+    """Gives each waiting e-mail to one sender at a time. Every method may raise `DatabaseUnavailable`."""
 
     def __init__(self, users: UserStore) -> None:
         self._store = users
 
     def claim(self, now: datetime) -> Claimed | None:
-        """Return the letter that is due for the longest time, for `LEASE` nobody else's; None when none is due.
+        """Reserve the e-mail that has been due longest, for `LEASE`; return None if none is due.
 
-        The attempt is counted here: a letter whose sender dies of it is not tried for ever.
+        This counts the attempt, so that an e-mail that crashes its sender is not tried for ever.
         """
         claim = secrets.token_hex(12)
         update = {
@@ -141,52 +145,52 @@ class Outbox:
             )
         return Claimed(user["_id"], user["letters"][0], user.get("tokens", {})) if user else None
 
-    def remove(self, user_id: str, letter_id: str) -> None:
-        """Forget a letter: it was sent, or has become pointless."""
+    def remove(self, user_id: str, email_id: str) -> None:
+        """Remove an e-mail that was sent or is no longer needed."""
         with self._store.operation("outbox.remove"):
-            self._store.collection.update_one({"_id": user_id}, {"$pull": {"letters": {"id": letter_id}}})
+            self._store.collection.update_one({"_id": user_id}, {"$pull": {"letters": {"id": email_id}}})
 
     def postpone(self, claimed: Claimed, due_at: datetime, failure: str) -> None:
-        """Give a letter back, to be tried again from `due_at` on; unless another sender has it by now."""
-        self._set(claimed, {"due_at": due_at, "failure": failure})
+        """Schedule the next attempt, unless another sender has claimed the e-mail since."""
+        self._settle(claimed, {"due_at": due_at, "failure": failure})
 
     def give_up(self, claimed: Claimed, now: datetime, failure: str) -> None:
-        """Keep a letter to be looked at, and never try it again; unless another sender has it by now."""
-        self._set(claimed, {"due_at": None, "given_up_at": now, "failure": failure})
+        """Stop trying, and keep the e-mail for operators, unless another sender has claimed it since."""
+        self._settle(claimed, {"due_at": None, "given_up_at": now, "failure": failure})
 
-    def _set(self, claimed: Claimed, fields: Document) -> None:
-        mine = {"$elemMatch": {"id": claimed.email["id"], "claim": claimed.email["claim"]}}
+    def _settle(self, claimed: Claimed, fields: dict[str, Any]) -> None:
+        own = {"$elemMatch": {"id": claimed.email["id"], "claim": claimed.email["claim"]}}
         update = {
             "$set": {f"letters.$.{name}": value for name, value in fields.items()},
             "$unset": {"letters.$.claim": True},
         }
         with self._store.operation("outbox.settle"):
-            self._store.collection.update_one({"_id": claimed.user_id, "letters": mine}, update)
+            self._store.collection.update_one({"_id": claimed.user_id, "letters": own}, update)
 
     def delete_expired(self, now: datetime) -> None:
-        """Forget the letters that were given up long ago."""
+        """Delete the e-mails that were given up more than `KEPT` ago."""
         old = {"due_at": {"$type": "null"}, "given_up_at": {"$lte": now - KEPT}}
         with self._store.operation("outbox.delete_expired"):
             self._store.collection.update_many({"letters": {"$elemMatch": old}}, {"$pull": {"letters": old}})
 
     def forget_email(self, *spellings: str) -> None:
-        """Forget the letters of others to an address whose owner was erased; take it out of those that tell of it."""
-        waiting, those = {"letters.due_at": {"$exists": True}}, {"$in": list(spellings)}
+        """Delete other users' e-mails to the address of an erased user, and remove it from those that mention it."""
+        waiting, theirs = {"letters.due_at": {"$exists": True}}, {"$in": list(spellings)}
         with self._store.operation("outbox.forget_email"):
             users = self._store.collection
-            users.update_many({**waiting, "letters.to": those}, {"$pull": {"letters": {"to": those}}})
+            users.update_many({**waiting, "letters.to": theirs}, {"$pull": {"letters": {"to": theirs}}})
             users.update_many(
-                {**waiting, "letters.context.new_email": those},
-                {"$set": {"letters.$[one].context.new_email": ERASED}},
-                array_filters=[{"one.context.new_email": those}],
+                {**waiting, "letters.context.new_email": theirs},
+                {"$set": {"letters.$[email].context.new_email": ERASED}},
+                array_filters=[{"email.context.new_email": theirs}],
             )
 
     def backlog(self) -> Backlog:
-        """Return what waits to be sent, within a second or not at all."""
+        """Count the e-mails that wait to be sent, within `BACKLOG_SECONDS`."""
         waiting = {"letters.due_at": {"$type": "date"}}
-        number: list[Document] = [
+        pipeline: list[Document] = [
             {"$match": waiting},  # by the index, and so the earliest first
-            {"$limit": MOST_COUNTED},
+            {"$limit": MAX_COUNTED},
             {"$project": {"letters.due_at": 1, "letters.failure": 1}},
             {"$unwind": "$letters"},
             {"$match": waiting},
@@ -200,16 +204,22 @@ class Outbox:
             },
         ]
         with self._store.operation("outbox.backlog", at_most=BACKLOG_SECONDS):
-            found = next(self._store.collection.aggregate(number), None)
+            found = cast(Document | None, next(self._store.collection.aggregate(pipeline), None))
         if found is None:
             return Backlog(None, 0, 0)
         return Backlog(found["due_since"], found["new"], found["all"] - found["new"])
 
+    def count_late(self, due_before: datetime) -> int:
+        """Count the users with an e-mail that was due before this time, up to `MAX_LATE`."""
+        late = {"letters": {"$elemMatch": {"due_at": {"$lte": due_before}}}}
+        with self._store.operation("outbox.count_late"):
+            return self._store.unprepared_collection.count_documents(late, limit=MAX_LATE)
+
     def list_emails(self) -> list[Claimed]:
-        """Return all letters, of all users, the oldest first."""
+        """Return the e-mails of all users, the oldest first."""
         with self._store.operation("outbox.list"):
             users = list(
                 self._store.collection.find({"letters.due_at": {"$exists": True}}, {"letters": 1, "tokens": 1})
             )
-        found = [Claimed(user["_id"], letter, user.get("tokens", {})) for user in users for letter in user["letters"]]
+        found = [Claimed(user["_id"], email, user.get("tokens", {})) for user in users for email in user["letters"]]
         return sorted(found, key=lambda one: one.email["created_at"])

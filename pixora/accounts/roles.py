@@ -1,31 +1,32 @@
-"""The standing of an account: its roles, and whether it is disabled.
+"""The roles of a user, and whether a user is disabled.
 
-In a document `roles` is a list of `ROLES`, and `disabled` is true or absent. Those of the FastAPI service have neither:
-they are enabled, and users.
+Documents of the FastAPI service have neither: these users are enabled, and have the role `user`.
 """
 
-from pixora.database.client import Document
+from collections.abc import Mapping
+from typing import Any
 
 USER, ADMIN = "user", "admin"
 ROLES = USER, ADMIN
 
-ENABLED: Document = {"disabled": {"$ne": True}}
-"""What makes a query find those only who are not disabled."""
+ENABLED: dict[str, Any] = {"disabled": {"$ne": True}}
+"""The condition of a query for enabled users."""
 
-ENABLED_ADMIN: Document = {"roles": ADMIN, **ENABLED}
+ENABLED_ADMIN: dict[str, Any] = {"roles": ADMIN, **ENABLED}
+"""The condition of a query for enabled administrators."""
 
 
-def is_disabled(user: Document) -> bool:
-    """Tell whether a user is disabled, as `ENABLED` has it."""
+def is_disabled(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user is disabled."""
     return user.get("disabled") is True
 
 
-def roles_of(user: Document) -> list[str]:
-    """Return the roles of a user, of those that there are."""
+def roles_of(user: Mapping[str, Any]) -> list[str]:
+    """Return the known roles of a user."""
     stored = list(user.get("roles") or [])
     return [role for role in ROLES if role in stored] or [USER]
 
 
-def is_admin(user: Document) -> bool:
-    """Tell whether a user is an administrator, enabled or not."""
+def is_admin(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user is an administrator, enabled or disabled."""
     return ADMIN in roles_of(user)

@@ -1,23 +1,14 @@
-"""The collection `users`: the only place that reads and writes it.
+"""The store of users. Their fields are in `pixora.accounts.documents`."""
 
-A document, as the FastAPI service wrote it and as we do: `_id` (the 24 hex digits of an ObjectId, a string),
-`first_name`, `last_name`, `email`, `password` (a hash, see `pixora.passwords.verify`), `contact`, `birthday` (strings),
-`created_at`, `updated_at` (BSON dates). We add `email_verified` (a boolean), `roles` (strings) and `disabled`, see
-`pixora.accounts.roles`, `leaving`, see `pixora.accounts.administrators`, `sessions`, see `pixora.accounts.sessions`,
-`tokens`, see `pixora.accounts.one_time_tokens`, and `letters`, see `pixora.accounts.outbox`. Old documents lack these,
-and may hold an e-mail address in mixed case and a contact in free text.
-"""
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from bson import ObjectId
 from pymongo import IndexModel, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from pixora.accounts.documents import User
 from pixora.accounts.roles import ADMIN, ENABLED
 from pixora.database.client import Database, Document, Indexes
 from pixora.errors import EmailTaken
@@ -26,9 +17,9 @@ INDEXES: Indexes = {
     "users": [
         IndexModel([("email", 1)], name="email_1", unique=True),
         IndexModel([("letters.due_at", 1)], name="letters.due_at_1", sparse=True),
-        # All that one-time tokens have: when they expire, and which address they are about.
+        # The expiry and the e-mail address of every one-time token.
         IndexModel([("tokens.$**", 1)], name="tokens.$**_1"),
-        # Of the few administrators only.
+        # Only administrators, who are few.
         IndexModel([("roles", 1)], name="roles_1", partialFilterExpression={"roles": ADMIN}),
     ]
 }
@@ -42,79 +33,68 @@ class UserStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._collection = database.collection("users")
+        self.unprepared_collection = cast(Collection[User], database.collection("users"))
         self.operation = database.operation
 
     @property
-    def collection(self) -> Collection[Document]:
-        """The collection, for this store and that of the sessions."""
-        # Raises until the unique index is there: without it two sign-ups could share an address.
+    def collection(self) -> Collection[User]:
+        """The collection, once its indexes exist: without the unique one, two sign-ups could share an address."""
         self._database.prepare()
-        return self._collection
+        return self.unprepared_collection
 
-    @staticmethod
-    def new_id() -> str:
-        """Return the id of a user to be."""
-        return str(ObjectId())
-
-    def create_user(self, user: Mapping[str, Any], now: datetime) -> None:
-        """Store a new user.
-
-        Args:
-            user: `_id`, `first_name`, `last_name`, `email` in canonical form, `password` (a hash), `contact`,
-                `birthday`, and what else is to be there from the beginning.
-            now: When.
+    def create_user(self, user: User) -> None:
+        """Store a new user, from `documents.new_user`.
 
         Raises:
-            EmailTaken: by the unique index, which alone decides it.
+            EmailTaken: another user has the e-mail address. The unique index decides it.
 
         """
-        with self._taken_addresses_told("users.create"):
-            self.collection.insert_one({**user, "created_at": now, "updated_at": now})
+        with self._email_taken("users.create"):
+            self.collection.insert_one(user)
 
-    def find_in_session(self, user_id: str, session_id: str) -> Document | None:
-        """Return a user who has this session and is not disabled, without the password hash and the sessions."""
+    def find_in_session(self, user_id: str, session_id: str) -> User | None:
+        """Return the profile of an enabled user who has this session."""
         with self.operation("users.find"):
             return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, PROFILE)
 
-    def find_by_email(self, *spellings: str) -> Document | None:
-        """Return the user with one of these addresses, the first spelling that is known, with the password hash.
+    def find_by_email(self, *spellings: str) -> User | None:
+        """Return the user whose address has the first of these spellings that is stored, with the password hash.
 
-        An address has one canonical spelling; documents of the FastAPI era may hold the one that was typed.
+        Documents of the FastAPI service may hold an address in the spelling that was typed.
         """
         query = {"email": {"$in": list(spellings)}}
         with self.operation("users.find_by_email"):
             found = {user["email"]: user for user in self.collection.find(query, CREDENTIALS)}
         return next((found[spelling] for spelling in spellings if spelling in found), None)
 
-    def find_credentials(self, user_id: str) -> Document | None:
+    def find_credentials(self, user_id: str) -> User | None:
         """Return a user by id, with the password hash."""
         with self.operation("users.find_credentials"):
             return self.collection.find_one({"_id": user_id}, CREDENTIALS)
 
-    def find_everything(self, user_id: str, session_id: str) -> Document | None:
-        """Return all that is stored about a user who has this session, but the password hash."""
+    def find_everything(self, user_id: str, session_id: str) -> User | None:
+        """Return everything stored about an enabled user who has this session, except the password hash."""
         with self.operation("users.find_all"):
             return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, {"password": 0})
 
     def update_user(self, user_id: str, *stages: Document, **unchanged: Any) -> bool:
-        """Change a user who is not disabled, in one atomic operation; return False, and do nothing, for another.
+        """Update an enabled user in one atomic operation; return False if there is none such.
 
         Args:
-            user_id: Whose document.
-            stages: From `changes`.
-            unchanged: What must still be as it was when it was read, too.
+            user_id: The user.
+            stages: From `pixora.accounts.updates`.
+            unchanged: Further conditions, such as fields that must still have the value that was read.
 
         Raises:
-            EmailTaken: another user has the new address.
+            EmailTaken: another user has the new e-mail address.
 
         """
-        with self._taken_addresses_told("users.change"):
+        with self._email_taken("users.change"):
             query = {"_id": user_id, **ENABLED, **unchanged}
             return self.collection.update_one(query, [*stages]).matched_count == 1
 
-    def update_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> Document | None:
-        """Change a user as `change` does, and return the profile as it is then; None when nothing was done."""
+    def update_profile(self, user_id: str, *stages: Document, **unchanged: Any) -> User | None:
+        """Update an enabled user as `update_user` does; return the new profile, or None if there is none such."""
         with self.operation("users.change_profile"):
             return self.collection.find_one_and_update(
                 {"_id": user_id, **ENABLED, **unchanged},
@@ -124,19 +104,19 @@ class UserStore:
             )
 
     def delete_user(self, user_id: str, **unchanged: Any) -> bool:
-        """Remove a user and all that is in the document, under the conditions that `change` has."""
+        """Delete an enabled user, under the conditions of `update_user`; return False if there is none such."""
         with self.operation("users.delete"):
             return self.collection.delete_one({"_id": user_id, **ENABLED, **unchanged}).deleted_count == 1
 
     def replace_password_hash(self, user_id: str, old: str, new: str) -> bool:
-        """Put `new` in the place of `old`; return False, changing nothing, when `old` is no longer stored."""
+        """Replace a password hash; return False if the old one is no longer stored."""
         with self.operation("users.replace_password_hash"):
             result = self.collection.update_one({"_id": user_id, "password": old}, {"$set": {"password": new}})
         return result.modified_count == 1
 
     @contextmanager
-    def _taken_addresses_told(self, operation: str) -> Iterator[None]:
-        """Turn what the unique index refuses into `EmailTaken`, and MongoDB's failures as ever."""
+    def _email_taken(self, operation: str) -> Iterator[None]:
+        """Turn a violation of the unique index into `EmailTaken`."""
         with self.operation(operation):
             try:
                 yield

@@ -1,50 +1,54 @@
-"""Changes to a user's document, as the stages of one update: all of them happen, or none.
+"""The stages of an atomic update of a user document.
 
-What a user has typed goes in as `$literal`: in a pipeline a name like "$password" would be that field's value.
+User input goes in as `$literal`: otherwise a name like "$password" would read that field.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pixora.accounts.documents import Email
 from pixora.database.client import Document
+from pixora.tokens.one_time import OneTimeTokenRecord
 
-MAX_MESSAGES = 20
-"""The letters that may wait for a user; the oldest give way. Where no mail is sent, the document must not grow."""
+MAX_EMAILS = 20
+"""How many e-mails may wait for one user; the oldest are dropped. This bounds the document where no mail is sent."""
 
 
 def set_fields(fields: Mapping[str, Any], now: datetime) -> Document:
-    """Set some fields, and move `updated_at` on: to a time it never was before, as the ETag is made of it."""
+    """Set fields and advance `updated_at` to a value it never had, because the ETag is made of it."""
     return set_expressions({name: {"$literal": value} for name, value in fields.items()}, now)
 
 
 def set_expressions(expressions: Mapping[str, Any], now: datetime) -> Document:
-    """Do what `setting` does with what MongoDB makes of these expressions; nothing that a user typed may be in them."""
+    """Set fields to MongoDB expressions, which must not contain user input, and advance `updated_at`."""
     return {"$set": {**expressions, "updated_at": {"$max": [now, {"$add": ["$updated_at", 1]}]}}}
 
 
 def unset_fields(*fields: str) -> Document:
-    """Remove some fields."""
+    """Remove fields."""
     return {"$unset": list(fields)}
 
 
-def queue_emails(*letters: Document) -> Document:
-    """Post letters, from `letters.letter`."""
-    posted = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(letters)}]}
-    return {"$set": {"letters": {"$slice": [posted, -MAX_MESSAGES]}}}
+def queue_emails(*emails: Email) -> Document:
+    """Put e-mails from `outbox.compose` into the outbox."""
+    waiting = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(emails)}]}
+    return {"$set": {"letters": {"$slice": [waiting, -MAX_EMAILS]}}}
 
 
-def store_token(purpose: str, record: Document) -> Document:
-    """Put a one-time token in the place of the one of the same purpose; `record` has no secret."""
+def store_token(purpose: str, record: OneTimeTokenRecord) -> Document:
+    """Store a one-time token in place of an older one of the same purpose."""
     return {"$set": {f"tokens.{purpose}": {"$literal": record}}}
 
 
 def end_tokens(*purposes: str) -> Document:
-    """End the one-time tokens of these purposes."""
+    """Remove the one-time tokens of these purposes."""
     return {"$unset": [f"tokens.{purpose}" for purpose in purposes]}
 
 
 def end_sessions(*, keep: str | None = None) -> Document:
-    """End all sessions but one where one is named."""
-    others = {"$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "one", "cond": {"$eq": ["$$one.id", keep]}}}
-    return {"$set": {"sessions": others}}
+    """End all sessions except `keep`."""
+    kept = {
+        "$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "session", "cond": {"$eq": ["$$session.id", keep]}}
+    }
+    return {"$set": {"sessions": kept}}

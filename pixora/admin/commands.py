@@ -9,12 +9,12 @@ from marshmallow import ValidationError
 
 from pixora import clock, emails
 from pixora.accounts.audit import COMMAND
+from pixora.accounts.documents import User, new_user
 from pixora.accounts.roles import ADMIN, ROLES, roles_of
 from pixora.admin import service
 from pixora.admin.schemas import AdminUserSchema
 from pixora.auth.schemas import SignupSchema
 from pixora.cli import Group
-from pixora.database.client import Document
 from pixora.errors import EmailTaken, LastAdmin, UserNotFound
 from pixora.observability import logs
 from pixora.passwords import policy, verify
@@ -79,15 +79,11 @@ def create(role: str, verified: bool, **profile: str) -> None:  # noqa: FBT001  
         raise click.ClickException(f"The password is rejected: {_sentence(error.messages_dict['password'])}") from error
     except policy.PasswordRejected as error:
         raise click.ClickException(f"The password is rejected: {_sentence(error.messages)}") from error
-    user = {
-        "_id": services.users.new_id(),
-        **fields,
-        "password": verify.hash_password(fields["password"], services.settings.bcrypt_rounds),
-        "email_verified": verified,
-        "roles": [known for known in ROLES if known in (ROLES[0], role)],
-    }
-    services.users.create_user(user, clock.utcnow())
-    services.audit.record("user_created", user["_id"], by=COMMAND, roles=user["roles"])
+    password_hash = verify.hash_password(fields["password"], services.settings.bcrypt_rounds)
+    roles = [known for known in ROLES if known in (ROLES[0], role)]
+    user = new_user(fields, password_hash, clock.utcnow(), email_verified=verified, roles=roles)
+    services.users.create_user(user)
+    services.audit.record("user_created", user["_id"], by=COMMAND, roles=roles)
     click.echo(f"Created user {user['email']} (id {user['_id']}).")
 
 
@@ -151,7 +147,7 @@ def promote(user: str) -> None:
 
 
 def _id_of(user: str) -> str:
-    found: Document | None = (
+    found: User | None = (
         services.users.find_by_email(*emails.spellings(user)) if "@" in user else services.directory.find_profile(user)
     )
     if found is None:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from pixora.accounts.documents import User
 from pixora.admin import schemas, service
 from pixora.auth.guards import require_admin
-from pixora.database.client import Document
 from pixora.errors import LastAdmin, UserNotFound, ValidationFailed
 from pixora.web import pagination
 from pixora.web.blueprint import Blueprint, fails
@@ -20,7 +20,7 @@ blueprint = Blueprint(
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.UserPageSchema, example=schemas.PAGE_EXAMPLE)
 @blueprint.arguments(schemas.ListUsersSchema, location="query")
-def list_users(admin: Document, query: dict[str, Any]) -> pagination.Page:
+def list_users(admin: User, query: dict[str, Any]) -> pagination.Page:
     """List the users, page by page.
 
     Users are ordered by id, which is the order of their sign-ups. With `email`, only users whose e-mail address begins
@@ -36,7 +36,7 @@ def list_users(admin: Document, query: dict[str, Any]) -> pagination.Page:
 @require_admin
 @fails(UserNotFound)
 @blueprint.response(200, schemas.AdminUserSchema, example=schemas.USER_EXAMPLE)
-def get_user(admin: Document, user_id: str) -> Document:
+def get_user(admin: User, user_id: str) -> User:
     """Read the profile of a user."""
     return service.find(user_id)
 
@@ -45,7 +45,7 @@ def get_user(admin: Document, user_id: str) -> Document:
 @require_admin
 @fails(UserNotFound, LastAdmin)
 @blueprint.response(204)
-def disable_user(admin: Document, user_id: str) -> None:
+def disable_user(admin: User, user_id: str) -> None:
     """Disable a user.
 
     All sessions and the links in e-mails end at once, and logins are rejected as if the password were wrong. The last
@@ -58,7 +58,7 @@ def disable_user(admin: Document, user_id: str) -> None:
 @require_admin
 @fails(UserNotFound)
 @blueprint.response(204)
-def enable_user(admin: Document, user_id: str) -> None:
+def enable_user(admin: User, user_id: str) -> None:
     """Enable a user, who then has to log in again."""
     service.enable(user_id, by=admin["_id"])
 
@@ -67,7 +67,7 @@ def enable_user(admin: Document, user_id: str) -> None:
 @require_admin
 @fails(UserNotFound)
 @blueprint.response(204)
-def end_sessions(admin: Document, user_id: str) -> None:
+def end_sessions(admin: User, user_id: str) -> None:
     """End all sessions of a user, at once and everywhere."""
     service.end_sessions(user_id, by=admin["_id"])
 
@@ -77,7 +77,7 @@ def end_sessions(admin: Document, user_id: str) -> None:
 @fails(UserNotFound, LastAdmin)
 @blueprint.response(200, schemas.AdminUserSchema, example=schemas.ADMIN_EXAMPLE)
 @blueprint.body(schemas.RolesSchema, example=schemas.ROLES_EXAMPLE)
-def set_roles(admin: Document, body: dict[str, list[str]], user_id: str) -> Document:
+def set_roles(admin: User, body: dict[str, list[str]], user_id: str) -> User:
     """Replace the roles of a user, from the next request on.
 
     The last enabled administrator cannot lose the role `admin`.

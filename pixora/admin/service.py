@@ -17,6 +17,7 @@ from flask import g
 from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.audit import COMMAND
+from pixora.accounts.documents import User
 from pixora.accounts.roles import ADMIN, ENABLED, ENABLED_ADMIN, ROLES, is_admin, is_disabled, roles_of
 from pixora.accounts.sessions import in_session
 from pixora.database.client import Document
@@ -48,7 +49,7 @@ def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
     return pagination.page(found, limit, lambda user: pagination.make(kind, user[key]))
 
 
-def find(user_id: str) -> Document:
+def find(user_id: str) -> User:
     """Return the profile of a user, or raise `UserNotFound`."""
     user = services.directory.find_profile(user_id)
     if user is None:
@@ -91,7 +92,7 @@ def enable(user_id: str, by: str) -> bool:
     return False
 
 
-def set_roles(user_id: str, roles: Collection[str], by: str) -> Document:
+def set_roles(user_id: str, roles: Collection[str], by: str) -> User:
     """Replace the roles of a user; return the profile.
 
     Raises:
@@ -131,7 +132,7 @@ def end_sessions(user_id: str, by: str) -> bool:
 
 def _change(
     event: str, user_id: str, by: str, stages: Sequence[Document], condition: Document, **details: Any
-) -> Document | None:
+) -> User | None:
     """Update a user and audit it, if `by` still has the right to; return None where `condition` does not hold.
 
     Raises:

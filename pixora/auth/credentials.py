@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from pixora.accounts.documents import User
 from pixora.accounts.roles import is_disabled
-from pixora.database.client import Document
 from pixora.errors import ValidationFailed
 from pixora.passwords import policy, verify
 from pixora.services import services
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-def is_correct(user: Document | None, password: str) -> bool:
+def is_correct(user: User | None, password: str) -> bool:
     """Check a password against the stored hash; return False, after the same time, if there is no user."""
     stored = None if user is None else user.get("password") or ""
     is_enabled = user is None or not is_disabled(user)
@@ -35,7 +35,7 @@ def is_correct(user: Document | None, password: str) -> bool:
         return False
 
 
-def record_failure(event: str, user: Document | None, attempt: Attempt) -> None:
+def record_failure(event: str, user: User | None, attempt: Attempt) -> None:
     """Record a wrong password in the audit trail, and each limit it reached."""
     user_id = user["_id"] if user else None
     services.audit.record(event, user_id)

@@ -2,16 +2,16 @@
 
 from pixora import clock, emails
 from pixora.accounts import updates
+from pixora.accounts.documents import User
 from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
 from pixora.auth import permission
-from pixora.database.client import Document
 from pixora.errors import EmailTaken, ValidationFailed
 from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
-def request_change(user: Document, session_id: str, password: str, new_email: str, client_ip: str | None) -> None:
+def request_change(user: User, session_id: str, password: str, new_email: str, client_ip: str | None) -> None:
     """Send a link to the new e-mail, and a notice to the old one.
 
     With `ENUMERATION_SAFE` the same is done and stored if another user has the new e-mail, but nobody gets the token:
@@ -78,6 +78,6 @@ def confirm(token: str) -> None:
     services.audit.record("email_changed", user["_id"])
 
 
-def _new_email_for(user: Document, new_email: str) -> dict[str, str]:
+def _new_email_for(user: User, new_email: str) -> dict[str, str]:
     """Return the new e-mail for a notice; none to an unverified e-mail, since a stranger may have chosen both."""
     return {"new_email": new_email} if user.get("email_verified") else {}

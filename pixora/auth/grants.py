@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pixora.database.client import Document
+from pixora.accounts.documents import Session
 from pixora.services import services
 from pixora.tokens import refresh as refresh_tokens
 
@@ -18,7 +18,7 @@ class Grant:
     refresh_token: str
 
 
-def issue(user_id: str, session: Document, generation: int) -> Grant:
+def issue(user_id: str, session: Session, generation: int) -> Grant:
     """Issue the tokens of one generation of a session."""
     not_after = session["created_at"] + services.sessions.lifetimes.absolute
     access_token, expires_in = services.tokens.issue(user_id, session["id"], not_after)

@@ -12,8 +12,8 @@ from typing import Any
 
 from flask import g, request
 
+from pixora.accounts.documents import User
 from pixora.accounts.roles import is_admin
-from pixora.database.client import Document
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken
 from pixora.services import services
 from pixora.web.blueprint import documented, fails, reject_undeclared_parameters
@@ -60,7 +60,7 @@ def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
     return _documented(fails(AdminOnly)(guarded))
 
 
-def _authenticate() -> Document:
+def _authenticate() -> User:
     """Return the user of the access token, by the one database operation that also checks the session.
 
     `g.user_id` is for the log, `g.session_id` for routes about sessions.

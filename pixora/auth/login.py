@@ -5,9 +5,9 @@ from contextlib import suppress
 from datetime import datetime
 
 from pixora import clock, emails
+from pixora.accounts.documents import Session, User
 from pixora.auth import credentials, grants, verification
 from pixora.auth.grants import Grant
-from pixora.database.client import Document
 from pixora.errors import EmailNotVerified, InvalidCredentials, Overloaded
 from pixora.passwords import verify
 from pixora.services import services
@@ -50,7 +50,7 @@ def log_in(email: str, password: str, user_agent: str, client_ip: str | None) ->
             # The hash was replaced since it was read, or the user was disabled or deleted: check again.
 
 
-def _upgrade_hash(user: Document, password: str) -> str:
+def _upgrade_hash(user: User, password: str) -> str:
     """Replace a hash of lower cost, or of another system, by a current one; return the hash that is stored then.
 
     Imported users may have passwords that are too long for bcrypt: these keep their hash.
@@ -65,7 +65,7 @@ def _upgrade_hash(user: Document, password: str) -> str:
     return stored
 
 
-def _new_session(user_agent: str, now: datetime) -> Document:
+def _new_session(user_agent: str, now: datetime) -> Session:
     return {
         "id": secrets.token_hex(12),
         "salt": secrets.token_bytes(SALT_BYTES),

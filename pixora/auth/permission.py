@@ -8,6 +8,7 @@ checked hash is still stored and that the requesting session still exists.
 from collections.abc import Iterator
 
 from pixora import emails
+from pixora.accounts.documents import User
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials
 from pixora.database.client import Document
@@ -18,9 +19,7 @@ MAX_CHECKS = 3
 """A login in between may replace the hash by another one of the same password, once; the rest is reserve."""
 
 
-def by_password(
-    user: Document, password: str, client_ip: str | None, session_id: str | None = None
-) -> Iterator[Document]:
+def by_password(user: User, password: str, client_ip: str | None, session_id: str | None = None) -> Iterator[Document]:
     """Check the password and yield the condition of the write; check again each time the condition did not match.
 
     Args:
@@ -42,7 +41,7 @@ def by_password(
     raise WrongPassword if session_id is None else InvalidToken
 
 
-def check_password(user: Document, password: str, client_ip: str | None) -> str:
+def check_password(user: User, password: str, client_ip: str | None) -> str:
     """Return the stored hash if this is the user's password; count the attempt like a login with the user's e-mail.
 
     Raises:

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from pixora import clock, emails
 from pixora.accounts import updates
+from pixora.accounts.documents import new_id
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
 from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
@@ -26,7 +27,7 @@ def send_link(email: str, client_ip: str | None) -> None:
     spellings = emails.spellings(email)
     user = services.users.find_by_email(*spellings)
     now = clock.utcnow()
-    token = OneTimeToken.make(user["_id"] if user else services.users.new_id())
+    token = OneTimeToken.make(user["_id"] if user else new_id())
     record = token.record(Purpose.RESET_PASSWORD, now)
     with services.mail_throttles.reset(spellings[-1], client_ip) as may_send:
         if user is not None and may_send and not is_disabled(user):

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 from pixora import clock
+from pixora.accounts.documents import Session
 from pixora.auth import grants
 from pixora.auth.grants import Grant
-from pixora.database.client import Document
 from pixora.errors import InvalidGrant
 from pixora.services import services
 from pixora.tokens.refresh import RefreshToken
@@ -54,7 +54,7 @@ def refresh(text: str) -> Grant:
     raise InvalidGrant
 
 
-def _is_in_grace(session: Document, now: datetime) -> bool:
+def _is_in_grace(session: Session, now: datetime) -> bool:
     grace = timedelta(seconds=services.settings.refresh_grace_seconds)
     answered = session.get("answered", {})
     if answered.get("generation") == session["generation"]:
@@ -62,7 +62,7 @@ def _is_in_grace(session: Document, now: datetime) -> bool:
     return bool(now - session["last_used_at"] <= max(grace, UNANSWERED_GRACE))
 
 
-def _grant_successor(token: RefreshToken, session: Document, generation: int) -> Grant:
+def _grant_successor(token: RefreshToken, session: Session, generation: int) -> Grant:
     if session.get("answered", {}).get("generation") != generation:
         services.sessions.note_answer(token.user_id, token.session_id, generation, clock.utcnow())
     return grants.issue(token.user_id, session, generation)

@@ -2,13 +2,13 @@
 
 from flask import Response, g, jsonify, request
 
+from pixora.accounts.documents import User
 from pixora.auth import email_change, recovery, schemas, verification
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_user
 from pixora.auth.login import log_in
 from pixora.auth.refresh import refresh
 from pixora.auth.signup import sign_up
-from pixora.database.client import Document
 from pixora.errors import (
     DatabaseUnavailable,
     EmailNotVerified,
@@ -102,7 +102,7 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
 @blueprint.route("/logout", methods=["POST"])
 @require_user
 @blueprint.response(204)
-def logout(user: Document) -> None:
+def logout(user: User) -> None:
     """Log out: end the session of the access token.
 
     Its access and refresh tokens stop working at once.
@@ -115,7 +115,7 @@ def logout(user: Document) -> None:
 @require_user
 @fails(RateLimited)
 @blueprint.response(202, schemas.MessageSchema, example=schemas.VERIFY_MESSAGE)
-def send_verification(user: Document) -> dict[str, str]:
+def send_verification(user: User) -> dict[str, str]:
     """Send a new link to verify one's e-mail address.
 
     The link is valid for 24 hours and replaces earlier ones. If the address is already verified, nothing is sent.

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from pixora import clock
 from pixora.accounts import updates
+from pixora.accounts.documents import User, new_id, new_user
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
 from pixora.accounts.outbox import compose
-from pixora.accounts.roles import USER, is_disabled
+from pixora.accounts.roles import is_disabled
 from pixora.auth import credentials, verification
-from pixora.database.client import Document
 from pixora.errors import EmailTaken
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
@@ -33,20 +33,13 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None) ->
         services.throttles.count_sign_up(client_ip)
         password_hash = credentials.hash_new("password", password, profile)
         now = clock.utcnow()
-        user_id, email = services.users.new_id(), profile["email"]
+        user_id, email = new_id(), profile["email"]
         token, message = verification.new_token(user_id, email, now)
-        user = {
-            "_id": user_id,
-            **profile,
-            "password": password_hash,
-            "email_verified": False,
-            "roles": [USER],
-            "tokens": {Purpose.VERIFY_EMAIL.value: token},
-            "letters": [message],
-        }
+        user = new_user(profile, password_hash, now, user_id=user_id)
+        user["tokens"], user["letters"] = {Purpose.VERIFY_EMAIL.value: token}, [message]
         if not services.settings.enumeration_safe:
             try:
-                _create(user, now)
+                _create(user)
             except EmailTaken:
                 services.audit.record("signup_refused", None)  # without a read to find out whose e-mail it is
                 raise
@@ -54,19 +47,19 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None) ->
             _notify_owner(owner, email, now)
         else:
             try:
-                _create(user, now)
+                _create(user)
             except EmailTaken:  # by a sign-up since the read
                 _notify_owner(services.users.find_by_email(email), email, now)
         return user_id
 
 
-def _create(user: Document, now: datetime) -> None:
+def _create(user: User) -> None:
     with services.mail_throttles.own(user["email"]) as may_send:
-        services.users.create_user(user if may_send else user | {"tokens": {}, "letters": []}, now)
+        services.users.create_user(user if may_send else {**user, "tokens": {}, "letters": []})
     services.audit.record("signup", user["_id"])
 
 
-def _notify_owner(owner: Document | None, email: str, now: datetime) -> None:
+def _notify_owner(owner: User | None, email: str, now: datetime) -> None:
     """Tell the owner of a taken e-mail about the sign-up, or do the same work on a decoy.
 
     Disabled users get no message, because it explains how to log in.

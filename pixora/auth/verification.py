@@ -9,22 +9,22 @@ from datetime import datetime
 
 from pixora import clock, emails
 from pixora.accounts import updates
+from pixora.accounts.documents import Email, User
 from pixora.accounts.outbox import compose
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials, permission
-from pixora.database.client import Document
 from pixora.errors import InvalidCredentials, RateLimited
 from pixora.services import services
-from pixora.tokens.one_time import OneTimeToken, Purpose
+from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose
 
 
-def new_token(user_id: str, email: str, now: datetime) -> tuple[Document, Document]:
+def new_token(user_id: str, email: str, now: datetime) -> tuple[OneTimeTokenRecord, Email]:
     """Return what to store of a new token, and the message that carries it."""
     token = OneTimeToken.make(user_id)
     return token.record(Purpose.VERIFY_EMAIL, now), compose("verify_email", email, now, secret=token.text)
 
 
-def send(user: Document, session_id: str, client_ip: str | None) -> None:
+def send(user: User, session_id: str, client_ip: str | None) -> None:
     """Send the link to a logged-in user, unless the e-mail is verified.
 
     Raises:
@@ -60,13 +60,13 @@ def send_again(email: str, password: str, client_ip: str | None) -> bool:
         return True
 
 
-def send_again_if_expired(user: Document, client_ip: str | None) -> None:
+def send_again_if_expired(user: User, client_ip: str | None) -> None:
     """Send a new link to a user whose right password was refused because the last link has expired.
 
     Over the limits for e-mails, nothing is sent.
     """
-    found = services.one_time_tokens.find_user(user["_id"], Purpose.VERIFY_EMAIL) or {}
-    record = found.get("tokens", {}).get(Purpose.VERIFY_EMAIL)
+    found = services.one_time_tokens.find_user(user["_id"], Purpose.VERIFY_EMAIL)
+    record = found.get("tokens", {}).get(Purpose.VERIFY_EMAIL) if found else None
     if record is None or record["expires_at"] <= clock.utcnow():
         with suppress(RateLimited):
             if not _send(user, client_ip, password=user["password"]):
@@ -90,7 +90,7 @@ def confirm(token: str, password: str, client_ip: str | None) -> None:
         services.audit.record("email_verified", found.user["_id"])
 
 
-def _send(user: Document, client_ip: str | None, **condition: object) -> bool:
+def _send(user: User, client_ip: str | None, **condition: object) -> bool:
     """Queue a new link; return False if the condition, which allowed it, no longer holds."""
     services.mail_throttles.count_request(client_ip)
     record, message = new_token(user["_id"], user["email"], clock.utcnow())

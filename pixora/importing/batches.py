@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from pymongo.errors import BulkWriteError
-
+from pixora.accounts import bulk
+from pixora.accounts.documents import User
 from pixora.accounts.erasure import Erasure
-from pixora.database.client import Database, Document
+from pixora.accounts.store import UserStore
 from pixora.database.failures import DUPLICATE_KEY
 from pixora.importing.records import Reader
 
@@ -30,21 +30,20 @@ class Batches:
     """The users of one application, as an import stores them.
 
     Args:
-        database: Where.
+        users: Where.
         reader: Has made the documents.
         erasures: Who was erased.
         restore: Whether users who were erased are stored again.
 
     """
 
-    def __init__(self, database: Database, reader: Reader, erasures: Erasure, *, restore: bool = False) -> None:
-        self._database = database
-        self._users = database.collection("users")
+    def __init__(self, users: UserStore, reader: Reader, erasures: Erasure, *, restore: bool = False) -> None:
+        self._users = users
         self._reader = reader
         self._erasures = erasures
         self._restore = restore
 
-    def store(self, users: Sequence[Document]) -> list[Outcome]:
+    def store(self, users: Sequence[User]) -> list[Outcome]:
         """Store users who are not there yet and were not erased; return what became of each.
 
         Raises:
@@ -61,15 +60,11 @@ class Batches:
         outcomes = iter(self._insert(left) if left else [])
         return [Outcome.ERASED if user["_id"] in erased else next(outcomes) for user in users]
 
-    def _insert(self, users: Sequence[Document]) -> list[Outcome]:
-        self._database.prepare()  # without the unique index two could share an address
-        try:
-            with self._database.operation("importing.store", at_least=SECONDS):
-                self._users.insert_many(users, ordered=False)
-            return [Outcome.IMPORTED] * len(users)
-        except BulkWriteError as error:
-            codes = {failure["index"]: failure["code"] for failure in error.details["writeErrors"]}
-        in_the_way = self._find_alike([users[index] for index, code in codes.items() if code == DUPLICATE_KEY])
+    def _insert(self, users: Sequence[User]) -> list[Outcome]:
+        codes = bulk.insert_many(self._users, users)
+        duplicates = [users[index] for index, code in codes.items() if code == DUPLICATE_KEY]
+        stored = bulk.find_conflicts(self._users, duplicates) if duplicates else []
+        in_the_way = {user["_id"]: user for user in stored} | {user["email"]: user for user in stored}
         return [
             Outcome.IMPORTED
             if index not in codes
@@ -79,14 +74,7 @@ class Batches:
             for index, user in enumerate(users)
         ]
 
-    def _find_alike(self, users: Sequence[Document]) -> dict[str, Document]:
-        """Return who has the id or the address of one of these, by both."""
-        alike = [{name: {"$in": [user[name] for user in users]}} for name in ("_id", "email")]
-        with self._database.operation("importing.find_alike", at_least=SECONDS):
-            found = list(self._users.find({"$or": alike}, {"email": 1, "password": 1}))
-        return {user["_id"]: user for user in found} | {user["email"]: user for user in found}
-
-    def _judge(self, user: Document, in_the_way: dict[str, Document]) -> Outcome:
+    def _judge(self, user: User, in_the_way: dict[str, User]) -> Outcome:
         same_id, same_address = in_the_way.get(user["_id"]), in_the_way.get(user["email"])
         is_derived = self._reader.is_derived(user)
         # Whoever has an id that was made of this line came with it, whatever has become of address and hash since.

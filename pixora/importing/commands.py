@@ -85,7 +85,7 @@ def import_command(
         last = done.line
         first, remaining = _open(file, done)
         reader = Reader(services.settings.secret_key)
-        batches = Batches(services.database, reader, services.erasure, restore=restore_erased)
+        batches = Batches(services.users, reader, services.erasure, restore=restore_erased)
         importer = Importer(reader, batches, done.counts)
         with _progress_bar(file, done.offset) as show:
             for line, refused in importer.run(remaining):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from flask import Flask, current_app
 
 from pixora.accounts.audit import COMMAND
-from pixora.database.client import Document
+from pixora.accounts.documents import User
 from pixora.importing.batches import SECONDS, Batches, Outcome
 from pixora.importing.lines import Line
 from pixora.importing.records import LineRefused, Reader
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     """Lines that were read: the last of them, the users by line number, and the refused lines."""
 
     last: Line
-    users: dict[int, Document]
+    users: dict[int, User]
     refused: Refusals
 
 
@@ -82,7 +82,7 @@ class Importer:
         if batch:
             yield batch
 
-    def _store(self, app: Flask, users: Sequence[Document]) -> list[Outcome]:
+    def _store(self, app: Flask, users: Sequence[User]) -> list[Outcome]:
         if self._failure:
             raise self._failure  # instead of waiting for the same failure again
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora import clock
+from pixora.accounts.documents import User, new_user
 from pixora.accounts.roles import USER
 from pixora.admin.schemas import Roles
 from pixora.database.client import Document
@@ -100,7 +101,7 @@ class Reader:
         self._schema = ImportedSchema()
         self._key = hmac.digest(secret.encode(), b"pixora import id 1", "sha256")
 
-    def read(self, line: Line) -> Document | None:
+    def read(self, line: Line) -> User | None:
         """Return the document of a line; None for a blank line.
 
         A user without an id gets one derived from e-mail address and hash, so that a repeated import finds the user.
@@ -123,24 +124,22 @@ class Reader:
             raise LineRefused(_harmless(error.messages_dict)) from error
         now = clock.utcnow()
         email, hashed = given["email"], given["password_hash"]
-        user = {
-            "_id": given.get("id") or self._id(email, hashed),
-            "first_name": given["first_name"],
-            "last_name": given["last_name"],
-            "email": email,
-            "password": hashed,
-            "contact": given["contact"],
-            "birthday": given["birthday"],
-            "created_at": given.get("created_at", now),
-            "updated_at": given.get("updated_at", now),
-            "email_verified": given.get("email_verified", False),
-            "roles": given.get("roles", [USER]),
-        }
-        return user | {"disabled": True} if given.get("disabled") else user
+        user = new_user(
+            given,
+            hashed,
+            given.get("created_at", now),
+            user_id=given.get("id") or self._id(email, hashed),
+            email_verified=given.get("email_verified", False),
+            roles=given.get("roles", [USER]),
+        )
+        user["updated_at"] = given.get("updated_at", now)
+        if given.get("disabled"):
+            user["disabled"] = True
+        return user
 
-    def is_derived(self, user: Document) -> bool:
+    def is_derived(self, user: User) -> bool:
         """Tell whether the id was derived from e-mail address and hash."""
-        return bool(user["_id"] == self._id(user["email"], user["password"]))
+        return user["_id"] == self._id(user["email"], user["password"])
 
     def _id(self, email: str, hashed: str) -> str:
         return hmac.digest(self._key, f"{email}\n{hashed}".encode(), "sha256")[:12].hex()

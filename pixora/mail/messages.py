@@ -3,12 +3,12 @@
 from email.message import EmailMessage
 from email.policy import SMTP
 
-from pixora.database.client import Document
+from pixora.accounts.documents import Email
 from pixora.mail.identity import ascii_address, sender_address
 from pixora.mail.rendering import Content
 
 
-def build(email: Document, content: Content) -> EmailMessage:
+def build(email: Email, content: Content) -> EmailMessage:
     """Return the message for an e-mail. Its Message-ID never changes, so receivers can recognise a duplicate.
 
     Raises:

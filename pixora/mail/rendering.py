@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from flask import render_template
 
-from pixora.database.client import Document
+from pixora.accounts.documents import Email
 from pixora.mail.identity import public_url, service_name
 
 LINE_LENGTH = 72
@@ -36,7 +36,7 @@ class Content(NamedTuple):
     link: str | None
 
 
-def render(email: Document, token: str | None, expires_at: datetime | None) -> Content:
+def render(email: Email, token: str | None, expires_at: datetime | None) -> Content:
     """Render an e-mail of the outbox, with the one-time token for its link."""
     link = None if token is None else f"{public_url()}{LINK_PATHS[email['template']]}?token={token}"
     service = service_name()

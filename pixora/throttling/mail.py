@@ -13,13 +13,13 @@ So whenever a request for a link sends none, the newest one in the mailbox is st
 shares. A security notice to a verified address is neither counted nor suppressed: what causes it has limits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from limits import RateLimitItem, parse
 
 from pixora import emails
-from pixora.database.client import Document
 from pixora.observability import metrics
 from pixora.throttling.counters import Bucket
 from pixora.throttling.limits import Throttles, network, wide_network
@@ -76,7 +76,7 @@ class MailThrottles:
             yield True
 
     @contextmanager
-    def notice(self, user: Document) -> Iterator[bool]:
+    def notice(self, user: Mapping[str, Any]) -> Iterator[bool]:
         """Count a notice to the address of a user, unless it is verified: then it goes in any case."""
         if user.get("email_verified"):
             yield True

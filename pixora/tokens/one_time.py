@@ -12,7 +12,7 @@ import re
 import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, TypedDict
 
 from pixora.errors import InvalidOneTimeToken
 
@@ -34,6 +34,14 @@ LIFETIMES = {
     Purpose.RESET_PASSWORD: timedelta(minutes=30),
     Purpose.CHANGE_EMAIL: timedelta(hours=24),
 }
+
+
+class OneTimeTokenRecord(TypedDict, total=False):
+    """What is stored of a one-time token, under its purpose."""
+
+    hash: bytes
+    expires_at: datetime
+    email: str  # the new address, for a change of e-mail address
 
 
 class OneTimeToken(NamedTuple):
@@ -70,6 +78,9 @@ class OneTimeToken(NamedTuple):
         """Return the SHA-256 that is stored of it."""
         return hashlib.sha256(purpose.encode() + b"\0" + self.secret).digest()
 
-    def record(self, purpose: Purpose, now: datetime, **more: str) -> dict[str, Any]:
-        """Return what is stored of it: `hash`, `expires_at`, and whatever else it is about."""
-        return {"hash": self.digest(purpose), "expires_at": now + LIFETIMES[purpose], **more}
+    def record(self, purpose: Purpose, now: datetime, email: str | None = None) -> OneTimeTokenRecord:
+        """Return the record to store; `email` is the new address, for a change of e-mail address."""
+        record: OneTimeTokenRecord = {"hash": self.digest(purpose), "expires_at": now + LIFETIMES[purpose]}
+        if email is not None:
+            record["email"] = email
+        return record

@@ -6,17 +6,18 @@ from datetime import timedelta
 
 from pixora import clock
 from pixora.accounts import hash_census
-from pixora.database.client import Database
-from pixora.upkeep.addresses import BATCH_SECONDS, survey
+from pixora.accounts.erasure import Erasure
+from pixora.accounts.store import UserStore
+from pixora.upkeep.addresses import survey
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
 MOST_SHOWN = 10
 LATE = timedelta(hours=1)
 
 
-def addresses(database: Database) -> Iterator[Finding]:
+def addresses(users: UserStore) -> Iterator[Finding]:
     """Look for e-mail addresses that are not in canonical form, and for users who share one."""
-    found = survey(database, lambda number: None)
+    found = survey(users, lambda number: None)
     if number := len(found.clashing):
         shown = [
             " and ".join(f"{member.user_id} ({member.address})" for member in clash.members[:MOST_SHOWN])
@@ -44,9 +45,9 @@ def addresses(database: Database) -> Iterator[Finding]:
         yield ok(f"All {found.users:,} e-mail addresses are in canonical form, and each belongs to one user.")
 
 
-def hashes(database: Database, rounds: int) -> Iterator[Finding]:
+def hashes(users: UserStore, rounds: int) -> Iterator[Finding]:
     """Compare the costs of password hashes with BCRYPT_ROUNDS; of very many users, a sample is checked."""
-    census = hash_census.count_hashes(database, BATCH_SECONDS)
+    census = hash_census.count_hashes(users)
     number = census.counts.total() + census.unreadable
     of = f"a sample of {number:,}" if census.is_sample else f"{number:,}"
     costs = {kind: many for kind, many in census.counts.items() if isinstance(kind, int)}
@@ -81,11 +82,9 @@ def hashes(database: Database, rounds: int) -> Iterator[Finding]:
         yield ok(f"Of {of} password hashes, none costs less than BCRYPT_ROUNDS={rounds}.")
 
 
-def erasures(database: Database) -> Iterator[Finding]:
+def erasures(erasure: Erasure) -> Iterator[Finding]:
     """Look for unfinished erasures, after which records about deleted users may remain."""
-    with database.operation():
-        number = database.collection("erasures").count_documents({"at": {"$lte": clock.utcnow() - LATE}})
-    if number:
+    if number := erasure.count_overdue(clock.utcnow() - LATE):
         yield fault(
             f"Unfinished erasures: {number:,}. The audit trail may contain the ids of deleted users.",
             "flask --app wsgi db upgrade completes them, and so does mail send, from cron or with --watch.",

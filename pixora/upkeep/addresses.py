@@ -3,16 +3,11 @@
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from bson import MinKey
-
-from pixora.database.client import Database, Document
+from pixora.accounts import bulk
+from pixora.accounts.store import UserStore
 from pixora.emails import canonical
-
-BATCH = 2_000
-BATCH_SECONDS = 60
-"""For reading or changing one batch: an election in between, of ten seconds or so, need not end the run."""
 
 MOST_REPORTED = 100
 """The clashes, and the users of a kind, that are told of one by one; the others are counted."""
@@ -56,20 +51,14 @@ class Survey(NamedTuple):
     without_count: int
 
 
-def count(database: Database) -> int:
-    """Return about how many users there are, at once."""
-    with database.operation("upkeep.count"):
-        return database.collection("users").estimated_document_count()
-
-
-def survey(database: Database, progress: Progress) -> Survey:
+def survey(store: UserStore, progress: Progress) -> Survey:
     """Look at the addresses of all users: eight bytes of memory for each, and five seconds a million."""
     # Apart by their last bits, so that not all of them have to be sorted at once.
     hashes = [array("q") for _ in range(256)]
     users = not_canonical = 0
     without: list[str] = []
     without_count = 0
-    for batch in batches(database):
+    for batch in bulk.batches(store):
         for user in batch:
             email = user.get("email")
             if not isinstance(email, str):
@@ -83,28 +72,7 @@ def survey(database: Database, progress: Progress) -> Survey:
         users += len(batch)
         progress(len(batch))
     clashing = frozenset(key for some in hashes for key in _repeated(some))
-    return Survey(users, not_canonical, clashing, _clashes(database, clashing), without, without_count)
-
-
-def batches(database: Database) -> Iterator[list[Document]]:
-    """Yield all users, with their addresses, in the order of their ids and some thousand at a time.
-
-    Each batch is an operation of its own, with a deadline of its own: there is no cursor to be lost, and whoever signs
-    up meanwhile is seen, as newer ids are greater.
-    """
-    # Not by way of the store, which waits for the unique index: while that cannot be made, there is most to be found.
-    collection = database.collection("users")
-    last: Any = MinKey()
-    while True:
-        with database.operation(at_least=BATCH_SECONDS):
-            # By `min` and not `$gt`, which would leave out the ids of all other types than that of `last`.
-            cursor = collection.find({}, {"email": 1}).hint([("_id", 1)]).min([("_id", last)]).limit(BATCH + 1)
-            found = list(cursor)
-        batch = found[1:] if found and found[0]["_id"] == last else found[:BATCH]
-        if not batch:
-            return
-        yield batch
-        last = batch[-1]["_id"]
+    return Survey(users, not_canonical, clashing, _clashes(store, clashing), without, without_count)
 
 
 def wanted_form(email: str) -> str:
@@ -128,13 +96,13 @@ def _repeated(keys: "array[int]") -> Iterator[int]:
         before = key
 
 
-def _clashes(database: Database, clashing: frozenset[int]) -> list[Clash]:
+def _clashes(store: UserStore, clashing: frozenset[int]) -> list[Clash]:
     """Return some of the clashes, with who is in them."""
     if not clashing:
         return []
     told = frozenset(sorted(clashing)[:MOST_REPORTED])
     found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
-    for batch in batches(database):
+    for batch in bulk.batches(store):
         for user in batch:
             if isinstance(email := user.get("email"), str) and hash(wanted := wanted_form(email)) in told:
                 found[wanted].append((str(user["_id"]), email))

@@ -5,13 +5,12 @@ from datetime import timedelta
 
 from config import Settings
 from pixora import clock
-from pixora.database.client import Database
+from pixora.accounts.outbox import MAX_LATE, Outbox
 from pixora.mail.failures import DeliveryFailure
 from pixora.mail.sender import connection
 from pixora.upkeep.findings import Finding, fault, ok, warning
 
 LATE = timedelta(minutes=15)
-MOST_COUNTED = 10_000
 
 
 def smtp(settings: Settings) -> Iterator[Finding]:
@@ -34,15 +33,13 @@ def smtp(settings: Settings) -> Iterator[Finding]:
         yield ok("The SMTP server accepts our login.")
 
 
-def outbox(database: Database, settings: Settings) -> Iterator[Finding]:
+def late_emails(outbox: Outbox, settings: Settings) -> Iterator[Finding]:
     """Look for e-mails that should have been sent long ago."""
-    late = {"letters": {"$elemMatch": {"due_at": {"$lte": clock.utcnow() - LATE}}}}
-    with database.operation("upkeep.outbox"):
-        number = database.collection("users").count_documents(late, limit=MOST_COUNTED)
+    number = outbox.count_late(clock.utcnow() - LATE)
     if not number:
         yield ok("No e-mail is overdue.")
         return
-    message = f"Users with overdue e-mails: {'at least ' if number == MOST_COUNTED else ''}{number:,}."
+    message = f"Users with overdue e-mails: {'at least ' if number == MAX_LATE else ''}{number:,}."
     if settings.smtp_url:
         yield fault(message, "Run the sender and check its log: flask --app wsgi mail send --watch")
     else:

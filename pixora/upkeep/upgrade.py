@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from pixora import clock
+from pixora.accounts import bulk
 from pixora.database.client import Database
 from pixora.database.failures import DUPLICATE_KEY
 from pixora.services import Services
@@ -94,15 +95,15 @@ def upgrade(services: Services, progress_bar: ProgressBar, *, addresses_too: boo
     """
     database = services.database
     index_work = _repair_indexes(database)
-    number = addresses.count(database)
+    number = bulk.estimate_count(services.users)
     with progress_bar("Checking e-mail addresses", number) as progress:
-        survey = addresses.survey(database, progress)
+        survey = addresses.survey(services.users, progress)
     if UNIQUE in index_work.advice or not addresses_too:
         return Upgrade(index_work, survey, None)
     rewriting = Rewriting(0, 0, [])
     if survey.not_canonical:
         with progress_bar("Changing e-mail addresses", number) as progress:
-            rewriting = rewrite(database, survey, progress)
+            rewriting = rewrite(services.users, survey, progress)
     if not index_work.advice:  # the stores serve nobody while an index is wrong
         services.erasure.complete_due(clock.utcnow())
         services.one_time_tokens.delete_expired(clock.utcnow())

@@ -3,13 +3,14 @@
 from contextlib import suppress
 
 from pixora import emails
+from pixora.accounts.documents import User
 from pixora.auth import permission
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
 
 
-def delete_account(user: Document, session_id: str, password: str, client_ip: str | None) -> None:
+def delete_account(user: User, session_id: str, password: str, client_ip: str | None) -> None:
     """Delete a user with everything stored about them, and the counters of login attempts.
 
     The counters of e-mails stay: the account can be made again, and the mailbox is the same.

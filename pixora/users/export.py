@@ -7,12 +7,13 @@ audit trail it has the last `events.EXPORTED` events, and the cursor of the next
 
 from datetime import datetime
 
+from pixora.accounts.documents import User
 from pixora.database.client import Document
 from pixora.services import services
 from pixora.users import events
 
 
-def export(user: Document, now: datetime) -> Document:
+def export(user: User, now: datetime) -> Document:
     """Return the data of `ExportSchema` from the whole document of a user."""
     return {
         "exported_at": now,

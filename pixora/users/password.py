@@ -2,15 +2,15 @@
 
 from pixora import clock, emails
 from pixora.accounts import updates
+from pixora.accounts.documents import User
 from pixora.accounts.outbox import compose
 from pixora.auth import credentials, permission
-from pixora.database.client import Document
 from pixora.errors import ValidationFailed
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
 
 
-def change_password(user: Document, session_id: str, current: str, new: str, client_ip: str | None) -> None:
+def change_password(user: User, session_id: str, current: str, new: str, client_ip: str | None) -> None:
     """Set a new password, end all other sessions and a pending change of e-mail, and send a notice.
 
     A link to reset the password stays valid: it proves access to the mailbox. Otherwise somebody who knows the password

@@ -6,6 +6,7 @@ from flask import g, request
 
 from pixora import clock
 from pixora.accounts import updates
+from pixora.accounts.documents import User
 from pixora.accounts.sessions import in_session
 from pixora.auth import email_change
 from pixora.auth.guards import require_user
@@ -37,7 +38,7 @@ blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="O
 @require_user
 @etags.conditional_read
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
-def get_me(user: Document) -> Any:
+def get_me(user: User) -> Any:
     """Read one's own profile."""
     return etags.tagged(user)
 
@@ -47,7 +48,7 @@ def get_me(user: Document) -> Any:
 @fails(NotYourProfile)
 @etags.conditional_read
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
-def get_user(user: Document, user_id: str) -> Any:
+def get_user(user: User, user_id: str) -> Any:
     """Read one's own profile by id.
 
     Any other id gets 403, whether or not it exists.
@@ -63,7 +64,7 @@ def get_user(user: Document, user_id: str) -> Any:
 @fails(PreconditionFailed)
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
 @blueprint.body(schemas.ProfileChangesSchema, example=schemas.CHANGES_EXAMPLE)
-def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[str, str]]:
+def change_me(user: User, fields: dict[str, str]) -> tuple[User, dict[str, str]]:
     """Change one's name, telephone number or birthday.
 
     Send the fields to change; the others stay. With `If-Match`, nothing changes if the profile is no longer in the
@@ -83,7 +84,7 @@ def change_me(user: Document, fields: dict[str, str]) -> tuple[Document, dict[st
 @fails(WrongPassword, LastAdmin, RateLimited, Overloaded)
 @blueprint.response(204)
 @blueprint.body(schemas.DeleteAccountSchema, example=schemas.PASSWORD_EXAMPLE)
-def delete_me(user: Document, body: dict[str, str]) -> None:
+def delete_me(user: User, body: dict[str, str]) -> None:
     """Delete one's account and everything stored with it.
 
     The last administrator must first make another user an administrator.
@@ -96,7 +97,7 @@ def delete_me(user: Document, body: dict[str, str]) -> None:
 @fails(WrongPassword, RateLimited, Overloaded)
 @blueprint.response(204)
 @blueprint.body(schemas.ChangePasswordSchema, example=schemas.CHANGE_PASSWORD_EXAMPLE)
-def change_password(user: Document, body: dict[str, str]) -> None:
+def change_password(user: User, body: dict[str, str]) -> None:
     """Change one's password.
 
     Ends every other session and a pending change of the e-mail address; a link to reset the password stays valid. The
@@ -111,7 +112,7 @@ def change_password(user: Document, body: dict[str, str]) -> None:
 @fails(WrongPassword, EmailTaken, RateLimited, Overloaded)
 @blueprint.response(202, MessageSchema, example=schemas.CHANGE_EMAIL_MESSAGE)
 @blueprint.body(schemas.ChangeEmailSchema, example=schemas.CHANGE_EMAIL_EXAMPLE)
-def change_email(user: Document, body: dict[str, str]) -> dict[str, str]:
+def change_email(user: User, body: dict[str, str]) -> dict[str, str]:
     """Request a change of one's e-mail address.
 
     The change takes effect when the link sent to the new address is confirmed, within 24 hours. The old address gets a
@@ -130,7 +131,7 @@ def change_email(user: Document, body: dict[str, str]) -> dict[str, str]:
     example=schemas.EXPORT_EXAMPLE,
     headers={"Content-Disposition": {"schema": {"type": "string"}, "required": True}},
 )
-def export_me(user: Document) -> tuple[Document, dict[str, str]]:
+def export_me(user: User) -> tuple[Document, dict[str, str]]:
     """Download everything stored about oneself, except secrets."""
     document = services.users.find_everything(user["_id"], g.session_id)
     if document is None:
@@ -144,7 +145,7 @@ def export_me(user: Document) -> tuple[Document, dict[str, str]]:
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
 @blueprint.arguments(schemas.ListSchema, location="query")
-def list_events(user: Document, query: dict[str, Any]) -> pagination.Page:
+def list_events(user: User, query: dict[str, Any]) -> pagination.Page:
     """List the security events of one's account, newest first.
 
     Such as logins, wrong passwords, changes, ended sessions, and what administrators did. For the next page, pass
@@ -156,7 +157,7 @@ def list_events(user: Document, query: dict[str, Any]) -> pagination.Page:
 @blueprint.route("/me/sessions")
 @require_user
 @blueprint.response(200, SessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
-def list_sessions(user: Document) -> list[Document]:
+def list_sessions(user: User) -> list[Document]:
     """List one's own sessions, most recently used first."""
     now = clock.utcnow()
     return [
@@ -170,7 +171,7 @@ def list_sessions(user: Document) -> list[Document]:
 @fails(ValidationFailed({"current": ["Not a valid boolean."]}))
 @blueprint.response(204)
 @blueprint.arguments(schemas.EndSessionsSchema, location="query")
-def end_sessions(user: Document, query: dict[str, bool]) -> None:
+def end_sessions(user: User, query: dict[str, bool]) -> None:
     """End all of one's other sessions; with `current=true` the current one as well."""
     if services.sessions.end_all(user["_id"], by=g.session_id, keep=None if query["current"] else g.session_id):
         services.audit.record("sessions_ended", user["_id"])
@@ -180,7 +181,7 @@ def end_sessions(user: Document, query: dict[str, bool]) -> None:
 @require_user
 @fails(SessionNotFound)
 @blueprint.response(204)
-def end_session(user: Document, session_id: str) -> None:
+def end_session(user: User, session_id: str) -> None:
     """End one of one's own sessions.
 
     Its access and refresh tokens stop working at once.

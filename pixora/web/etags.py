@@ -4,7 +4,7 @@ Every change of a profile sets `updated_at` to a new time, see `accounts.updates
 change independently of it are part of the tag.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from flask import Response, request
@@ -34,13 +34,13 @@ def _parameter(name: str, meaning: str) -> dict[str, Any]:
     return {"in": "header", "name": name, "description": description, "schema": {"type": "string"}}
 
 
-def etag(user: dict[str, Any]) -> str:
+def etag(user: Mapping[str, Any]) -> str:
     """Return the ETag of a profile, without quotes."""
     updated = round(user["updated_at"].timestamp() * 1000)
     return f"{updated:x}-{user.get('email_verified', False):d}-{'.'.join(user.get('roles', ['user']))}"
 
 
-def tagged(user: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]] | Response:
+def tagged(user: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]] | Response:
     """Return a profile with its ETag, or 304 if `If-None-Match` has it."""
     tag = etag(user)
     headers = {"ETag": f'"{tag}"'}
@@ -49,7 +49,7 @@ def tagged(user: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]] | Resp
     return user, headers
 
 
-def required_state(user: dict[str, Any]) -> dict[str, Any]:
+def required_state(user: Mapping[str, Any]) -> dict[str, Any]:
     """Return the condition on the document under which `If-Match` holds (RFC 9110, section 13.1.1).
 
     Raises:

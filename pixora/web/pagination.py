@@ -5,7 +5,7 @@ A cursor holds the id, address or event after which the next page begins, so it 
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from pixora.errors import ValidationFailed
@@ -17,11 +17,11 @@ ID, EMAIL, EVENT = "i", "e", "t"
 class Page(TypedDict):
     """Some documents, and the cursor of the next page; None on the last one."""
 
-    items: list[dict[str, Any]]
+    items: Sequence[Mapping[str, Any]]
     next: str | None
 
 
-def page(found: list[dict[str, Any]], limit: int, cursor_after: Callable[[dict[str, Any]], str]) -> Page:
+def page(found: Sequence[Mapping[str, Any]], limit: int, cursor_after: Callable[[Any], str]) -> Page:
     """Return a page.
 
     Args:

@@ -105,7 +105,7 @@ def test_before_the_first_count_it_is_the_cost_of_today_and_no_request_waits(mak
 def test_hashes_are_counted_by_what_a_login_makes_of_them(app, store):
     store(a=HASH_2B, b=HASH_2B.replace("$2b$", "$2y$"), c=ARGON2ID, d=SCRYPT, e=PBKDF2, f="", g=None, h=HASH_2B + "\n")
     store(i=ARGON2ID.replace("g$a", "h$a"), j=ARGON2ID.replace("f/g", "f.g"))
-    census = hash_census.count_hashes(app.extensions["services"].database)
+    census = hash_census.count_hashes(app.extensions["services"].users)
     assert census.counts == {4: 2, kind(ARGON2ID): 1, kind(SCRYPT): 1, kind(PBKDF2): 1}
     assert census.unreadable == 5
     assert not census.is_sample

@@ -47,7 +47,7 @@ def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
 
 
 def test_there_is_no_letter_without_a_template(context):
-    with pytest.raises(ValueError, match="there is no letter"):
+    with pytest.raises(ValueError, match="there is no e-mail template"):
         compose("congratulations", "ada@example.com", clock.utcnow())
 
 

@@ -280,9 +280,9 @@ def test_an_unavailable_database_is_reported(make_app, arguments):
 def test_an_email_that_is_taken_at_the_same_time_is_rejected(run, users, monkeypatch):
     create = UserStore.create_user
 
-    def create_late(self, user, now):
+    def create_late(self, user):
         users.insert_one(fastapi_user(email=user["email"]))
-        return create(self, user, now)
+        return create(self, user)
 
     monkeypatch.setattr(UserStore, "create_user", create_late)
     assert run("create", *options(), stdin=PASSWORD).exit_code == 1

@@ -88,10 +88,10 @@ def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, emails_to,
     client = safe()
     create = UserStore.create_user
 
-    def create_late(self, user, now):
+    def create_late(self, user):
         monkeypatch.setattr(UserStore, "create_user", create)
-        create(self, user | {"_id": "0" * 24}, now)
-        create(self, user, now)
+        create(self, user | {"_id": "0" * 24})
+        create(self, user)
 
     monkeypatch.setattr(UserStore, "create_user", create_late)
     assert sign_up(client, "new@example.com").status_code == 202

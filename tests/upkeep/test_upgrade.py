@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from mongod import free_port
 
 from pixora import clock
+from pixora.accounts import bulk
 from pixora.accounts.store import INDEXES
 from pixora.database.failures import DUPLICATE_KEY
 from pixora.emails import canonical, spellings
 from pixora.services import services
-from pixora.upkeep import addresses, rewriting
+from pixora.upkeep import rewriting
 from pixora.upkeep.addresses import mask, survey
 from tests.factories import PASSWORD, fastapi_user, signup_body
 
@@ -36,7 +37,7 @@ def emails(users):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(addresses, "BATCH", 3)
+    monkeypatch.setattr(bulk, "BATCH", 3)
 
 
 def test_every_address_gets_its_canonical_form(old_users, upgrade):
@@ -243,12 +244,12 @@ def test_a_rejected_change_does_not_affect_the_others(old_users, upgrade):
 
 
 def test_a_clash_after_the_survey_is_rejected_by_the_index(app, users):
-    database = app.extensions["services"].database
+    store = app.extensions["services"].users
     users.insert_many([fastapi_user(email="Ada@example.com"), fastapi_user(), fastapi_user(email="JOSÉ@example.com")])
     with app.app_context():
-        found = survey(database, lambda number: None)
+        found = survey(store, lambda number: None)
         users.insert_many([fastapi_user(email="ada@example.com"), fastapi_user(email="josé@example.com")])
-        done = rewriting.rewrite(database, found, lambda number: None)
+        done = rewriting.rewrite(store, found, lambda number: None)
     assert {refusal.code for refusal in done.refused} == {DUPLICATE_KEY}
     assert (done.changed, len(done.refused)) == (1, 2)
     assert {"Ada@example.com", "JOSÉ@example.com", "grace.hopper@example.com"} < emails(users)
@@ -260,7 +261,7 @@ def test_a_concurrent_change_is_kept(app, users, email):
     users.insert_one(user)
     with app.app_context():
         users.update_one({}, {"$set": {"email": "New@example.com"}})
-        changed, refused = rewriting._change(app.extensions["services"].database, [user])
+        changed, refused = rewriting._change(app.extensions["services"].users, [user])
     assert (changed, refused) == (0, [])
     assert emails(users) == {"New@example.com"}
 
@@ -268,9 +269,9 @@ def test_a_concurrent_change_is_kept(app, users, email):
 def test_a_concurrent_sign_up_in_the_old_service_is_upgraded(app, users, small_batches):
     users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(10)])
     with app.app_context():
-        found = survey(app.extensions["services"].database, lambda number: None)
+        found = survey(app.extensions["services"].users, lambda number: None)
         users.insert_one(fastapi_user(email="Late@example.com"))
-        done = rewriting.rewrite(app.extensions["services"].database, found, lambda number: None)
+        done = rewriting.rewrite(app.extensions["services"].users, found, lambda number: None)
     assert done.changed == 11
 
 
@@ -283,11 +284,11 @@ def test_an_interrupted_index_change_is_completed(old_users, upgrade):
 
 def test_two_upgrades_can_run_at_once(app, users, small_batches):
     users.insert_many([fastapi_user(email=f"User{number}@example.com") for number in range(200)])
-    database = app.extensions["services"].database
+    store = app.extensions["services"].users
 
     def work(_):
         with app.app_context():
-            return rewriting.rewrite(database, survey(database, lambda number: None), lambda number: None)
+            return rewriting.rewrite(store, survey(store, lambda number: None), lambda number: None)
 
     with ThreadPoolExecutor(2) as pool:
         assert [done.refused for done in pool.map(work, range(2))] == [[], []]

@@ -1,0 +1,124 @@
+"""The documents that are stored, and how a new user begins.
+
+Fields of `User` that are `NotRequired` are missing from documents of the FastAPI service, and from projections. Two
+fields keep older names in the database: `letters` holds the e-mails that wait to be sent, `tokens` the one-time tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
+
+from bson import ObjectId
+
+from pixora.accounts.roles import USER
+from pixora.tokens.one_time import OneTimeTokenRecord
+
+
+class Session(TypedDict):
+    """A session of a user. A session that was never refreshed has no `answered` and no `repeats`."""
+
+    id: str  # 24 hexadecimal digits
+    salt: bytes
+    generation: int  # how often the session was refreshed
+    created_at: datetime
+    last_used_at: datetime  # when it was last refreshed
+    user_agent: str
+    answered: NotRequired["AnsweredGeneration"]
+    repeats: NotRequired[int]  # how often the previous generation's token came again
+
+
+class AnsweredGeneration(TypedDict):
+    """The generation whose refresh token was last ready to be sent, and since when."""
+
+    generation: int
+    at: datetime
+
+
+class Email(TypedDict):
+    """An e-mail in the outbox."""
+
+    id: str  # 24 hexadecimal digits
+    template: str
+    to: str
+    token: NotRequired[bytes]  # a one-time token, encrypted
+    context: dict[str, str]  # text for the template, nothing secret
+    created_at: datetime
+    due_at: datetime | None  # the next attempt, or the end of the claim; None once given up
+    attempts: int
+    claim: NotRequired[str]  # of the sender that is sending it
+    failure: NotRequired[str]  # why the last attempt failed
+    given_up_at: NotRequired[datetime]
+
+
+class User(TypedDict):
+    """A user."""
+
+    _id: str  # the 24 hexadecimal digits of an ObjectId
+    first_name: str
+    last_name: str
+    email: str  # canonical; documents of the FastAPI service may have it in mixed case
+    password: str  # a hash, see `pixora.passwords.verify`
+    contact: str  # E.164; free text in documents of the FastAPI service
+    birthday: str
+    created_at: datetime
+    updated_at: datetime
+    email_verified: NotRequired[bool]
+    roles: NotRequired[list[str]]
+    disabled: NotRequired[bool]  # true or missing
+    leaving: NotRequired[datetime]  # see `pixora.accounts.administrators`
+    sessions: NotRequired[list[Session]]
+    tokens: NotRequired[dict[str, OneTimeTokenRecord]]
+    letters: NotRequired[list[Email]]
+
+
+class AuditEvent(TypedDict):
+    """A row of the audit trail."""
+
+    _id: NotRequired[Any]
+    user_id: str | None  # None where there is no such account
+    event: str
+    at: datetime
+    network: str | None  # of the client; None for commands
+    request_id: str | None  # None for commands
+    by: NotRequired[str]  # the administrator's id, or `COMMAND`; missing for what users do themselves
+    details: dict[str, Any]
+
+
+def new_id() -> str:
+    """Return the id of a new user."""
+    return str(ObjectId())
+
+
+def new_user(
+    profile: Mapping[str, str],
+    password_hash: str,
+    now: datetime,
+    *,
+    user_id: str | None = None,
+    email_verified: bool = False,
+    roles: Sequence[str] = (USER,),
+) -> User:
+    """Return the document of a new user.
+
+    Args:
+        profile: Names, `email` in canonical form, `contact` and `birthday`; other fields are ignored.
+        password_hash: The hash.
+        now: When the user is created.
+        user_id: The id; a new one by default.
+        email_verified: Whether the e-mail address is verified.
+        roles: The roles.
+
+    """
+    return {
+        "_id": user_id or new_id(),
+        "first_name": profile["first_name"],
+        "last_name": profile["last_name"],
+        "email": profile["email"],
+        "password": password_hash,
+        "contact": profile["contact"],
+        "birthday": profile["birthday"],
+        "created_at": now,
+        "updated_at": now,
+        "email_verified": email_verified,
+        "roles": list(roles),
+    }
