@@ -1,4 +1,4 @@
-"""A walk over every route: each declares who may call it and documents how it fails."""
+"""Every route declares who can call it and documents its errors."""
 
 import pytest
 
@@ -26,7 +26,7 @@ ADMIN = {
 }
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
 PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/confirm-email"}
-"""For people, and no part of the API."""
+"""HTML pages, which are not part of the API."""
 
 
 @pytest.fixture(scope="module")

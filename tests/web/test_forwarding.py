@@ -13,7 +13,7 @@ PEER = "10.0.0.9"
 
 @pytest.fixture
 def seen(make_app):
-    """What an application behind `proxies` proxies takes for the client's IP address."""
+    """The client address that an application behind `proxies` proxies sees."""
 
     def look(proxies, forwarded, remote=PEER):
         headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}

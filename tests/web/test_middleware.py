@@ -54,7 +54,7 @@ def test_answers_under_api_are_not_cached(client, path):
 
 @pytest.fixture
 def remote_address(make_app):
-    """What an application behind `proxies` proxies takes for the client's address and scheme."""
+    """The client address, scheme and host that an application behind `proxies` proxies sees."""
 
     def look(proxies, headers):
         with make_app(PROXY_COUNT=proxies).test_client() as client:

@@ -71,8 +71,8 @@ def test_a_validation_problem_names_each_field(client):
         "extra",
     }
     assert all(
-        isinstance(told, list) and all(isinstance(text, str) for text in told)
-        for told in response.json["errors"].values()
+        isinstance(messages, list) and all(isinstance(text, str) for text in messages)
+        for messages in response.json["errors"].values()
     )
 
 
