@@ -76,7 +76,7 @@ ALREADY_VERIFIED = Message("Your e-mail address is already verified", ("You can 
 
 RESET_PASSWORD = FormTexts(
     heading="Choose a new password",
-    intro="Saving it signs you out on all devices.",
+    intro="You will be signed out on all devices.",
     button="Save new password",
     expired=Message(
         EXPIRED,

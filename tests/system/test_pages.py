@@ -129,7 +129,7 @@ class Page(Visit):
         self.page.goto(url)
 
     def is_headed(self, heading):
-        expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
+        expect(self.page.get_by_role("heading", level=1)).to_have_text(heading.replace("e-mail", "e\u2011mail"))
 
     def enter(self, label, text, button):
         self.page.get_by_label(label).fill(text)
