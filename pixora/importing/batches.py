@@ -1,4 +1,4 @@
-"""Storing users a batch at a time: each once, however often it is tried."""
+"""Storing users in batches, each user once, however often the import is repeated."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,29 +11,29 @@ from pixora.database.failures import DUPLICATE_KEY
 from pixora.importing.records import Reader
 
 SECONDS = 60
-"""For storing one batch: an election in between, of ten seconds or so, need not end the run."""
+"""The time to store a batch: long enough to sit out an election."""
 
 
 class Outcome(StrEnum):
-    """What became of a user. All but the first three are reasons for a refusal."""
+    """The outcome of an import of a user. All but the first three are reasons for a refusal."""
 
     IMPORTED = "imported"
     ALREADY_THERE = "already_there"
     ERASED = "erased"
     ADDRESS_TAKEN = "Another user has this e-mail address."
     ID_TAKEN = "Another user has this id."
-    GONE = "Was in the way of one who is gone by now. Import it again."
-    REFUSED = "MongoDB refuses it."
+    GONE = "A conflicting user was deleted at the same time. Import the line again."
+    REFUSED = "MongoDB rejected it."
 
 
 class Batches:
-    """The users of one application, as an import stores them.
+    """Stores the users of an import.
 
     Args:
-        users: Where.
-        reader: Has made the documents.
-        erasures: Who was erased.
-        restore: Whether users who were erased are stored again.
+        users: The store of users.
+        reader: Made the documents.
+        erasures: Knows the erased users.
+        restore: Whether to store erased users again.
 
     """
 
@@ -44,10 +44,10 @@ class Batches:
         self._restore = restore
 
     def store(self, users: Sequence[User]) -> list[Outcome]:
-        """Store users who are not there yet and were not erased; return what became of each.
+        """Store new users who were not erased; return the outcome of each.
 
         Raises:
-            DatabaseUnavailable: some may be stored, and are found there when it is tried again.
+            DatabaseUnavailable: some users may be stored; the next attempt finds them already there.
 
         """
         ids = [user["_id"] for user in users]
@@ -64,24 +64,24 @@ class Batches:
         codes = bulk.insert_many(self._users, users)
         duplicates = [users[index] for index, code in codes.items() if code == DUPLICATE_KEY]
         stored = bulk.find_conflicts(self._users, duplicates) if duplicates else []
-        in_the_way = {user["_id"]: user for user in stored} | {user["email"]: user for user in stored}
+        conflicts = {user["_id"]: user for user in stored} | {user["email"]: user for user in stored}
         return [
             Outcome.IMPORTED
             if index not in codes
-            else self._judge(user, in_the_way)
+            else self._judge(user, conflicts)
             if codes[index] == DUPLICATE_KEY
             else Outcome.REFUSED
             for index, user in enumerate(users)
         ]
 
-    def _judge(self, user: User, in_the_way: dict[str, User]) -> Outcome:
-        same_id, same_address = in_the_way.get(user["_id"]), in_the_way.get(user["email"])
+    def _judge(self, user: User, conflicts: dict[str, User]) -> Outcome:
+        same_id, same_email = conflicts.get(user["_id"]), conflicts.get(user["email"])
         is_derived = self._reader.is_derived(user)
-        # Whoever has an id that was made of this line came with it, whatever has become of address and hash since.
+        # A user whose id derives from this line was imported from it, even if address or hash have changed since.
         if same_id and (is_derived or same_id["email"] == user["email"] or same_id["password"] == user["password"]):
             return Outcome.ALREADY_THERE
-        if same_address and is_derived and same_address["password"] == user["password"]:
+        if same_email and is_derived and same_email["password"] == user["password"]:
             return Outcome.ALREADY_THERE
-        if same_address:
+        if same_email:
             return Outcome.ADDRESS_TAKEN
         return Outcome.ID_TAKEN if same_id else Outcome.GONE

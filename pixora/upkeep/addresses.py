@@ -1,4 +1,4 @@
-"""The e-mail addresses of all users: which are not in canonical form, and which are one but for their form."""
+"""Surveying the e-mail addresses of all users: those not in canonical form, and those that clash in it."""
 
 from array import array
 from collections import defaultdict
@@ -10,36 +10,36 @@ from pixora.accounts.store import UserStore
 from pixora.emails import canonical
 
 MOST_REPORTED = 100
-"""The clashes, and the users of a kind, that are told of one by one; the others are counted."""
+"""How many clashes, and how many users of each kind, are listed; the others are only counted."""
 
 Progress = Callable[[int], object]
-"""Is told how many more users have been dealt with."""
+"""Takes the number of users processed since the last call."""
 
 
 class Member(NamedTuple):
-    """A user with something wrong about the address, which is masked here."""
+    """A user in a clash, with the masked address."""
 
     user_id: str
     address: str
 
 
 class Clash(NamedTuple):
-    """Users whose addresses are one but for their form. `is_exact`: two of them are even spelled the same."""
+    """Users with the same canonical address; `is_exact` if two of them are even spelled the same."""
 
     members: list[Member]
     is_exact: bool
 
 
 class Survey(NamedTuple):
-    """What there is.
+    """The result of a survey.
 
     Attributes:
-        users: How many.
-        not_canonical: Of these, how many have an address in another form than it would be given today.
-        clashing: Hashes, of this process, of the canonical addresses that more than one user has.
-        clashes: Some of these, to be told of.
-        without: The ids of some users who have no address, or one that is no text.
-        without_count: How many these are.
+        users: The number of users.
+        not_canonical: How many of their addresses are not in canonical form.
+        clashing: The hashes, in this process, of the canonical addresses that several users share.
+        clashes: Some of these clashes.
+        without: The ids of some users without an address, or with one that is not a string.
+        without_count: The number of such users.
 
     """
 
@@ -52,8 +52,8 @@ class Survey(NamedTuple):
 
 
 def survey(store: UserStore, progress: Progress) -> Survey:
-    """Look at the addresses of all users: eight bytes of memory for each, and five seconds a million."""
-    # Apart by their last bits, so that not all of them have to be sorted at once.
+    """Survey all users, with eight bytes of memory for each and five seconds for a million."""
+    # Partitioned by the last bits, so that only a part has to be sorted at once.
     hashes = [array("q") for _ in range(256)]
     users = not_canonical = 0
     without: list[str] = []
@@ -76,19 +76,19 @@ def survey(store: UserStore, progress: Progress) -> Survey:
 
 
 def wanted_form(email: str) -> str:
-    """Return the form that an address should have; the one it has, where the canonical one would not last."""
+    """Return the canonical form of an address, or the address itself if its canonical form is not stable."""
     wanted = canonical(email)
     return wanted if wanted.isascii() or canonical(wanted) == wanted else email
 
 
 def mask(address: str) -> str:
-    """Return what may be shown of an address: its first letter and its domain."""
+    """Return the first character and the domain of an address, to be shown."""
     name, at, domain = address.rpartition("@")
     return f"{name[:1]}…{at}{domain}" if at else f"{address[:1]}…"
 
 
 def _repeated(keys: "array[int]") -> Iterator[int]:
-    """Yield what is there more than once."""
+    """Yield the keys that occur more than once."""
     before = None
     for key in sorted(keys):
         if key == before:
@@ -97,14 +97,14 @@ def _repeated(keys: "array[int]") -> Iterator[int]:
 
 
 def _clashes(store: UserStore, clashing: frozenset[int]) -> list[Clash]:
-    """Return some of the clashes, with who is in them."""
+    """Return some of the clashes, with their users."""
     if not clashing:
         return []
-    told = frozenset(sorted(clashing)[:MOST_REPORTED])
+    listed = frozenset(sorted(clashing)[:MOST_REPORTED])
     found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for batch in bulk.batches(store):
         for user in batch:
-            if isinstance(email := user.get("email"), str) and hash(wanted := wanted_form(email)) in told:
+            if isinstance(email := user.get("email"), str) and hash(wanted := wanted_form(email)) in listed:
                 found[wanted].append((str(user["_id"]), email))
     return [
         Clash(

@@ -1,7 +1,6 @@
-"""Giving e-mail addresses their canonical form, while others read and write.
+"""Giving e-mail addresses their canonical form while the service is running.
 
-Nothing is kept of how far this has come: what is done does not need it any more. So it can be killed at any moment, and
-begun again.
+No progress is stored, because changed addresses need no second change: it can be killed and repeated at any time.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pixora.upkeep.addresses import Progress, Survey, mask, wanted_form
 
 
 class Refusal(NamedTuple):
-    """A user whose address MongoDB does not let us change, and its error code; `DUPLICATE_KEY`: another has it."""
+    """A user whose address MongoDB refused to change, with its error code: `DUPLICATE_KEY` if another user has it."""
 
     user_id: str
     address: str
@@ -22,12 +21,12 @@ class Refusal(NamedTuple):
 
 
 class Rewriting(NamedTuple):
-    """What became of the addresses.
+    """The outcome.
 
     Attributes:
-        changed: How many were given their canonical form.
-        meanwhile: How many were changed by somebody else, or are gone with their users, so that we did nothing.
-        refused: By MongoDB: mostly because another user has come to have the same address since the survey.
+        changed: How many addresses were changed to canonical form.
+        meanwhile: How many were changed or deleted by others since they were read, and were left alone.
+        refused: Those that MongoDB refused, mostly because another user took the same address since the survey.
 
     """
 
@@ -37,29 +36,29 @@ class Rewriting(NamedTuple):
 
 
 def rewrite(store: UserStore, survey: Survey, progress: Progress) -> Rewriting:
-    """Give every address its canonical form, but those that clash; `updated_at` moves on as ever.
+    """Change every address to canonical form, except those that clash; `updated_at` increases.
 
-    Only under the unique index: without it, one that is changed could become the same as one that is signed up with.
+    Requires the unique index: without it, a changed address could equal that of a concurrent sign-up.
     """
     changed = meanwhile = 0
     refused: list[Refusal] = []
     for batch in bulk.batches(store):
-        if users := [user for user in batch if _is_to_change(user, survey.clashing)]:
-            there, refusals = _change(store, users)
-            changed += there
-            meanwhile += len(users) - there - len(refusals)
+        if users := [user for user in batch if _needs_change(user, survey.clashing)]:
+            modified, refusals = _change(store, users)
+            changed += modified
+            meanwhile += len(users) - modified - len(refusals)
             refused += refusals
         progress(len(batch))
     return Rewriting(changed, meanwhile, refused)
 
 
-def _is_to_change(user: Mapping[str, Any], clashing: frozenset[int]) -> bool:
+def _needs_change(user: Mapping[str, Any], clashing: frozenset[int]) -> bool:
     email = user.get("email")
     return isinstance(email, str) and (wanted := wanted_form(email)) != email and hash(wanted) not in clashing
 
 
 def _change(store: UserStore, users: list[Mapping[str, Any]]) -> tuple[int, list[Refusal]]:
-    """Change the addresses of some users; return how many were changed, and which MongoDB has refused."""
+    """Change the addresses of some users; return how many were changed, and which MongoDB refused."""
     plain: list[Mapping[str, Any]] = []
     others: list[Mapping[str, Any]] = []
     for user in users:
