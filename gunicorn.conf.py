@@ -9,25 +9,19 @@ of requirements use SIGUSR2 and then SIGTERM, for which gunicorn must not have b
 tests/system/test_deploys.py does all of this under load.
 """
 
-import json
 import logging
 import os
-import secrets
 import subprocess
 import sys
-from http import HTTPStatus
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from socket import socket
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.glogging import Logger as GunicornLogger
-from gunicorn.http import errors
-from gunicorn.util import write_nonblock
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.base import Worker as GunicornWorker
 
 ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
@@ -52,6 +46,7 @@ def _module(path: Path) -> ModuleType:
 
 
 metric_files = _module(ROOT / "pixora/observability/metric_files.py")
+balance = _module(ROOT / "pixora/server/balance.py")
 
 
 class Logger(GunicornLogger):
@@ -70,73 +65,25 @@ class Logger(GunicornLogger):
         self.error_log.handlers = [handler]
 
 
-class Worker(ThreadWorker):
-    """Answers what it cannot read as HTTP in the shape of every other error, and leaves nobody waiting when it stops.
+class Worker(GunicornWorker):
+    """Serves its connections by `pixora.server`, which it loads itself: SIGHUP brings a new version of it, too."""
 
-    gunicorn's own answers are pages of HTML, and both they and its log quote the request, which may hold a secret.
-    """
+    board: Any
+    metric_slot: int
 
-    ANSWERS = (
-        (errors.InvalidResponseHeader, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
-        (errors.InvalidResponseHeaderName, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
-        (errors.LimitRequestLine, HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long"),
-        (errors.LimitRequestHeaders, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "request_header_fields_too_large"),
-        (errors.ExpectationFailed, HTTPStatus.EXPECTATION_FAILED, "expectation_failed"),
-        (errors.UnsupportedTransferCoding, HTTPStatus.NOT_IMPLEMENTED, "not_implemented"),
-        (errors.ParseException, HTTPStatus.BAD_REQUEST, "bad_request"),
-        (Exception, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_server_error"),
-    )
+    @classmethod
+    def check_config(cls, cfg: Config, log: GunicornLogger) -> None:
+        """Refuse what there is not: TLS is the proxy's."""
+        if cfg.is_ssl:
+            sys.exit("gunicorn does not speak TLS here: leave that to nginx, see deploy/nginx.conf.")
 
-    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001  # as gunicorn calls it
-        """Accept connections or not; a worker that stops first accepts all that wait, and then closes the door.
-
-        gunicorn's own leaves the door open until the last running request has its answer, and does not look who comes
-        in: when the whole service stops, these would wait for as long, and then be cut off.
-        """
-        super().set_accept_enabled(enabled)
-        if enabled or self.alive:
-            return
-        for listener in self.sockets:
-            waiting = True
-            while waiting and self.nr_conns < self.worker_connections:
-                before = self.nr_conns
-                self.accept(listener)
-                waiting = self.nr_conns > before
-            listener.close()
-        self.sockets = []
-
-    def handle_error(self, req: object, client: socket, addr: Any, exc: Exception) -> None:
-        """Answer and log a failure outside of the application; the caller closes the connection."""
+    def run(self) -> None:
+        """Serve, until told to stop."""
         # Not in the master, see Logger.
-        from pixora.observability import metrics  # noqa: PLC0415
-        from pixora.web.problems import HTTP_DETAILS, MEDIA_TYPE, document  # noqa: PLC0415
+        from pixora.server.balance import Share  # noqa: PLC0415
+        from pixora.server.worker import Server  # noqa: PLC0415
 
-        status, code = next((status, code) for kind, status, code in self.ANSWERS if isinstance(exc, kind))
-        request_id = secrets.token_hex(16)
-        metrics.request_duration(metrics.NO_ROUTE, metrics.OTHER, int(status)).observe(0)
-        told = {
-            "event": "request",
-            "request_id": request_id,
-            "route": metrics.NO_ROUTE,
-            "status": int(status),
-            "cause": type(exc).__name__,
-            "client": addr[0] if addr else None,
-        }
-        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.log.error("Failed outside of the application", exc_info=exc, extra=told)
-        else:
-            self.log.warning("Could not read a request", extra=told)
-        detail = HTTP_DETAILS.get(status, status.phrase + ".")
-        body = json.dumps(document(SimpleNamespace(status=status, code=code, detail=detail), request_id))
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
-            "Connection: close\r\n\r\n"
-        )
-        try:
-            write_nonblock(client, (head + body).encode())
-        except OSError:
-            self.log.debug("The client is gone")
+        Server(self, _settings.max_content_length, Share(self.board, self.metric_slot)).run()
 
 
 worker_class = Worker
@@ -198,8 +145,11 @@ def on_starting(server: Arbiter) -> None:
         sys.exit(status)
 
 
-def pre_fork(server: Arbiter, worker: ThreadWorker) -> None:
-    """Give a worker its place among the counters of the metrics."""
+def pre_fork(server: Arbiter, worker: GunicornWorker) -> None:
+    """Give a worker its place among the counters of the metrics, and on the board of connections."""
+    if getattr(server, "board", None) is None:
+        server.board = balance.Board()
+    worker.board = server.board
     if getattr(server, "metric_files", None) is None:
         # SIGUSR2 hands it on: while both masters serve, either's workers answer with the counts of all.
         inherited = os.environ.get("PIXORA_METRIC_FILES") if server.master_pid else None
@@ -213,7 +163,7 @@ def pre_exec(server: Arbiter) -> None:
     server.cfg.env_orig["PIXORA_METRIC_FILES"] = server.metric_files.handed_on
 
 
-def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
+def post_fork(server: Arbiter, worker: GunicornWorker) -> None:
     """Count from here on where the others do; before the application is loaded, which makes its metrics."""
     try:
         server.metric_files.join(worker.metric_slot)
@@ -222,13 +172,14 @@ def post_fork(server: Arbiter, worker: ThreadWorker) -> None:
         worker.log.error("This worker counts for itself, so that /metrics is wrong: %s", error)
 
 
-def post_worker_init(worker: ThreadWorker) -> None:
+def post_worker_init(worker: GunicornWorker) -> None:
     """Write gunicorn's lines by the application's handler, now that it is there: it never waits for a reader."""
     worker.log.error_log.handlers = logging.getLogger().handlers
 
 
-def child_exit(server: Arbiter, worker: ThreadWorker) -> None:
+def child_exit(server: Arbiter, worker: GunicornWorker) -> None:
     """Forget what was waiting in a worker that is dead; what it has counted stays."""
+    server.board.leave(worker.metric_slot)
     server.metric_files.forget(worker.metric_slot)
 
 

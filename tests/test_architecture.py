@@ -40,6 +40,7 @@ ORDER = (
     ("pixora.clock", "pixora.emails", "pixora.errors", "pixora.extensions"),
     ("pixora.web",),
     ("pixora.observability",),
+    ("pixora.server",),
     ("pixora.database",),
     ("pixora.passwords",),
     ("pixora.tokens",),

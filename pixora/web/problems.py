@@ -50,7 +50,7 @@ class ProblemSchema(ma.Schema):
 
 def document(error: PixoraError | type[PixoraError], request_id: str) -> dict[str, Any]:
     """Return the body of a problem."""
-    body = _document(error.status, error.code, error.detail, request_id)
+    body = problem(error.status, error.code, error.detail, request_id)
     errors = getattr(error, "errors", None)
     return body | {"errors": errors} if errors else body
 
@@ -69,9 +69,9 @@ def from_http(error: HTTPException) -> Response | HTTPException:
     if isinstance(error, RequestEntityTooLarge):
         return from_error(PayloadTooLarge())
     status = HTTPStatus(error.code)
-    code = re.sub(r"[^a-z]+", "_", title(status).lower()).strip("_")
-    body = _document(status, code, HTTP_DETAILS.get(status, title(status) + "."), request_id())
-    return _response(body, {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")})
+    body = problem(status, code_of(status), HTTP_DETAILS.get(status, title(status) + "."), request_id())
+    headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    return _response(body, headers)
 
 
 def title(status: HTTPStatus) -> str:
@@ -79,7 +79,13 @@ def title(status: HTTPStatus) -> str:
     return TITLES.get(status, status.phrase)
 
 
-def _document(status: HTTPStatus, code: str, detail: str, request_id: str) -> dict[str, Any]:
+def code_of(status: HTTPStatus) -> str:
+    """Return the `code` of a problem that has no other cause to name than its status."""
+    return re.sub(r"[^a-z]+", "_", title(status).lower()).strip("_")
+
+
+def problem(status: HTTPStatus, code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """Return the body of a problem of these words."""
     return {
         "type": "about:blank",  # RFC 9457, section 4.2.1: the title is the status phrase
         "title": title(status),

@@ -49,7 +49,9 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
     """
 
     @contextlib.contextmanager
-    def start(port: int | None = None, *, is_healthy: bool = True, **environment: str) -> Iterator[Url]:
+    def start(
+        port: int | None = None, *, application: str = "wsgi:app", is_healthy: bool = True, **environment: str
+    ) -> Iterator[Url]:
         port = port or free_port()
         url = Url(f"http://127.0.0.1:{port}")
         url.log = tmp_path_factory.mktemp("gunicorn") / "output"
@@ -67,7 +69,7 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
         }
         with url.log.open("wb") as output:
             process = subprocess.Popen(
-                [Path(sys.executable).with_name("gunicorn"), "--bind", f"127.0.0.1:{port}", "wsgi:app"],
+                [Path(sys.executable).with_name("gunicorn"), "--bind", f"127.0.0.1:{port}", application],
                 cwd=ROOT,
                 env=settings | environment,
                 stdout=output,

@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 import pymongo
 import pytest
-from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER
 from mongod import free_port
 
+from pixora.server.worker import STOP_LINGER_SECONDS
 from tests.factories import PASSWORD, signup_body
 from tests.system.conftest import running_nginx
 from tests.timeouts import SOON
@@ -231,7 +231,7 @@ def test_nginx_lets_go_of_an_idle_connection_before_a_stopping_worker_does():
     [seconds] = re.findall(
         r"keepalive 32;.*?keepalive_timeout (\d+)s;", (ROOT / "deploy/nginx.conf").read_text(), re.DOTALL
     )
-    assert int(seconds) <= STOP_KEEPALIVE_LINGER / 2
+    assert int(seconds) <= STOP_LINGER_SECONDS / 2
 
 
 def test_a_post_sent_when_a_worker_lets_go_of_its_connections_is_not_lost(service):
@@ -252,7 +252,7 @@ def test_a_post_sent_when_a_worker_lets_go_of_its_connections_is_not_lost(servic
             workers = len(started(url))
             os.kill(url.pid, signal.SIGHUP)
             wait_until(lambda workers=workers: len(started(url)) == workers + 2)
-            delays = [STOP_KEEPALIVE_LINGER + milliseconds / 1000 for milliseconds in range(-30, 30)]
+            delays = [STOP_LINGER_SECONDS + milliseconds / 1000 for milliseconds in range(-30, 30)]
             statuses += pool.map(post, connections, delays)
     print(f"\n{len(statuses)} at the edge, {len(statuses) - statuses.count(422)} lost")  # noqa: T201  # for whoever asks with -s
     assert set(statuses) == {422}

@@ -1,0 +1,80 @@
+"""Spreads connections over the workers: one that is busier than another leaves a new connection to it for a moment.
+
+All workers listen on one socket, and without this whoever is awake first takes what comes: at times one worker all of
+eight clients, which then get half of what the machine has. SO_REUSEPORT, by which the kernel deals connections out, is
+no more even with few of them, and loses those that wait at a worker when it stops.
+
+gunicorn's master loads this, alone and by its path, so it must import nothing of the application, see gunicorn.conf.py.
+"""
+
+import mmap
+import time
+
+PLACES = 128
+AWAY = -1
+
+PAUSE_SECONDS = 0.002
+"""How long a connection is left to the others before it is looked whether they have taken it."""
+
+PAUSES = 5
+"""After so many in which the others have taken none, they are taken to be too busy, and get ever less time."""
+
+
+class Board:
+    """The number of busy connections of each worker, in memory that all share."""
+
+    def __init__(self) -> None:
+        self.counts = memoryview(mmap.mmap(-1, PLACES * 4)).cast("i")
+        for place in range(PLACES):
+            self.counts[place] = AWAY
+
+    def leave(self, place: int) -> None:
+        """Have nobody wait for a worker that has ended."""
+        if place < PLACES:
+            self.counts[place] = AWAY
+
+
+class Share:
+    """A worker's part of the connections.
+
+    Args:
+        board: See there.
+        place: The worker's. One beyond the board takes all it can get, and none waits for it.
+
+    """
+
+    def __init__(self, board: Board, place: int) -> None:
+        self._counts = board.counts if place < PLACES else None
+        self._place = place
+        self._seen: list[int] = []
+        self._pauses = 0
+        self._allowed = 0
+        self.pauses_until = 0.0
+
+    def note(self, count: int) -> None:
+        """Tell the others how many busy connections there are here."""
+        if self._counts is not None:
+            self._counts[self._place] = count
+
+    def leave(self) -> None:
+        """Accept no more."""
+        self.note(AWAY)
+        self._counts = None
+
+    def may_accept(self) -> bool:
+        """Return whether to accept another connection; if not, ask again at `pauses_until`."""
+        if self._counts is None:
+            return True
+        others = [count for place, count in enumerate(self._counts) if place != self._place and count != AWAY]
+        if not others or self._counts[self._place] <= min(others):
+            self._pauses = self._allowed = 0
+            return True
+        if others != self._seen:
+            self._seen, self._pauses, self._allowed = others, 0, 0
+        if self._allowed:
+            self._allowed -= 1
+            return True
+        self._pauses += 1
+        self._allowed = max(0, self._pauses - PAUSES)  # after the next pause
+        self.pauses_until = time.monotonic() + PAUSE_SECONDS
+        return False

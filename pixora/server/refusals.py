@@ -1,0 +1,60 @@
+"""Answers what never reaches the application, in the shape of every other error; also counts and logs it.
+
+Neither the answer nor the log quotes the request, which may hold a secret.
+"""
+
+import json
+import logging
+import secrets
+
+from pixora.errors import MalformedBody, PayloadTooLarge
+from pixora.observability import metrics
+from pixora.server.bodies import Refused
+from pixora.web.middleware import REQUEST_ID
+from pixora.web.problems import HTTP_DETAILS, MEDIA_TYPE, code_of, problem, title
+
+DETAILS = {
+    408: "The request did not come in whole in time.",
+    413: PayloadTooLarge.detail,
+    414: "The address is too long.",
+    417: "The server can only be expected to continue.",
+    431: "The header fields are too many or too large.",
+    501: "The method or the transfer coding is not known here.",
+    505: "The server speaks HTTP/1.0 and HTTP/1.1.",
+}
+logger = logging.getLogger("gunicorn.error")
+
+
+def refusal(refused: Refused, client: str, cause: BaseException | None = None) -> bytes:
+    """Return the whole answer, after which the connection is to be closed.
+
+    Args:
+        refused: What to answer.
+        client: The address it came from.
+        cause: The failure of ours that made it so.
+
+    """
+    status = refused.status
+    request_id = refused.request_id if REQUEST_ID.fullmatch(refused.request_id) else secrets.token_hex(16)
+    metrics.request_duration(metrics.NO_ROUTE, metrics.OTHER, int(status)).observe(0)
+    extra = {
+        "event": "request",
+        "request_id": request_id,
+        "route": metrics.NO_ROUTE,
+        "status": int(status),
+        "client": client or None,
+    }
+    if cause is not None:
+        logger.error("Failed outside of the application", exc_info=cause, extra=extra)
+    else:
+        logger.warning("Could not read a request", extra=extra)
+    detail = DETAILS.get(status) or HTTP_DETAILS.get(status) or f"{title(status)}."
+    if refused.code == MalformedBody.code:
+        detail = MalformedBody.detail
+    body = json.dumps(problem(status, refused.code or code_of(status), detail, request_id)) + "\n"
+    head = (
+        f"HTTP/1.1 {status.value} {title(status)}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return (head + body).encode()

@@ -1,0 +1,299 @@
+"""The loop of a worker: accepts connections, watches those that wait, and has threads answer requests."""
+
+import contextlib
+import itertools
+import os
+import queue
+import selectors
+import sys
+import threading
+import time
+from typing import Any
+
+from pixora.server.balance import Share
+from pixora.server.connection import Connection
+from pixora.server.reading import Limits
+
+SWEEP_SECONDS = 1.0
+STOPPING_SWEEP_SECONDS = 0.1
+
+STOP_LINGER_SECONDS = 2.0
+"""How long a worker that stops, or that has too many connections, keeps one that is idle: its client may just be
+sending a request. nginx closes an idle one sooner than this, so it never meets one that is being closed here."""
+
+SHUT_SECONDS = 0.5
+"""How long to accept nothing after the system has refused another file descriptor."""
+
+
+class Server:
+    """Serves the connections of one worker.
+
+    Args:
+        worker: gunicorn's worker: its sockets, its application, its configuration, and whether it is to stop.
+        body_limit: In bytes.
+        share: Which of the new connections are this worker's.
+
+    """
+
+    def __init__(self, worker: Any, body_limit: int, share: Share) -> None:
+        cfg = worker.cfg
+        self._worker = worker
+        self._share = share
+        self._limits = Limits(
+            line=cfg.limit_request_line,
+            field=cfg.limit_request_field_size,
+            fields=cfg.limit_request_fields,
+            body=body_limit,
+        )
+        self._most = int(cfg.worker_connections)
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[Connection] = set()
+        self._waiting: set[Connection] = set()  # those that the poller owns
+        self._quiet = 0  # connections without a request for some time, as of the last sweep
+        self._threads = Threads(cfg.threads, self._serve)
+        self._numbers = itertools.count(1)
+        self._is_accepting = False
+        self._shut_until = 0.0
+        self._next_sweep = 0.0
+        self._base = {
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": cfg.workers > 1,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            "SERVER_SOFTWARE": "gunicorn",
+            "SCRIPT_NAME": "",
+        }
+
+    def run(self) -> None:
+        """Serve until the worker is to stop; then accept who waits, answer what has begun, and close."""
+        worker = self._worker
+        self._selector.register(worker.PIPE[0], selectors.EVENT_READ)
+        for listener in worker.sockets:
+            listener.setblocking(False)
+        self._note_load()
+        while worker.alive:
+            self._turn(SWEEP_SECONDS)
+        self._share.leave()
+        self._set_accepting(wanted=False)
+        for listener in worker.sockets:
+            # Whoever has connected by now would be cut off: the door is closed behind the last of them.
+            while len(self._connections) < self._most and self._accept(listener):
+                pass
+            listener.close()
+        worker.sockets = []
+        deadline = time.monotonic() + worker.cfg.graceful_timeout
+        while self._connections and time.monotonic() < deadline:
+            self._turn(STOPPING_SWEEP_SECONDS)
+
+    def _turn(self, sweep_seconds: float) -> None:
+        """Wait for something to happen, and deal with it."""
+        now = time.monotonic()
+        if self._worker.alive:
+            may = now >= max(self._shut_until, self._share.pauses_until) and not self._is_full()
+            self._set_accepting(wanted=may)
+        self._next_sweep = min(self._next_sweep, now + sweep_seconds)
+        times = self._next_sweep, *(t for t in (self._shut_until, self._share.pauses_until) if t > now)
+        for key, _ in self._selector.select(max(0.0, min(times) - now)):
+            if isinstance(key.fileobj, Connection):
+                self._look_at(key.fileobj, key.events)
+            elif isinstance(key.fileobj, int):
+                os.read(key.fileobj, 4096)  # somebody has called `_wake`, or a signal has come
+            else:
+                self._accept_from(key.fileobj)
+        if time.monotonic() >= self._next_sweep:
+            self._sweep()
+            self._next_sweep = time.monotonic() + sweep_seconds
+
+    def _accept_from(self, listener: Any) -> None:
+        while not self._is_full() and self._share.may_accept() and self._accept(listener):
+            pass
+
+    def _accept(self, listener: Any) -> bool:
+        """Accept a connection; return whether there was one."""
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:  # no file descriptor is left, mostly
+            self._worker.log.error("Cannot accept connections: %s", error.strerror)
+            self._shut_until = time.monotonic() + SHUT_SECONDS
+            return False
+        server = listener.getsockname()
+        is_ip = isinstance(server, tuple)
+        base = self._base | {
+            "SERVER_NAME": server[0] if is_ip else str(server),
+            "SERVER_PORT": str(server[1]) if is_ip else "",
+            "REMOTE_ADDR": address[0] if is_ip else "",
+            "REMOTE_PORT": str(address[1]) if is_ip else "",
+            "gunicorn.socket": client,
+        }
+        try:
+            connection = Connection(client, base["REMOTE_ADDR"], base, self._limits)
+        except OSError:  # on some systems, of a connection that has been reset
+            client.close()
+            return True
+        self._connections.add(connection)
+        self._note_load()
+        try:
+            if connection.receive():
+                self._threads.submit(connection)
+            else:
+                self._watch(connection, selectors.EVENT_READ)
+        except Exception as error:  # noqa: BLE001  # the loop goes on
+            self._drop(connection, error)
+        return True
+
+    def _look_at(self, connection: Connection, events: int) -> None:
+        """See what a connection has to say that has waited for it."""
+        try:
+            if events == selectors.EVENT_READ and not connection.receive():
+                return
+        except Exception as error:  # noqa: BLE001  # the loop goes on
+            if self._take(connection):
+                self._drop(connection, error)
+            return
+        if self._take(connection):
+            self._threads.submit(connection)
+
+    def _serve(self, connection: Connection) -> None:
+        """Answer a connection's requests, for as long as it has some; in a thread."""
+        try:
+            while connection.is_writing or self._answer(connection):
+                if not connection.flush():
+                    self._watch(connection, selectors.EVENT_WRITE)
+                    return
+                if not connection.is_to_stay():
+                    self._watch(connection, selectors.EVENT_READ)
+                    return
+                if self._threads.are_busy():
+                    break
+                if not connection.read() and not connection.receive(flags=0):
+                    self._watch(connection, selectors.EVENT_READ)
+                    return
+            if connection.read():
+                self._threads.submit(connection)  # at the end of the queue
+            else:
+                self._watch(connection, selectors.EVENT_READ)
+        except BaseException as error:  # noqa: BLE001  # an answer that has begun is cut off, and the thread goes on
+            self._drop(connection, error)
+
+    def _answer(self, connection: Connection) -> bool:
+        worker = self._worker
+        if next(self._numbers) == worker.max_requests and worker.alive:
+            worker.log.info("Autorestarting worker after current request.")
+            worker.alive = False
+            self._wake()
+        is_last = not worker.alive or not worker.cfg.keepalive or self._is_full()
+        connection.answer(worker.wsgi, is_last=is_last)
+        return True
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Give a connection to the poller."""
+        self._waiting.add(connection)
+        self._selector.register(connection, events)  # from now on it is the poller's
+
+    def _take(self, connection: Connection) -> bool:
+        """Take a connection from the poller; return whether it had it."""
+        try:
+            self._selector.unregister(connection)
+        except KeyError:  # the thread that gives it back is not ready with it
+            return False
+        self._waiting.discard(connection)
+        return True
+
+    def _drop(self, connection: Connection, error: BaseException) -> None:
+        if not isinstance(error, OSError):  # that is a client who is gone
+            self._worker.log.error("Failed outside of the application", exc_info=error)
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        was_full = self._is_full()
+        try:
+            connection.close()
+        except Exception as error:
+            self._worker.log.error("Failed outside of the application", exc_info=error)
+        self._connections.discard(connection)
+        self._note_load()
+        if was_full:
+            self._wake()
+
+    def _sweep(self) -> None:
+        """Tell the master that all is well, and end the connections of which there is nothing more to expect."""
+        self._worker.notify()
+        if self._worker.ppid != os.getppid():
+            self._worker.alive = False
+        keep = self._worker.cfg.keepalive if self._worker.alive and not self._is_full() else STOP_LINGER_SECONDS
+        now = time.monotonic()
+        self._quiet = 0
+        for connection in list(self._waiting):
+            if not connection.is_overdue(now, keep):
+                self._quiet += connection.is_quiet(now)
+            elif self._take(connection):
+                self._end(connection)
+        self._note_load()
+
+    def _end(self, connection: Connection) -> None:
+        try:
+            if connection.time_out():
+                self._threads.submit(connection)
+                return
+        except OSError:
+            pass
+        self._close(connection)
+
+    def _is_full(self) -> bool:
+        return len(self._connections) >= self._most
+
+    def _note_load(self) -> None:
+        self._share.note(max(0, len(self._connections) - self._quiet))
+
+    def _set_accepting(self, *, wanted: bool) -> None:
+        if wanted == self._is_accepting:
+            return
+        for listener in self._worker.sockets:
+            if wanted:
+                self._selector.register(listener, selectors.EVENT_READ)
+            else:
+                self._selector.unregister(listener)
+        self._is_accepting = wanted
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it is awake
+            os.write(self._worker.PIPE[1], b".")
+
+
+class Threads:
+    """At most so many threads, started at need. `concurrent.futures` takes several times as long to hand over."""
+
+    def __init__(self, most: int, work: Any) -> None:
+        self._most = most
+        self._work = work
+        self._jobs: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = 0
+        self._idle = 0  # threads that wait, less the jobs that wait
+
+    def submit(self, connection: Connection) -> None:
+        """Have a thread work for a connection."""
+        with self._lock:
+            self._idle -= 1
+            is_short = self._idle < 0 and self._started < self._most
+            if is_short:
+                self._started += 1
+                self._idle += 1
+        self._jobs.put(connection)
+        if is_short:
+            threading.Thread(target=self._run, name=f"request-{self._started}", daemon=True).start()
+
+    def are_busy(self) -> bool:
+        """Return whether a job that came now would have to wait."""
+        return self._idle <= 0 and self._started == self._most
+
+    def _run(self) -> None:
+        while True:
+            self._work(self._jobs.get())
+            with self._lock:
+                self._idle += 1
