@@ -50,10 +50,11 @@ def _fastapi_users_user(email: str, hashed: str) -> dict[str, Any]:
     return user | {"_id": ObjectId()}
 
 
-def _gunicorn(application: str) -> Callable[[int, int], list[str]]:
+def _gunicorn(application: str, *options: str) -> Callable[[int, int], list[str]]:
     def command(port: int, workers: int) -> list[str]:
         gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-        return [gunicorn, "--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--log-level", "error", application]
+        bound = ["--bind", f"127.0.0.1:{port}", "--workers", str(workers), "--log-level", "error"]
+        return [gunicorn, *bound, *options, application]
 
     return command
 
@@ -78,6 +79,7 @@ class Service:
 
 
 PIXORA = Service("Pixora", _gunicorn("wsgi:app"))
+PIXORA_GTHREAD = Service("Pixora under gthread", _gunicorn("wsgi:app", "--worker-class", "gthread"))
 UNOBSERVED = Service("Pixora unobserved", _gunicorn("benchmarks.peers.unobserved:app"))
 FASTAPI_MOTOR = Service("FastAPI + Motor", _uvicorn("benchmarks.peers.fastapi_motor:app"))
 FASTAPI_USERS = Service("fastapi-users + Beanie", _uvicorn("benchmarks.peers.fastapi_users:app"), _fastapi_users_user)
