@@ -165,7 +165,7 @@ class PendingSchema(Schema):
     expires_at = Timestamp(required=True)
 
 
-class LetterSchema(Schema):
+class QueuedEmailSchema(Schema):
     """An e-mail that is not sent yet."""
 
     id = fields.String(required=True)
@@ -233,7 +233,7 @@ class ExportSchema(Schema):
     profile = fields.Nested(ProfileSchema, required=True)
     sessions = fields.List(fields.Nested(ExportedSessionSchema), required=True)
     pending = fields.List(fields.Nested(PendingSchema), required=True)
-    letters = fields.List(fields.Nested(LetterSchema), required=True)
+    letters = fields.List(fields.Nested(QueuedEmailSchema), required=True)
     events = fields.Nested(
         EventPageSchema,
         required=True,

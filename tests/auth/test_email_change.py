@@ -29,7 +29,7 @@ def confirm(client, token):
 
 
 @pytest.mark.parametrize(("verified", "told"), [(True, {"new_email": NEW}), (False, {})])
-def test_a_link_goes_to_the_new_address_and_a_warning_to_the_old(ask, account, users, emails_to, verified, told):
+def test_the_new_email_gets_a_link_and_the_old_one_a_notice(ask, account, users, emails_to, verified, told):
     """An old address that is not verified may be a stranger's, who is told nothing that the user has typed."""
     users.update_one({}, {"$set": {"email_verified": verified}})
     response = ask()
@@ -47,7 +47,7 @@ def test_nothing_changes_before_the_link_is_opened(client, account, token, log_i
     assert log_in(account.email).status_code == 200
 
 
-def test_the_link_changes_the_address_and_verifies_it(client, account, token, log_in, users):
+def test_the_link_changes_and_verifies_the_email(client, account, token, log_in, users):
     before = users.find_one()["updated_at"]
     assert confirm(client, token).status_code == 204
     profile = client.get("/api/users/me", headers=account.bearer).json
@@ -58,19 +58,19 @@ def test_the_link_changes_the_address_and_verifies_it(client, account, token, lo
 
 
 @pytest.mark.parametrize(("verified", "told"), [(True, {"new_email": NEW}), (False, {})])
-def test_the_old_address_is_told_when_it_has_changed(client, account, token, users, emails_to, verified, told):
+def test_the_old_email_gets_a_notice_after_the_change(client, account, token, users, emails_to, verified, told):
     users.update_one({}, {"$set": {"email_verified": verified}})
     confirm(client, token)
     letter = emails_to(account.email)[-1]
     assert (letter["template"], letter["context"]) == ("email_changed", told)
 
 
-def test_the_new_address_is_brought_in_form(ask, emails_to):
+def test_the_new_email_is_stored_in_canonical_form(ask, emails_to):
     ask("Ada.LOVELACE@Example.com")
     assert len(emails_to(NEW)) == 1
 
 
-def test_links_that_were_sent_to_the_old_address_are_dead(client, account, token, token_sent):
+def test_links_sent_to_the_old_email_stop_working(client, account, token, token_sent):
     client.post("/api/auth/password-reset", json={"email": account.email})
     assert confirm(client, token).status_code == 204
     reset = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
@@ -79,12 +79,12 @@ def test_links_that_were_sent_to_the_old_address_are_dead(client, account, token
     assert is_refused(client.post("/api/auth/verify-email/confirm", json=verify))
 
 
-def test_a_token_is_good_once(client, token):
+def test_a_used_token_is_refused(client, token):
     assert confirm(client, token).status_code == 204
     assert is_refused(confirm(client, token))
 
 
-def test_of_fifty_uses_at_once_one_wins(token, post_at_once):
+def test_of_fifty_parallel_uses_one_succeeds(token, post_at_once):
     assert post_at_once(50, CONFIRM, {"token": token}) == {204: 1, 400: 49}
 
 
@@ -95,7 +95,7 @@ def test_a_token_expires(client, token, move_clock, hours, status):
 
 
 @pytest.mark.parametrize("garbage", ["", "x", "A" * 59, "\r\n", "x" * 5000])
-def test_garbage_is_refused(client, account, garbage):
+def test_a_malformed_token_is_refused(client, account, garbage):
     assert is_refused(confirm(client, garbage))
 
 
@@ -103,11 +103,11 @@ def test_a_token_of_another_purpose_is_refused(client, account, token, token_sen
     assert is_refused(confirm(client, token_sent(account.email, "verify_email")))
 
 
-def test_a_token_is_no_good_for_another_user(client, token, other_account):
+def test_a_token_of_another_user_is_refused(client, token, other_account):
     assert is_refused(confirm(client, OneTimeToken(other_account.id, OneTimeToken.parse(token).secret).text))
 
 
-def test_a_newer_wish_ends_the_older(client, ask, token, token_sent, account):
+def test_a_newer_request_replaces_the_older_one(client, ask, token, token_sent, account):
     ask("countess@example.com")
     assert is_refused(confirm(client, token))
     assert confirm(client, token_sent("countess@example.com", "change_email")).status_code == 204
@@ -122,7 +122,7 @@ def test_a_wrong_password_changes_nothing(ask, users):
 
 
 @pytest.mark.parametrize("same", ["ada@example.com", "ADA@example.com", "Ada@EXAMPLE.COM"])
-def test_the_old_address_in_any_case_is_refused(ask, users, same):
+def test_the_current_email_is_refused_in_any_case(ask, users, same):
     before = users.find_one()
     response = ask(same)
     assert response.status_code == 422
@@ -149,14 +149,14 @@ def test_a_malformed_address_is_refused(ask, users, malformed):
 
 
 @pytest.mark.parametrize("taken", ["grace@example.com", "GRACE@Example.com"])
-def test_an_address_that_is_taken_is_a_conflict(ask, account, other_account, emails_to, taken):
+def test_a_taken_email_is_a_conflict(ask, account, other_account, emails_to, taken):
     response = ask(taken)
     assert (response.status_code, response.json["code"]) == (409, "email_taken")
     assert len(emails_to(other_account.email)) == 1  # that of the sign-up
     assert len(emails_to(account.email)) == 1
 
 
-def test_an_address_that_was_taken_meanwhile_is_a_conflict_and_leaves_the_token_good(client, account, token, users):
+def test_an_email_taken_since_the_request_is_a_conflict_and_keeps_the_token_valid(client, account, token, users):
     other = client.post("/api/auth/signup", json=signup_body(email=NEW)).json["id"]
     response = confirm(client, token)
     assert (response.status_code, response.json["code"]) == (409, "email_taken")
@@ -165,7 +165,7 @@ def test_an_address_that_was_taken_meanwhile_is_a_conflict_and_leaves_the_token_
     assert confirm(client, token).status_code == 204
 
 
-def test_of_two_who_want_one_address_the_first_to_confirm_has_it(client, ask, token, other_account, token_sent):
+def test_of_two_requests_for_one_email_the_first_to_confirm_gets_it(client, ask, token, other_account, token_sent):
     body = {"email": NEW, "password": PASSWORD}
     assert client.post(REQUEST, json=body, headers=other_account.bearer).status_code == 202
     second = token_sent(NEW, "change_email")
@@ -174,25 +174,27 @@ def test_of_two_who_want_one_address_the_first_to_confirm_has_it(client, ask, to
     assert confirm(client, second).status_code == 409
 
 
-def test_letters_are_counted_for_who_is_written_to(make_app, ask, counts):
+def test_emails_are_counted_by_recipient(make_app, ask, counts):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     client.post("/api/auth/password-reset", json={"email": NEW})
     response = ask(client=client)
     assert (response.status_code, response.json["code"]) == (429, "rate_limited")
 
 
-def test_changes_are_counted_for_who_asks(make_app, ask, counts):
+def test_requests_are_counted_by_account(make_app, ask, counts):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     assert [ask(email, client=client).status_code for email in (NEW, "another@example.com")] == [202, 429]
 
 
-def test_a_wrong_password_costs_no_letter(make_app, ask, counts):
+def test_a_wrong_password_sends_no_email(make_app, ask, counts):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     assert [ask(client=client, password=text).status_code for text in ("wrong", PASSWORD, PASSWORD)] == [403, 202, 429]
 
 
 @pytest.mark.parametrize("same", ["grace.hopper@example.com", "Grace.Hopper@example.com"])
-def test_a_user_of_the_fastapi_service_moves_but_not_to_the_same_address(client, users, log_in, token_sent, same):
+def test_a_user_of_the_fastapi_service_changes_the_email_but_not_to_the_same_one(
+    client, users, log_in, token_sent, same
+):
     user = fastapi_user()
     users.insert_one(user)
     bearer = {"Authorization": f"Bearer {log_in(user['email']).json['access_token']}"}

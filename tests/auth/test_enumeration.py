@@ -34,7 +34,7 @@ def written(commands):
 
 
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.com"])
-def test_sign_up_answers_alike_whether_or_not_the_address_is_taken(safe, account, email):
+def test_signup_responds_alike_for_a_taken_and_a_free_email(safe, account, email):
     client = safe()
     new, taken = sign_up(client, "new@example.com"), sign_up(client, email)
     assert told(new) == told(taken)
@@ -43,7 +43,7 @@ def test_sign_up_answers_alike_whether_or_not_the_address_is_taken(safe, account
     assert "Location" not in new.headers
 
 
-def test_a_new_account_is_made_and_gets_its_letter(safe, users, emails_to):
+def test_a_new_account_gets_a_verification_email(safe, users, emails_to):
     client = safe()
     sign_up(client, "new@example.com")
     assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email"]
@@ -51,7 +51,7 @@ def test_a_new_account_is_made_and_gets_its_letter(safe, users, emails_to):
     assert client.post("/api/auth/login", data=form).status_code == 200
 
 
-def test_the_owner_of_a_taken_address_gets_a_letter_and_nothing_else_changes(safe, account, users, emails_to):
+def test_the_owner_of_a_taken_email_gets_a_notice_and_nothing_else_changes(safe, account, users, emails_to):
     before = users.find_one()
     sign_up(safe(), account.email)
     after = users.find_one()
@@ -60,7 +60,7 @@ def test_the_owner_of_a_taken_address_gets_a_letter_and_nothing_else_changes(saf
     assert after | {"letters": before["letters"]} == before
 
 
-def test_the_same_is_done_whether_or_not_the_address_is_taken(safe, account, watch_commands):
+def test_the_database_does_the_same_for_a_taken_and_a_free_email(safe, account, watch_commands):
     client = safe(THROTTLE_MAIL_PER_ACCOUNT="1 per hour")
     client.get("/health")
     seen = {}
@@ -77,14 +77,14 @@ def test_the_same_is_done_whether_or_not_the_address_is_taken(safe, account, wat
     assert seen["throttled"] == [*before, ("update", "decoys", majority), after]
 
 
-def test_the_owner_is_not_flooded_with_letters(safe, account, emails_to):
+def test_the_owner_is_not_flooded_with_emails(safe, account, emails_to):
     client = safe(THROTTLE_MAIL_PER_ACCOUNT="2 per hour")
     answers = [told(sign_up(client, account.email)) for _ in range(5)]
     assert all(answer == answers[0] for answer in answers)
     assert [letter["template"] for letter in emails_to(account.email)].count("address_taken") == 2
 
 
-def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, emails_to, monkeypatch):
+def test_losing_a_race_for_an_email_reveals_nothing(safe, users, emails_to, monkeypatch):
     client = safe()
     create = UserStore.create_user
 
@@ -98,7 +98,7 @@ def test_who_loses_a_race_for_an_address_is_told_nothing(safe, users, emails_to,
     assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email", "address_taken"]
 
 
-def test_sign_up_still_tells_what_is_wrong_with_the_fields(safe, account):
+def test_signup_still_reports_invalid_fields(safe, account):
     client = safe()
     for email in ("new@example.com", account.email):
         assert client.post(SIGN_UP, json=signup_body(email=email, password="short")).status_code == 422
@@ -114,13 +114,13 @@ def ask(safe, account):
     return ask
 
 
-def test_change_of_address_answers_alike_whether_or_not_the_address_is_taken(ask, other_account):
+def test_change_of_email_responds_alike_for_a_taken_and_a_free_email(ask, other_account):
     free, taken = ask("new@example.com"), ask(other_account.email)
     assert told(free) == told(taken)
     assert free.status_code == 202
 
 
-def test_the_owner_of_the_address_gets_a_letter_and_nobody_a_token(client, ask, account, other_account, emails_to):
+def test_the_owner_of_the_email_gets_a_notice_and_nobody_a_token(client, ask, account, other_account, emails_to):
     ask(other_account.email)
     posted = emails_to(other_account.email)[-1]
     assert posted["template"] == "address_taken"
@@ -128,7 +128,7 @@ def test_the_owner_of_the_address_gets_a_letter_and_nobody_a_token(client, ask, 
     assert emails_to(account.email)[-1]["template"] == "email_changing"
 
 
-def test_the_same_is_done_whether_or_not_the_new_address_is_taken(ask, other_account, watch_commands):
+def test_the_database_does_the_same_for_a_taken_and_a_free_new_email(ask, other_account, watch_commands):
     ask("warm.up@example.com")
     seen = []
     for email in ("new@example.com", other_account.email):
@@ -139,7 +139,7 @@ def test_the_same_is_done_whether_or_not_the_new_address_is_taken(ask, other_acc
     assert seen[0][-2:] == [("update", "users", {"w": "majority"}), ("update", "audit", {"w": "majority"})]
 
 
-def test_the_export_does_not_tell_either(client, ask, account, other_account, users):
+def test_the_export_does_not_reveal_it_either(client, ask, account, other_account, users):
     users.update_one({"_id": account.id}, {"$set": {"email_verified": True}})
     seen = []
     for email in ("new@example.com", other_account.email):
@@ -151,7 +151,7 @@ def test_the_export_does_not_tell_either(client, ask, account, other_account, us
     assert seen[0] == seen[1] == (2, "email_changing", True)
 
 
-def test_a_free_address_can_still_be_moved_to(client, ask, account, token_sent):
+def test_a_free_email_can_still_be_changed_to(client, ask, account, token_sent):
     ask("new@example.com")
     body = {"token": token_sent("new@example.com", "change_email")}
     assert client.post("/api/auth/change-email/confirm", json=body).status_code == 204
@@ -160,9 +160,7 @@ def test_a_free_address_can_still_be_moved_to(client, ask, account, token_sent):
 
 
 @pytest.mark.parametrize("counted", ["ada", "nobody"])
-def test_the_limit_of_letters_is_met_alike_by_addresses_with_and_without_an_account(
-    safe, account, other_account, users, counted
-):
+def test_the_email_limit_is_the_same_with_and_without_an_account(safe, account, other_account, users, counted):
     client = safe(THROTTLE_MAIL_PER_ACCOUNT="2 per hour")
     target = other_account.email if counted == "ada" else "nobody@example.com"
     for _ in range(2):

@@ -206,12 +206,12 @@ def test_a_login_and_the_end_of_its_session_have_its_id(world, trail):
     assert {row["event"] for row in found} == {"login", "session_ended"}
 
 
-def test_a_lockout_names_the_limit_that_is_used_up(world, trail):
+def test_a_lockout_names_the_limit_that_was_reached(world, trail):
     world.log_in_until_locked_out()
     assert trail.find_one({"event": "locked_out"})["details"] == {"limits": ["THROTTLE_LOGIN_PER_ACCOUNT_AND_IP"]}
 
 
-def test_many_wrong_guesses_at_once_leave_one_lockout(world, trail):
+def test_many_parallel_wrong_attempts_record_one_lockout(world, trail):
     with ThreadPoolExecutor(12) as pool:
         client = world.client.application.test_client
         answers = list(pool.map(lambda _: world.send_login(password="wrong", client=client()).status_code, range(12)))
@@ -220,7 +220,7 @@ def test_many_wrong_guesses_at_once_leave_one_lockout(world, trail):
     assert events == {"signup": 1, "login": 1, "login_failed": 3, "locked_out": 1}
 
 
-def test_letters_over_the_limit_are_not_recorded_about_the_account(world, trail):
+def test_emails_over_the_limit_are_not_recorded_for_the_account(world, trail):
     trail.delete_many({})
     for _ in range(5):
         world.client.post("/api/auth/password-reset", json={"email": world.account.email})
@@ -247,7 +247,7 @@ def test_a_login_takes_one_operation_more(world, watch_commands):
     assert [one.command_name for one in commands if one.command[one.command_name] == "audit"] == ["update"]
 
 
-def test_what_happens_is_answered_as_ever_where_it_cannot_be_recorded(world, mongo, trail, capture_logs):
+def test_a_request_succeeds_when_its_event_cannot_be_recorded(world, mongo, trail, capture_logs):
     database = mongo.get_default_database()
     database.command("collMod", "audit", validator={"event": "nothing"})
     try:

@@ -66,7 +66,7 @@ def test_login_takes_the_address_in_any_case_that_unicode_has(client, users, sig
         ("ŉame@example.com", "ŉame@EXAMPLE.com"),
     ],
 )
-def test_who_signed_up_when_case_was_folded_otherwise_logs_in_as_before(client, users, stored, typed):
+def test_a_user_with_an_older_case_folding_logs_in(client, users, stored, typed):
     users.insert_one(fastapi_user(email=stored))
     assert log_in(client, typed).status_code == 200
 

@@ -57,7 +57,7 @@ def names(cases):
 
 @pytest.mark.parametrize("write", WRITES, ids=names(WRITES))
 @pytest.mark.parametrize("defence", ["reset", "change", "end_sessions"])
-def test_a_write_in_flight_does_nothing_when_the_owner_was_faster(
+def test_a_write_in_flight_changes_nothing_when_the_owner_was_faster(
     client, account, owner, users, before_a_write, write, defence
 ):
     method, path, body = write
@@ -120,7 +120,7 @@ def test_a_verification_that_a_reset_has_made_pointless_is_refused(client, accou
 
 
 @pytest.mark.parametrize("write", BY_PASSWORD, ids=names(BY_PASSWORD))
-def test_a_hash_that_never_stays_is_no_endless_loop(client, account, users, before_a_write, write):
+def test_a_hash_that_changes_at_every_check_causes_no_endless_loop(client, account, users, before_a_write, write):
     method, path, body = write
 
     def move():
@@ -147,7 +147,7 @@ def test_a_hash_that_never_stays_is_no_endless_loop(client, account, users, befo
     ],
 )
 @pytest.mark.parametrize(("standing", "status"), [({"roles": ["user"]}, 403), ({"sessions": []}, 401)])
-def test_an_administrator_who_is_none_any_more_changes_nobody(
+def test_a_former_administrator_changes_nobody(
     client, account, other_account, users, before_a_write, method, path, body, standing, status
 ):
     """The standing is lost after the guard has looked, and before the user whom it is about is read or written."""
@@ -162,7 +162,7 @@ def test_an_administrator_who_is_none_any_more_changes_nobody(
     assert users.find_one({"_id": other_account.id}) == before
 
 
-def test_an_administrator_who_was_demoted_does_not_come_back(client, account, other_account, users, before_a_write):
+def test_a_demoted_administrator_cannot_promote_himself_again(client, account, other_account, users, before_a_write):
     """What is about oneself takes the role and the session in the same operation as the change."""
     administrator = {"$set": {"roles": ["user", "admin"]}}
     users.update_many({}, administrator)

@@ -32,7 +32,7 @@ def confirm(client, token, new_password=NEW_PASSWORD):
     return client.post(CONFIRM, json={"token": token, "new_password": new_password})
 
 
-def test_the_letter_goes_to_the_address_of_the_account(client, account, emails_to):
+def test_the_link_goes_to_the_email_of_the_account(client, account, emails_to):
     client.post(REQUEST, json={"email": f" {account.email.upper()}\n"})
     assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email", "reset_password"]
 
@@ -68,17 +68,17 @@ def test_a_reset_verifies_the_address_and_ends_all_tokens(client, account, token
     assert user["updated_at"] > before
 
 
-def test_the_owner_is_told_of_a_reset(client, account, token, emails_to):
+def test_the_owner_gets_a_notice_after_a_reset(client, account, token, emails_to):
     confirm(client, token)
     assert emails_to(account.email)[-1]["template"] == "password_changed"
 
 
-def test_a_token_is_good_once(client, token):
+def test_a_used_token_is_refused(client, token):
     assert confirm(client, token).status_code == 204
     assert is_refused(confirm(client, token, "another-engine-no-3"))
 
 
-def test_of_fifty_uses_at_once_one_wins(token, post_at_once):
+def test_of_fifty_parallel_uses_one_succeeds(token, post_at_once):
     assert post_at_once(50, CONFIRM, {"token": token, "new_password": NEW_PASSWORD}) == {204: 1, 400: 49}
 
 
@@ -88,7 +88,7 @@ def test_a_token_expires(client, token, move_clock, minutes, status):
     assert confirm(client, token).status_code == status
 
 
-def test_a_newer_token_ends_the_older(client, account, token, token_sent):
+def test_a_newer_token_replaces_the_older_one(client, account, token, token_sent):
     client.post(REQUEST, json={"email": account.email})
     assert is_refused(confirm(client, token))
     assert confirm(client, token_sent(account.email, "reset_password")).status_code == 204
@@ -98,14 +98,14 @@ def test_a_token_of_another_purpose_is_refused(client, account, token, token_sen
     assert is_refused(confirm(client, token_sent(account.email, "verify_email")))
 
 
-def test_a_token_is_no_good_for_another_user(client, token, other_account, users):
+def test_a_token_of_another_user_is_refused(client, token, other_account, users):
     client.post(REQUEST, json={"email": other_account.email})
     theirs = OneTimeToken(other_account.id, OneTimeToken.parse(token).secret).text
     assert is_refused(confirm(client, theirs))
 
 
 @pytest.mark.parametrize("garbage", ["", "x", "x" * 59, "A" * 59, "$ne", "../..", "\n", "é" * 59, "x" * 10_000])
-def test_garbage_is_refused(client, account, garbage):
+def test_a_malformed_token_is_refused(client, account, garbage):
     assert is_refused(confirm(client, garbage))
 
 
@@ -117,19 +117,19 @@ def test_a_token_of_another_type_is_refused(client, token, value):
 
 
 @pytest.mark.parametrize("weak", ["short", "adalovelace1990", "password12345", "x" * 73, "é" * 37, "ada@example.com"])
-def test_a_weak_password_is_refused_with_advice_and_leaves_the_token_good(client, token, weak):
+def test_a_weak_password_is_refused_with_advice_and_keeps_the_token_valid(client, token, weak):
     response = confirm(client, token, weak)
     assert response.status_code == 422
     assert list(response.json["errors"]) == ["new_password"]
     assert confirm(client, token).status_code == 204
 
 
-def test_a_new_password_is_scored_only_with_a_good_token(client, monkeypatch):
+def test_a_new_password_is_scored_only_with_a_valid_token(client, monkeypatch):
     monkeypatch.setattr(strength, "zxcvbn", None)
     assert is_refused(confirm(client, OneTimeToken.make("6924a1e0c3f1a2b4d5e6f708").text, "adalovelace1990"))
 
 
-def test_an_overload_leaves_the_token_good(client, app, token, monkeypatch):
+def test_an_overload_keeps_the_token_valid(client, app, token, monkeypatch):
     def refuse(*args, **kwargs):
         raise Overloaded
 
@@ -139,7 +139,7 @@ def test_an_overload_leaves_the_token_good(client, app, token, monkeypatch):
     assert confirm(client, token).status_code == 204
 
 
-def test_a_fault_of_the_database_leaves_the_token_good(client, token, monkeypatch):
+def test_a_database_failure_keeps_the_token_valid(client, token, monkeypatch):
     def fail(*args):
         raise DatabaseUnavailable
 
@@ -149,7 +149,7 @@ def test_a_fault_of_the_database_leaves_the_token_good(client, token, monkeypatc
     assert confirm(client, token).status_code == 204
 
 
-def test_a_token_that_is_not_good_costs_no_hash(client, account, monkeypatch):
+def test_an_invalid_token_costs_no_hash(client, account, monkeypatch):
     monkeypatch.setattr(passwords, "hash_password", None)
     assert is_refused(confirm(client, OneTimeToken.make(account.id).text))
 
@@ -162,7 +162,7 @@ def test_a_token_that_is_not_good_costs_no_hash(client, account, monkeypatch):
         (lambda token, move: (move(minutes=31), token)[1], "expired"),
     ],
 )
-def test_the_pages_are_told_why_a_token_is_refused(app, token, move_clock, spoil, reason):
+def test_the_pages_learn_why_a_token_is_refused(app, token, move_clock, spoil, reason):
     with app.test_request_context(), pytest.raises(InvalidOneTimeToken) as caught:
         recovery.reset_password(spoil(token, move_clock), NEW_PASSWORD)
     assert caught.value.reason == reason
@@ -193,7 +193,7 @@ def test_the_answer_is_the_same_for_an_address_without_an_account(client, accoun
     assert set(unknown.headers.keys()) == set(known.headers.keys())
 
 
-def test_the_same_is_done_whether_or_not_there_is_an_account(make_app, account, watch_commands, decoys, counts):
+def test_the_database_does_the_same_with_and_without_an_account(make_app, account, watch_commands, decoys, counts):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     assert client.get("/health").status_code == 200  # the indexes are there
     seen = []
@@ -207,7 +207,7 @@ def test_the_same_is_done_whether_or_not_there_is_an_account(make_app, account, 
     assert [concern for _, concern in seen[0][-2:]] == [{"w": "majority"}] * 2
 
 
-def test_a_decoy_looks_as_what_an_account_gets_and_tells_nothing(client, users, account, decoys):
+def test_a_decoy_looks_like_the_record_of_an_account_and_reveals_nothing(client, users, account, decoys):
     client.post(REQUEST, json={"email": "nobody@example.org"})
     client.post(REQUEST, json={"email": account.email})
     decoy, user = decoys.find_one(), users.find_one()
@@ -223,20 +223,20 @@ def test_the_decoys_are_few_and_do_not_grow(client, decoys):
     assert max(len(decoy["letters"]) for decoy in decoys.find()) <= 20
 
 
-def test_no_more_letters_wait_for_a_user_than_a_document_can_bear(client, account, emails_to):
+def test_the_emails_waiting_for_a_user_are_bounded(client, account, emails_to):
     for _ in range(30):
         client.post(REQUEST, json={"email": account.email})
     assert len(emails_to(account.email)) == 20
 
 
-def test_a_letter_that_is_refused_leaves_the_token_good(make_app, account, token_sent, counts):
+def test_a_refused_email_keeps_the_token_valid(make_app, account, token_sent, counts):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     for _ in range(2):
         client.post(REQUEST, json={"email": account.email})
     assert confirm(client, token_sent(account.email, "reset_password")).status_code == 204
 
 
-def test_a_letter_does_not_go_to_an_address_that_was_just_left(app, client, account, users, monkeypatch, emails_to):
+def test_no_link_goes_to_an_email_that_was_just_changed(app, client, account, users, monkeypatch, emails_to):
     issue = OneTimeTokenStore.issue
 
     def issue_late(self, user, *args):
@@ -269,7 +269,7 @@ def test_a_login_that_was_under_way_opens_no_session_after_a_reset(client, log_i
     assert users.find_one()["sessions"] == []
 
 
-def test_an_address_that_is_too_long_for_one_is_one_that_nobody_has(client, account):
+def test_an_email_that_is_too_long_belongs_to_nobody(client, account):
     response = client.post(REQUEST, json={"email": "a" + "\u0301\u0316" * 1000 + "@example.com"})
     assert response.status_code == 202
     assert response.json == client.post(REQUEST, json={"email": account.email}).json

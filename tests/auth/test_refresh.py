@@ -66,7 +66,7 @@ def test_fifty_parallel_refreshes_get_one_successor_and_keep_the_client_in(app, 
     assert refresh(client, answers[0].json["refresh_token"]).status_code == 200
 
 
-def test_a_lost_answer_is_given_again_within_the_grace(client, account, move_clock):
+def test_a_lost_response_is_repeated_within_the_grace(client, account, move_clock):
     first = refresh(client, account.refresh_token).json
     move_clock(seconds=9)
     again = refresh(client, account.refresh_token)
@@ -74,7 +74,7 @@ def test_a_lost_answer_is_given_again_within_the_grace(client, account, move_clo
     assert again.json["refresh_token"] == first["refresh_token"]
 
 
-def test_a_lost_answer_is_given_again_only_so_often_and_the_session_goes_on(make_app, account, session):
+def test_a_lost_response_is_repeated_a_limited_number_of_times_and_the_session_goes_on(make_app, account, session):
     client = make_app(REFRESH_GRACE_SECONDS=60).test_client()
     successor = refresh(client, account.refresh_token).json["refresh_token"]
     statuses = [refresh(client, account.refresh_token).status_code for _ in range(MAX_REPEATS + 2)]
@@ -115,7 +115,7 @@ def test_the_grace_begins_with_the_first_answer_after_an_outage(client, account,
     assert_refused(refresh(client, successor))
 
 
-def test_a_token_that_got_no_answer_is_no_good_for_ever(client, account, move_clock, lose_the_answer):
+def test_an_unanswered_token_is_not_accepted_forever(client, account, move_clock, lose_the_answer):
     successor = refresh(client, account.refresh_token).json["refresh_token"]
     lose_the_answer()
     move_clock(minutes=6)

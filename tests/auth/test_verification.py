@@ -24,7 +24,7 @@ def confirm(client, token, password=PASSWORD):
     return client.post(CONFIRM, json={"token": token, "password": password})
 
 
-def test_signing_up_posts_the_letter_in_the_same_operation(client, emails_to, watch_commands):
+def test_signup_queues_the_email_in_the_same_operation(client, emails_to, watch_commands):
     with watch_commands() as commands:
         client.post("/api/auth/signup", json=signup_body())
     assert [command.command_name for command in commands if "users" in command.command.values()] == ["insert"]
@@ -46,31 +46,31 @@ def test_sessions_go_on_when_the_address_is_verified(client, account, token):
     assert client.get("/api/users/me", headers=account.bearer).status_code == 200
 
 
-def test_whoever_does_not_know_the_password_verifies_nothing_and_does_not_burn_the_token(client, token, is_verified):
+def test_a_wrong_password_verifies_nothing_and_keeps_the_token_valid(client, token, is_verified):
     response = confirm(client, token, "wrong-password-1")
     assert (response.status_code, response.json["code"]) == (403, "wrong_password")
     assert is_verified() is False
     assert confirm(client, token).status_code == 204
 
 
-def test_wrong_passwords_count_as_guesses_at_the_account(make_app, account, token, counts):
+def test_wrong_passwords_count_as_attempts_on_the_account(make_app, account, token, counts):
     client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="3 per hour").test_client()
     assert [confirm(client, token, "wrong").status_code for _ in range(4)] == [403, 403, 403, 429]
     assert client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD}).status_code == 429
 
 
-def test_a_token_that_is_not_good_is_no_guess(make_app, account, counts):
+def test_an_invalid_token_is_no_attempt(make_app, account, counts):
     client = make_app().test_client()
     assert is_refused(confirm(client, OneTimeToken.make(account.id).text))
     assert counts.count_documents({}) == 0
 
 
-def test_a_token_is_good_once(client, token):
+def test_a_used_token_is_refused(client, token):
     assert confirm(client, token).status_code == 204
     assert is_refused(confirm(client, token))
 
 
-def test_of_fifty_uses_at_once_one_wins(token, post_at_once):
+def test_of_fifty_parallel_uses_one_succeeds(token, post_at_once):
     assert post_at_once(50, CONFIRM, {"token": token, "password": PASSWORD}) == {204: 1, 400: 49}
 
 
@@ -81,7 +81,7 @@ def test_a_token_expires(client, token, move_clock, hours, status):
 
 
 @pytest.mark.parametrize("garbage", ["", "x", "A" * 59, "\r\n", "x" * 5000])
-def test_garbage_is_refused(client, account, garbage):
+def test_a_malformed_token_is_refused(client, account, garbage):
     assert is_refused(confirm(client, garbage))
 
 
@@ -90,12 +90,12 @@ def test_a_token_of_another_purpose_is_refused(client, account, token_sent, toke
     assert is_refused(confirm(client, token_sent(account.email, "reset_password")))
 
 
-def test_a_token_is_no_good_for_another_user(client, token, other_account):
+def test_a_token_of_another_user_is_refused(client, token, other_account):
     theirs = OneTimeToken(other_account.id, OneTimeToken.parse(token).secret).text
     assert is_refused(confirm(client, theirs))
 
 
-def test_another_letter_can_be_asked_for_and_ends_the_first_token(client, account, token, token_sent, emails_to):
+def test_a_new_link_can_be_requested_and_replaces_the_first_one(client, account, token, token_sent, emails_to):
     response = client.post(SEND, headers=account.bearer)
     assert response.status_code == 202
     assert set(response.json) == {"message"}
@@ -118,13 +118,13 @@ def test_asking_too_often_is_refused(make_app, account, counts):
     assert 3590 <= int(answers[-1].headers["Retry-After"]) <= 3600
 
 
-def test_letters_to_others_are_not_counted_with_it(make_app, account, other_account, counts):
+def test_emails_to_others_are_counted_apart(make_app, account, other_account, counts):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     assert client.post(SEND, headers=account.bearer).status_code == 202
     assert client.post(SEND, headers=other_account.bearer).status_code == 202
 
 
-def test_all_kinds_of_letters_are_counted_together(make_app, account, counts, emails_to):
+def test_all_kinds_of_emails_are_counted_together(make_app, account, counts, emails_to):
     client = make_app(THROTTLE_MAIL_PER_ACCOUNT="1 per hour").test_client()
     client.post("/api/auth/password-reset", json={"email": account.email})
     assert client.post(SEND, headers=account.bearer).status_code == 429
@@ -139,7 +139,7 @@ def test_a_user_of_the_fastapi_service_verifies_an_address(client, users, token_
     assert users.find_one()["email_verified"] is True
 
 
-def test_where_it_is_required_nobody_logs_in_before(make_app, account, token):
+def test_required_verification_refuses_a_login_before_it(make_app, account, token):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
     form = {"username": account.email, "password": PASSWORD}
     response = client.post("/api/auth/login", data=form)
@@ -148,20 +148,20 @@ def test_where_it_is_required_nobody_logs_in_before(make_app, account, token):
     assert client.post("/api/auth/login", data=form).status_code == 200
 
 
-def test_where_it_is_required_a_wrong_password_is_answered_as_ever(make_app, account):
+def test_required_verification_answers_a_wrong_password_as_usual(make_app, account):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
     response = client.post("/api/auth/login", data={"username": account.email, "password": "wrong"})
     assert (response.status_code, response.json["code"]) == (401, "invalid_credentials")
 
 
-def test_where_it_is_required_a_right_password_is_not_counted_as_a_guess(make_app, account, counts):
+def test_required_verification_does_not_count_a_right_password(make_app, account, counts):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
     for _ in range(3):
         client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
     assert {document["count"] for document in counts.find()} == {0}
 
 
-class TestALoginThatIsRefused:
+class TestALoginBeforeVerification:
     @pytest.fixture
     def strict(self, make_app, counts):
         return make_app(REQUIRE_VERIFIED_EMAIL=True, THROTTLE_MAIL_PER_ACCOUNT="3 per hour").test_client()
@@ -201,7 +201,7 @@ class TestALoginThatIsRefused:
         assert len(emails_to(user["email"])) == 1
 
 
-def test_where_it_is_required_a_reset_opens_the_door_as_well(make_app, users, token_sent):
+def test_a_reset_meets_the_required_verification(make_app, users, token_sent):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
     user = fastapi_user()
     users.insert_one(user)

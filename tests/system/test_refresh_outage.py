@@ -48,7 +48,7 @@ def sign_in(url, number):
     return post(url + "/api/auth/login", form)[1]["refresh_token"]
 
 
-def test_an_outage_signs_nobody_out_and_finds_no_thief(gunicorn, tmp_path):
+def test_an_outage_signs_nobody_out_and_ends_no_session_as_stolen(gunicorn, tmp_path):
     with ReplicaSet(tmp_path) as replica_set, ThreadPoolExecutor(CLIENTS) as pool:
         primary = replica_set.primary()
         secondaries = [member for member in replica_set.members if member is not primary]

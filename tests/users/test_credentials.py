@@ -51,7 +51,7 @@ def test_a_change_ends_every_other_session(client, account, log_in, change):
         assert client.post("/api/auth/refresh", data=form).status_code == status
 
 
-def test_the_owner_is_told_of_a_change_in_the_same_operation(account, change, emails_to, watch_commands):
+def test_a_change_queues_a_notice_in_the_same_operation(account, change, emails_to, watch_commands):
     with watch_commands() as commands:
         change()
     assert [one.command_name for one in commands if one.command_name != "find" and "users" in one.command.values()] == [
@@ -60,7 +60,7 @@ def test_the_owner_is_told_of_a_change_in_the_same_operation(account, change, em
     assert emails_to(account.email)[-1]["template"] == "password_changed"
 
 
-def test_a_link_to_change_the_address_is_dead_after_a_change_of_the_password(client, account, change, token_sent):
+def test_a_change_of_the_password_ends_a_pending_change_of_email(client, account, change, token_sent):
     body = {"email": "new@example.com", "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=account.bearer)
     change()
@@ -75,7 +75,7 @@ def test_a_reset_under_way_wins_over_a_change_by_somebody_who_knows_the_password
     assert client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
 
 
-def test_the_link_that_verifies_the_address_stays_good(client, account, change, token_sent):
+def test_a_change_keeps_the_verification_link_valid(client, account, change, token_sent):
     change()
     body = {"token": token_sent(account.email, "verify_email"), "password": NEW_PASSWORD}
     assert client.post("/api/auth/verify-email/confirm", json=body).status_code == 204
@@ -103,7 +103,7 @@ def test_a_new_password_is_scored_only_after_the_current_one_was_right(change, m
     assert change("wrong-password-1", new).status_code == status
 
 
-def test_the_names_that_make_a_password_weak_are_those_of_today(client, account, change):
+def test_the_current_names_make_a_password_weak(client, account, change):
     client.patch(ME, json={"first_name": "Xylophonia", "last_name": "Quackenbush"}, headers=account.bearer)
     assert change(new="xylophoniaquackenbush").status_code == 422
 
@@ -153,7 +153,7 @@ def test_of_many_changes_at_once_one_is_made(app, account, users):
 
 @pytest.mark.parametrize("path", ["password", "delete"])
 @pytest.mark.parametrize(("password", "status"), [(PASSWORD, 204), ("another-engine-no-3", 403)])
-def test_what_was_checked_is_checked_again_when_another_hash_is_stored_meanwhile(
+def test_the_password_is_checked_again_when_the_hash_changes_meanwhile(
     client, account, users, monkeypatch, path, password, status
 ):
     """As when a login has re-hashed the same password just now, or it was changed in another window."""
@@ -198,7 +198,7 @@ class TestEveryRouteThatChecksThePassword:
         assert call(PASSWORD).status_code == 429
         assert client.post("/api/auth/login", data=form | {"password": PASSWORD}).status_code == 429
 
-    def test_hashes_in_the_room_and_is_told_when_it_is_full(self, app, account, monkeypatch, method, path, field, more):
+    def test_hashes_in_the_queue_and_reports_an_overload(self, app, account, monkeypatch, method, path, field, more):
         def refuse(*args, **kwargs):
             raise Overloaded
 
@@ -207,7 +207,7 @@ class TestEveryRouteThatChecksThePassword:
         response = client.open(path, method=method, json={field: PASSWORD, **more}, headers=account.bearer)
         assert (response.status_code, response.json["code"]) == (503, "overloaded")
 
-    def test_holds_a_seat(self, make_app, account, method, path, field, more):
+    def test_holds_a_slot(self, make_app, account, method, path, field, more):
         app = make_app(GUNICORN_THREADS=5)
         with app.app_context(), app.extensions["services"].hashing_queue.slot():
             response = app.test_client().open(
@@ -215,7 +215,7 @@ class TestEveryRouteThatChecksThePassword:
             )
         assert (response.status_code, response.json["code"]) == (503, "overloaded")
 
-    def test_hands_a_right_guess_back(self, client, account, counts, method, path, field, more):
+    def test_hands_a_right_attempt_back(self, client, account, counts, method, path, field, more):
         client.open(path, method=method, json={field: PASSWORD, **more}, headers=account.bearer)
         logins = counts.find({"_id": {"$regex": "THROTTLE_LOGIN"}})
         assert {document["count"] for document in logins} <= {0}
@@ -228,7 +228,7 @@ class TestEveryRouteThatChecksThePassword:
         ("password-reset", "reset_password", {"new_password": NEW_PASSWORD}),
     ],
 )
-def test_confirmations_that_hash_hold_a_seat_and_leave_the_token_good(
+def test_confirmations_that_hash_hold_a_slot_and_keep_the_token_valid(
     make_app, client, account, token_sent, path, purpose, body
 ):
     client.post("/api/auth/password-reset", json={"email": account.email})
@@ -268,7 +268,7 @@ def test_after_deletion_every_token_is_refused(client, account, delete, log_in):
     assert log_in().status_code == 401
 
 
-def test_others_stay_when_one_is_deleted(client, delete, other_account, users):
+def test_deletion_leaves_other_users_alone(client, delete, other_account, users):
     delete()
     assert client.get(ME, headers=other_account.bearer).status_code == 200
     assert users.count_documents({}) == 1

@@ -68,7 +68,7 @@ def test_an_event_says_when_from_where_and_what_it_is_about(client, account, lis
 
 
 @pytest.mark.parametrize(("by", "told"), [(ADMIN, "admin"), (COMMAND, "operator"), ("erased-1", "admin")])
-def test_of_an_administrator_it_is_told_that_one_did_it_and_not_who(app, account, list_events, by, told):
+def test_an_event_by_an_administrator_does_not_say_who(app, account, list_events, by, told):
     with app.test_request_context(environ_base={"REMOTE_ADDR": "198.51.100.9"}, headers={"X-Request-ID": "grace"}):
         services.audit.record("sessions_ended", account.id, by=by)
     response = list_events()
@@ -114,7 +114,7 @@ def test_what_happens_meanwhile_does_not_shift_the_pages(app, account, history, 
         for text in (f"i{ADMIN}", "t", f"t-{ADMIN}", f"t{10**14}-{ADMIN}", f"t1-{ADMIN}x", f"t1-{ADMIN.upper()}")
     ],
 )
-def test_what_is_no_cursor_of_ours_is_refused(account, list_events, after):
+def test_an_invalid_cursor_is_refused(account, list_events, after):
     response = list_events(after=after)
     assert (response.status_code, set(response.json["errors"])) == (422, {"after"})
 
@@ -155,7 +155,7 @@ def test_the_export_says_how_many_it_has(session_app):
     assert f"The last {events.EXPORTED};" in str(schemas["Export"]["properties"]["events"])
 
 
-def test_who_has_ended_the_session_sees_nothing(client, account, list_events):
+def test_an_ended_session_sees_no_events(client, account, list_events):
     client.post("/api/auth/logout", headers=account.bearer)
     assert list_events().status_code == 401
 

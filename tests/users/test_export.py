@@ -54,7 +54,7 @@ def names(document):
             yield name
 
 
-def test_all_that_is_stored_is_exported_or_named_a_secret(client, eventful, users, mongo):
+def test_everything_stored_is_exported_or_declared_secret(client, eventful, users, mongo):
     events = {"items": list(mongo.get_default_database()["audit"].find({}, {"_id": 0, "user_id": 0}))}
     assert set(names(users.find_one() | {"events": events})) == set(EXPORTED)
     exported = set(names(client.get(EXPORT, headers=eventful.bearer).json))
@@ -93,7 +93,7 @@ def test_the_profile_in_it_is_the_profile(client, eventful):
     }
 
 
-def test_letters_to_others_are_not_in_it(client, eventful):
+def test_an_export_has_no_emails_to_others(client, eventful):
     letters = client.get(EXPORT, headers=eventful.bearer).json["letters"]
     assert [letter["template"] for letter in letters] == ["verify_email", "reset_password", "email_changing"]
     assert {letter["to"] for letter in letters} == {eventful.email}

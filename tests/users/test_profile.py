@@ -42,7 +42,7 @@ def test_all_fields_can_be_changed_together(patch):
     assert patch(CHANGES).json.items() >= CHANGES.items()
 
 
-def test_what_is_changed_is_brought_in_form_as_at_sign_up(patch):
+def test_changed_fields_are_normalised_as_at_signup(patch):
     response = patch({"first_name": "  Augusta ", "contact": "+44 20 7946 0959"})
     assert (response.json["first_name"], response.json["contact"]) == ("Augusta", "+442079460959")
 
@@ -73,7 +73,7 @@ def test_a_name_that_mongodb_could_misread_is_taken_as_it_is(patch, users, name)
         ("roles.0", "admin"),
     ],
 )
-def test_what_is_not_ones_own_to_change_is_refused(patch, users, field, value):
+def test_a_field_that_users_may_not_change_is_refused(patch, users, field, value):
     before = users.find_one()
     for body in ({field: value}, CHANGES | {field: value}):
         response = patch(body)
@@ -127,7 +127,7 @@ def test_the_etag_of_a_change_is_that_of_the_next_reading(get, patch):
 
 @pytest.mark.parametrize("path", ["me", "id"])
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"x", {}', "*"])
-def test_who_has_the_profile_is_told_so(client, account, get, path, form):
+def test_a_client_with_the_current_profile_gets_304(client, account, get, path, form):
     tag = get().headers["ETag"]
     url = ME if path == "me" else f"/api/users/{account.id}"
     response = client.get(url, headers=account.bearer | {"If-None-Match": form.format(tag)})
@@ -139,7 +139,7 @@ def test_who_has_the_profile_is_told_so(client, account, get, path, form):
 
 
 @pytest.mark.parametrize("given", ['"x"', '"x", W/"y"', "", "x", '"'])
-def test_who_has_another_state_gets_the_profile(get, given):
+def test_a_client_with_another_state_gets_the_profile(get, given):
     response = get(If_None_Match=given)
     assert response.status_code == 200
     assert response.json["first_name"] == "Ada"
@@ -203,7 +203,7 @@ def test_a_change_takes_two_operations(patch, watch_commands):
     assert [command.command_name for command in commands] == ["find", "findAndModify"]
 
 
-def test_a_change_of_a_user_who_is_gone_is_refused_as_the_token_is(app, account, users, monkeypatch):
+def test_a_change_of_a_deleted_user_is_refused_like_its_token(app, account, users, monkeypatch):
     change = UserStore.update_profile
 
     def change_late(self, *args, **kwargs):
