@@ -112,7 +112,7 @@ def _build_services(app: flask.Flask, settings: Settings) -> Services:
     database = Database(app, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
     database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
     lease = 2 * timedelta(seconds=settings.hash_queue_seconds) + database_timeout + LEASE_MARGIN
-    throttles = Throttles(Counters(database, lease), app.config)
+    throttles = Throttles(Counters(database, lease), settings)
     lifetimes = Lifetimes(
         idle=timedelta(days=settings.refresh_idle_days),
         absolute=timedelta(days=settings.refresh_absolute_days),

@@ -1,4 +1,4 @@
-"""The throttles on a database that takes more than half a second for each command, or does not take a verdict."""
+"""Throttles on a database that takes over half a second for each command, or refuses a verdict."""
 
 import contextlib
 import time
@@ -18,7 +18,7 @@ NAMES = [f"user-{number}@example.com" for number in range(14)]
 
 @pytest.fixture(scope="module")
 def mongod(tmp_path_factory):
-    """A server that can be told to fail (MongoDB's `failCommand`)."""
+    """A server that accepts MongoDB's `failCommand`."""
     arguments = ("--setParameter", "enableTestCommands=1")
     with Mongod(tmp_path_factory.mktemp("slow"), binary=config.mongod(), arguments=arguments) as mongod:
         yield mongod
@@ -33,7 +33,7 @@ def database(mongod):
 
 @pytest.fixture
 def failing(database):
-    """Have the commands of the application fail, or be late, in a `with` block."""
+    """Fail or delay the commands of the application in a `with` block."""
 
     @contextlib.contextmanager
     def failing(mode="alwaysOn", commands=COMMANDS, **how):
@@ -50,7 +50,7 @@ def failing(database):
 
 @pytest.fixture
 def service(make_app, mongod, database):
-    """Make a service with low limits on the slow database, and accounts."""
+    """Create applications with given limits on that server, with accounts."""
     database["users"].insert_many([fastapi_user(email=email) for email in NAMES])
     made = []
 
@@ -78,35 +78,35 @@ def at_once(app, emails):
         return list(pool.map(lambda email: log_in(app, email), emails))
 
 
-def is_let_in_or_told_when(response):
-    """Tell whether a login has succeeded, or is to come again when what is in flight has expired, and not later."""
+def succeeds_or_has_a_short_retry_after(response):
+    """Return whether a login succeeded, or may be repeated as soon as the leases have expired."""
     return response.status_code == 200 or (
         response.status_code in (429, 503) and 1 <= int(response.headers["Retry-After"]) <= 15
     )
 
 
-def test_right_logins_of_one_user_lock_nobody_out(service, database, failing):
+def test_parallel_correct_logins_of_one_user_do_not_lock_the_user_out(service, database, failing):
     app = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="10 per 15 minute")
     with failing(blockConnection=True, blockTimeMS=600):
         answers = at_once(app, NAMES[:1] * 12)
-    assert all(map(is_let_in_or_told_when, answers))
+    assert all(map(succeeds_or_has_a_short_retry_after, answers))
     assert counted(database) == {0}
     assert log_in(app, NAMES[0]).status_code == 200
 
 
-def test_an_office_is_not_stuck_in_flight(service, database, failing):
-    """Fourteen colleagues behind one address whose limit is ten."""
+def test_colleagues_behind_one_address_do_not_lock_each_other_out(service, database, failing):
+    """Fourteen users log in from one network with a limit of ten."""
     app = service(THROTTLE_LOGIN_PER_IP="10 per 15 minute")
     with failing(blockConnection=True, blockTimeMS=600):
         answers = at_once(app, NAMES)
-    assert all(map(is_let_in_or_told_when, answers))
+    assert all(map(succeeds_or_has_a_short_retry_after, answers))
     assert counted(database) == {0}
     assert [log_in(app, email).status_code for email in NAMES] == [200] * len(NAMES)
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "wrong"])
-def test_a_verdict_that_cannot_be_written_is_none(service, database, failing, password):
-    """It is not told either: a guess that is not counted must not be answered."""
+def test_a_verdict_that_cannot_be_written_is_not_answered(service, database, failing, password):
+    """An attempt that is not counted must not reveal whether it was correct."""
     app = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per 15 minute")
     log_in(app, NAMES[1])
     with failing({"skip": 1}, ["update"], errorCode=11601):

@@ -1,14 +1,19 @@
-"""Throttles: how many attempts at passwords, sign-ups and e-mails are let through.
+"""Throttles: limits of logins, sign-ups, password changes and e-mails for each account and network.
 
-An attempt to log in is counted before the password is checked, or else many at once would all be let through. The
-verdict then settles it: a wrong attempt stays counted; a right one is handed back, and so is one without a verdict.
+An attempt to log in is counted before the password is checked, or else parallel attempts would outrun the limit. While
+it is in flight it takes room in its counters (`pixora.throttling.counters`). Then a wrong attempt stays counted, and a
+correct one is handed back, like one without a verdict.
 
-What an attempt meets when a limit is reached depends on the attempts before it. Those that were wrong stay until the
-window ends: it is refused at once. Those in flight may turn out right: it waits for their verdict. So of many wrong
-attempts at once no more than the limit are ever checked, and right ones all get in, however many come together. What is
-in flight has a lease: when its worker is killed, or its verdict cannot be written, it counts until the lease ends.
+Where wrong attempts have reached the limit, the next attempt is refused at once. Where attempts in flight fill the rest
+of it, the next one waits for their verdicts. So of many parallel attempts no more wrong ones than the limit are
+checked, and all correct ones succeed. An attempt in flight has a lease, which expires when its worker was killed or its
+verdict could not be written.
 
-Accounts and networks are counted under keyed hashes. Where the counters are out of reach, nothing is let through.
+The simple form, to count failures after the check, lets any number of parallel attempts through. To count every attempt
+and take the correct ones back refuses the colleagues of one office who log in at the same time. A lock for each account
+is lost or held for ever when its worker is killed.
+
+Accounts and networks are counted under keyed hashes. Without access to the counters, every request is refused.
 """
 
 import hmac
@@ -16,13 +21,13 @@ import ipaddress
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
 
 from limits import RateLimitItem, parse
 
+from config import Settings
 from pixora.database import deadline
 from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.observability import metrics
@@ -33,60 +38,53 @@ from pixora.tokens.crypto import derived_key
 log = logging.getLogger(__name__)
 
 LEASE_MARGIN = timedelta(seconds=5)
-"""A lease is twice the time in the hashing room, and that of the database, and this."""
+"""A lease lasts twice the timeout of the hashing queue, plus that of the database, plus this."""
 
 TIMEOUT_SECONDS = 15
-"""How long an attempt waits for the verdict on others: time to hash 40 passwords on two cores, twice over."""
+"""How long an attempt waits for the verdicts on others: twice the time to hash 40 passwords on two cores."""
 
 POLL_SECONDS = 0.05, 0.5
-"""Between two looks while it waits: at first, and at most."""
+"""How long it waits between two looks: at first, and at most."""
 
 WAITING_SHARE = 0.75
-"""Of the seats of a worker, those that may be taken by attempts that wait for others."""
+"""The share of a worker's slots that waiting attempts may take."""
 
 WIDE_PREFIX = 48
-"""What one customer of a provider may have of IPv6, and get 65,536 networks (/64) out of (RFC 6177)."""
+"""The largest IPv6 network that providers give to one customer: 65,536 networks of /64 (RFC 6177)."""
 
 WIDE_FACTOR = 5
-"""A /48 has five times the limits of a /64: so few that it cannot use up the limit of an account. (Let's Encrypt gives
-a /48 fifty times the sign-ups of an address, and has no accounts to lock people out of.)"""
+"""A /48 has five times the limits of a /64: too little to exhaust the limit of an account. (Let's Encrypt allows a /48
+fifty times the sign-ups of an address, but has no accounts to lock people out of.)"""
 
 
 class Throttles:
-    """The throttles of one application. Every method may raise `DatabaseUnavailable`."""
+    """The throttles of one application. Methods that count may raise `DatabaseUnavailable`."""
 
-    def __init__(self, counters: Counters, settings: Mapping[str, Any]) -> None:
+    def __init__(self, counters: Counters, settings: Settings) -> None:
         self._counters = counters
-        self._limits = {name: parse(limit) for name, limit in settings.items() if name.startswith("THROTTLE_")}
-        self._key = derived_key(settings["SECRET_KEY"], "pixora throttles 1")
-        places = int(WAITING_SHARE * max(0, settings["GUNICORN_THREADS"] - FREE_THREADS))
-        self._waiting = threading.Semaphore(places)
+        self._limits = {
+            name.upper(): parse(limit) for name, limit in vars(settings).items() if name.startswith("throttle_")
+        }
+        self._key = derived_key(settings.secret_key, "pixora throttles 1")
+        self._waiting = threading.Semaphore(int(WAITING_SHARE * max(0, settings.gunicorn_threads - FREE_THREADS)))
 
     def limit(self, name: str) -> RateLimitItem:
-        """Return what a setting says."""
+        """Return the limit of a setting."""
         return self._limits[name]
 
-    def count_sign_up(self, address: str | None) -> None:
-        """Count an attempt to sign up, whatever becomes of it.
-
-        Args:
-            address: The client's.
-
-        Raises:
-            RateLimited: there have been too many from its network.
-
-        """
-        self.count(*self.by_network("THROTTLE_SIGNUP_PER_IP", address))
+    def count_sign_up(self, client_ip: str | None) -> None:
+        """Count an attempt to sign up, whatever its outcome; raise `RateLimited` if the network has made too many."""
+        self.count(*self.by_network("THROTTLE_SIGNUP_PER_IP", client_ip))
 
     @contextmanager
     def password_change(self, email: str) -> Iterator[None]:
-        """Count a change of the password, before the `with` block that makes it; not when that raises.
+        """Count a password change unless the `with` block that makes it raises.
 
         Args:
-            email: The address of the account, in canonical form.
+            email: The canonical e-mail address of the account.
 
         Raises:
-            RateLimited: there have been too many.
+            RateLimited: There have been too many.
 
         """
         bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", email)
@@ -95,7 +93,7 @@ class Throttles:
             yield
 
     def clear_login(self, email: str) -> None:
-        """Forget the attempts to log in to an account, whose address in canonical form this is, from all networks."""
+        """Forget the attempts to log in to an account, by its canonical e-mail address, from all networks."""
         for name in ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"):
             self.forget(self._limits[name], name, email)
 
@@ -115,7 +113,7 @@ class Throttles:
 
         """
         attempt = Attempt(
-            # In this order: a network that is refused makes no counters of accounts, and takes no place of the account.
+            # In this order: a refused network creates no counters for accounts and takes no room in them.
             *self.by_network("THROTTLE_LOGIN_PER_IP", client_ip),
             *self.by_network("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", client_ip, email),
             self.bucket("THROTTLE_LOGIN_PER_ACCOUNT", email),
@@ -129,34 +127,29 @@ class Throttles:
                 self._counters.hand_back(attempt)
         else:
             self._counters.keep(attempt)
-            attempt.limits_reached = self._counters.filled_by(attempt)
+            attempt.limits_reached = self._counters.limits_reached_by(attempt)
 
     @contextmanager
     def _handed_back_on(self, failure: type[BaseException], attempt: Attempt) -> Iterator[None]:
         try:
             yield
         except failure:
-            with suppress(DatabaseUnavailable):  # then its lease ends by itself
+            with suppress(DatabaseUnavailable):  # then its lease expires
                 self._counters.hand_back(attempt)
             raise
 
     def count(self, *buckets: Bucket) -> None:
-        """Count something in all of the buckets.
-
-        Raises:
-            RateLimited: one of them is full; nothing is counted.
-
-        """
+        """Count one in each bucket; if one is full, count nothing and raise `RateLimited`."""
         if not self._counters.count(*buckets):
-            raise self._refusal(*self._counters.look(*buckets))
+            raise self._refusal(*self._counters.read(*buckets))
 
-    def may(self, *buckets: Bucket) -> bool:
-        """Count something as `count` does, and tell whether it may be; one operation in either case, mostly."""
+    def try_count(self, *buckets: Bucket) -> bool:
+        """Count one in each bucket; if one is full, count nothing and return False. Usually one command."""
         return self._counters.count(*buckets)
 
     @contextmanager
     def refunded_on_failure(self, *buckets: Bucket) -> Iterator[None]:
-        """Take back what was counted when the block raises."""
+        """Take back what was counted if the `with` block raises."""
         try:
             yield
         except BaseException:
@@ -164,36 +157,36 @@ class Throttles:
                 self._counters.refund(*buckets)
             raise
 
-    def bucket(self, name: str, *who: str, amount: int | None = None) -> Bucket:
-        """Return the bucket of a setting for somebody; `amount`: where it is not the limit's."""
+    def bucket(self, name: str, *subject: str, amount: int | None = None) -> Bucket:
+        """Return the bucket of a setting for a subject, with the amount of the limit or another one."""
         limit = self._limits[name]
-        return Bucket(name, limit, self.key(limit, name, *who), amount or limit.amount)
+        return Bucket(name, limit, self.key(limit, name, *subject), amount or limit.amount)
 
-    def by_network(self, name: str, address: str | None, *who: str, amount: int | None = None) -> list[Bucket]:
-        """Return the buckets of a setting for the network of a client, and for the larger one around it, if any."""
+    def by_network(self, name: str, client_ip: str | None, *subject: str, amount: int | None = None) -> list[Bucket]:
+        """Return the buckets of a setting for the network of a client and, for IPv6, for the wide network around it."""
         amount = amount or self._limits[name].amount
-        buckets = [self.bucket(name, *who, network(address), amount=amount)]
-        if around := wide_network(address):
-            buckets.append(self.bucket(name, *who, around, amount=WIDE_FACTOR * amount))
+        buckets = [self.bucket(name, *subject, network(client_ip), amount=amount)]
+        if wide := wide_network(client_ip):
+            buckets.append(self.bucket(name, *subject, wide, amount=WIDE_FACTOR * amount))
         return buckets
 
-    def key(self, limit: RateLimitItem, name: str, *who: str) -> str:
-        """Return the key under which somebody is counted."""
-        return limit.key_for(name, *map(self._hash, who))
+    def key(self, limit: RateLimitItem, name: str, *subject: str) -> str:
+        """Return the key of a counter. The subject, such as an e-mail address and a network, is hashed."""
+        return limit.key_for(name, *map(self._hash, subject))
 
-    def forget(self, limit: RateLimitItem, name: str, who: str) -> None:
-        """Forget all counters of a name whose first `who` this is."""
-        self._counters.forget(f"{limit.namespace}/{name}/{self._hash(who)}/")
+    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
+        """Forget all counters of a setting whose subject begins with `first`."""
+        self._counters.forget(f"{limit.namespace}/{name}/{self._hash(first)}/")
 
     def _hash(self, text: str) -> str:
         return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
 
     def _take(self, attempt: Attempt) -> None:
-        """Count an attempt; wait for that while there are attempts in flight that could make room."""
+        """Take room for an attempt; wait while attempts in flight may make room."""
         if self._counters.take(attempt):
             return
         full = self._full(attempt)
-        # Most seats are kept for who does not wait.
+        # Waiting attempts leave some slots to others.
         if not self._waiting.acquire(blocking=False):
             raise self._refusal(*full)
         try:
@@ -202,59 +195,59 @@ class Throttles:
             self._waiting.release()
 
     def _wait(self, attempt: Attempt, full: list[Window]) -> None:
-        timeout = time.monotonic() + TIMEOUT_SECONDS
+        give_up_at = time.monotonic() + TIMEOUT_SECONDS
         pause, longest = POLL_SECONDS
         while full or not self._counters.take(attempt):
-            if time.monotonic() >= timeout:
+            if time.monotonic() >= give_up_at:
                 raise self._refusal(*full)
             time.sleep(pause)
             looked = time.monotonic()
             with deadline.paused():
                 full = self._full(attempt)
-            # A database that is slow is not asked more often than it answers.
+            # Ask a slow database no more often than it answers.
             pause = min(max(pause * 1.5, time.monotonic() - looked), longest)
 
     def _full(self, attempt: Attempt) -> list[Window]:
-        """Return the windows that what is in flight has filled; raise `RateLimited` when there is one that is spent."""
-        windows = self._counters.look(*attempt.buckets)
+        """Return the windows that attempts in flight have filled; raise `RateLimited` if wrong ones fill one alone."""
+        windows = self._counters.read(*attempt.buckets)
         if spent := [window for window in windows if window.is_spent]:
             raise self._refusal(*spent)
         return [window for window in windows if window.is_full]
 
     def _refusal(self, *windows: Window) -> RateLimited:
-        """Return the error for what these windows have no room for; those that have room now do not matter."""
+        """Log a refusal by the windows that are full, and return its error."""
         full = [window for window in windows if window.is_full]
         names = list(dict.fromkeys(window.bucket.name for window in full))
         for name in names:
             metrics.throttled(name).inc()
-        log.warning("Refused: too many attempts.", extra={"event": "rate_limited", "limits": names})
+        log.warning("Refused a request: too many attempts.", extra={"event": "rate_limited", "limits": names})
         return RateLimited(max((window.retry_after for window in full), default=1))
 
 
-def network(address: str | None) -> str:
-    """Return the network of a client: IPv4 addresses stand for themselves, of IPv6 a client has a /64.
+def network(client_ip: str | None) -> str:
+    """Return the network under which a client is counted: an IPv4 address, or the /64 of an IPv6 address.
 
-    Whoever has no address that can be read, as on a Unix socket, shares one network.
+    All clients without a readable address, as on a Unix socket, share the network `unknown`.
     """
-    ip = _address(address)
+    ip = _parse(client_ip)
     if ip is None:
         return "unknown"
-    return str(ip) if ip.version == 4 else _around(ip, 64)
+    return str(ip) if ip.version == 4 else _prefix(ip, 64)
 
 
-def wide_network(address: str | None) -> str | None:
-    """Return the larger network that a client of IPv6 may have many out of; None for others."""
-    ip = _address(address)
-    return None if ip is None or ip.version == 4 else _around(ip, WIDE_PREFIX)
+def wide_network(client_ip: str | None) -> str | None:
+    """Return the wide network (/48) of an IPv6 client, which may own many /64; None for others."""
+    ip = _parse(client_ip)
+    return None if ip is None or ip.version == 4 else _prefix(ip, WIDE_PREFIX)
 
 
-def _address(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse(client_ip: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ip = ipaddress.ip_address(address or "")
+        ip = ipaddress.ip_address(client_ip or "")
     except ValueError:
         return None
     return (isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip
 
 
-def _around(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, prefix: int) -> str:
-    return str(ipaddress.IPv6Network((int(ip) >> 128 - prefix << 128 - prefix, prefix)))
+def _prefix(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, length: int) -> str:
+    return str(ipaddress.IPv6Network((int(ip) >> 128 - length << 128 - length, length)))

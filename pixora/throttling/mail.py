@@ -1,16 +1,17 @@
-"""How many e-mails are sent to an address, and who may ask for them.
+"""Limits of the e-mails to an address, and of the requests that cause them.
 
-What is sent is counted by the address it goes to, whatever the reason and whoever asks (`THROTTLE_MAIL_PER_ACCOUNT`,
-five an hour), and what is asked for by the network that asks (`THROTTLE_MAIL_PER_IP`). What fails is not counted. Five
-are shared out, so that nothing that strangers ask for uses up what the owner needs:
+`THROTTLE_MAIL_PER_ACCOUNT`, five an hour, counts all e-mails to an address, and `THROTTLE_MAIL_PER_IP` the requests
+of a network. A failed request counts nothing. The five are divided into shares, so that strangers cannot exhaust what
+the owner needs:
 
-- three at most for what the account itself causes: sign-up, verification, change of address, notices. One of them may
-  be the e-mail that says that an address is taken, which strangers cause;
-- three at most for links to reset the password, which anyone may ask for, two of them for each network;
-- four in all; the fifth is kept for a link to reset the password when none was sent for as long as one is valid.
+- At most three for what the account itself causes: sign-up, verification, change of address, notices. One of them may
+  be the e-mail that says that an address is taken, which strangers cause.
+- At most three for password reset links, which anyone may request; two of them from one network.
+- At most four in all. The fifth is kept for a reset link when none was sent for as long as one is valid.
 
-So whenever a request for a link sends none, the newest one in the mailbox is still valid. A limit under four has no
-shares. A security notice to a verified address is neither counted nor suppressed: what causes it has limits.
+So when a requested link is not sent, the newest one in the mailbox is still valid. A single counter fails: with five
+requests, a stranger would keep every link from the owner for an hour. A limit under four has no shares. A security
+notice to a verified address is neither counted nor suppressed, because its causes are limited.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,49 +28,49 @@ from pixora.throttling.limits import Throttles, network, wide_network
 NAME = "THROTTLE_MAIL_PER_ACCOUNT"
 
 RESET_LINK: RateLimitItem = parse("1 per 30 minute")
-"""For as long as a link to reset the password is valid."""
+"""As long as a password reset link is valid."""
 
-LEAST_SHARED = 4
-"""Of a smaller limit there are no shares."""
+MIN_SHARED = 4
+"""A smaller limit has no shares."""
 
 
 class MailThrottles:
-    """The throttles of the e-mails of one application. Every method may raise `DatabaseUnavailable`.
+    """The limits of e-mails of one application. Every method may raise `DatabaseUnavailable`.
 
-    Those that give a context tell in it whether the e-mail may be sent. What the block posts has been counted; when it
-    raises, that is taken back. Addresses are in canonical form, whether or not they have accounts.
+    The context managers count an e-mail and return whether it may be sent; if their block raises, they take that back.
+    Addresses are in canonical form, with or without an account.
     """
 
     def __init__(self, throttles: Throttles) -> None:
         self._throttles = throttles
-        most = throttles.limit(NAME).amount
-        shared = most >= LEAST_SHARED
-        self._most = most
-        self._general = most - 1 if shared else most
-        self._own = self._resets = most - 2 if shared else most
-        self._resets_of_network = most // 2 if shared else most
-        self._taken = max(1, most // 5) if shared else most
+        limit = throttles.limit(NAME).amount
+        has_shares = limit >= MIN_SHARED
+        self._limit = limit
+        self._usual = limit - 1 if has_shares else limit
+        self._own = self._resets = limit - 2 if has_shares else limit
+        self._resets_of_network = limit // 2 if has_shares else limit
+        self._taken = max(1, limit // 5) if has_shares else limit
 
     def count_request(self, client_ip: str | None) -> None:
-        """Count a request that asks for an e-mail, sent or not; raise `RateLimited` when its network asks too often."""
+        """Count a request for an e-mail, sent or not; raise `RateLimited` if its network makes too many."""
         self._throttles.count(*self._throttles.by_network("THROTTLE_MAIL_PER_IP", client_ip))
 
     def count_change(self, email: str) -> None:
-        """Count a change of address that an account asks for; raise `RateLimited` when it asks too often."""
-        self._throttles.count(self._bucket(email, "asks", self._most))
+        """Count a requested change of address; raise `RateLimited` if the account requests too many."""
+        self._throttles.count(self._bucket(email, "asks", self._limit))
 
     @contextmanager
     def own(self, email: str, *, required: bool = False) -> Iterator[bool]:
         """Count an e-mail that the user of the account causes.
 
         Raises:
-            RateLimited: it is required, and there have been too many.
+            RateLimited: There have been too many, and the e-mail is required.
 
         """
         buckets = self._own_buckets(email)
         if not required:
-            with self._counted(buckets) as may_go:
-                yield may_go
+            with self._counted(buckets) as may_send:
+                yield may_send
             return
         self._throttles.count(*buckets)
         with self._throttles.refunded_on_failure(*buckets):
@@ -77,40 +78,40 @@ class MailThrottles:
 
     @contextmanager
     def notice(self, user: Mapping[str, Any]) -> Iterator[bool]:
-        """Count a notice to the address of a user, unless it is verified: then it goes in any case."""
+        """Count a security notice to a user, which is always sent if the address is verified."""
         if user.get("email_verified"):
             yield True
             return
-        with self.own(emails.canonical(user["email"])) as may_go:
-            yield may_go
+        with self.own(emails.canonical(user["email"])) as may_send:
+            yield may_send
 
     @contextmanager
     def taken(self, email: str) -> Iterator[bool]:
-        """Count an e-mail that tells the owner of an address that somebody else has tried to use it."""
-        with self._counted([self._bucket(email, "taken", self._taken), *self._own_buckets(email)]) as may_go:
-            yield may_go
+        """Count an e-mail that tells the owner of an address that somebody tried to use it."""
+        with self._counted([self._bucket(email, "taken", self._taken), *self._own_buckets(email)]) as may_send:
+            yield may_send
 
     @contextmanager
     def reset(self, email: str, client_ip: str | None) -> Iterator[bool]:
-        """Count a link to reset the password, asked for by anyone."""
-        asks_from = wide_network(client_ip) or network(client_ip)
+        """Count a password reset link, which anyone may request."""
+        origin = wide_network(client_ip) or network(client_ip)
         usual = [
-            self._throttles.bucket(NAME, email, "reset", asks_from, amount=self._resets_of_network),
+            self._throttles.bucket(NAME, email, "reset", origin, amount=self._resets_of_network),
             self._bucket(email, "reset", self._resets),
-            self._bucket(email, "all", self._general),
+            self._bucket(email, "all", self._usual),
             self._link(email)._replace(restarts=True),
         ]
-        with self._counted(usual, [self._link(email), self._bucket(email, "all", self._most)]) as may_go:
-            yield may_go
+        with self._counted(usual, [self._link(email), self._bucket(email, "all", self._limit)]) as may_send:
+            yield may_send
 
     def clear_link(self, email: str) -> None:
-        """Note that the link was used, and so is no longer in the mailbox."""
+        """Forget the reset link, which was used: the mailbox has no valid one any more."""
         self._throttles.forget(RESET_LINK, "RESET_LINK", email)
 
     @contextmanager
-    def _counted(self, *ways: list[Bucket]) -> Iterator[bool]:
-        for buckets in ways:
-            if self._throttles.may(*buckets):
+    def _counted(self, *alternatives: list[Bucket]) -> Iterator[bool]:
+        for buckets in alternatives:
+            if self._throttles.try_count(*buckets):
                 with self._throttles.refunded_on_failure(*buckets):
                     yield True
                 return
@@ -118,7 +119,7 @@ class MailThrottles:
         yield False
 
     def _own_buckets(self, email: str) -> list[Bucket]:
-        return [self._bucket(email, "own", self._own), self._bucket(email, "all", self._general)]
+        return [self._bucket(email, "own", self._own), self._bucket(email, "all", self._usual)]
 
     def _bucket(self, email: str, what: str, amount: int) -> Bucket:
         return self._throttles.bucket(NAME, email, what, amount=amount)

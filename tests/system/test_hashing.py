@@ -1,4 +1,4 @@
-"""Hashing under real gunicorn: a frozen worker, and clients that close their sending side."""
+"""Hashing under gunicorn: a frozen worker, and clients that close their sending side."""
 
 import contextlib
 import http.client
@@ -19,7 +19,7 @@ from tests.factories import PASSWORD, signup_body
 FORM = urlencode({"username": "ada@example.com", "password": PASSWORD})
 HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 STORM = 8 * cores.count()
-"""Logins at once."""
+"""Parallel logins."""
 
 
 def call(url, path, body=None, media_type=HEADERS["Content-Type"], timeout=30):
@@ -31,8 +31,8 @@ def call(url, path, body=None, media_type=HEADERS["Content-Type"], timeout=30):
 
 @pytest.fixture
 def service(gunicorn, tmp_path):
-    """Two workers whose hashes take a quarter of a second; gunicorn itself does not end one that is frozen."""
-    # The core locks are their own, so that other tests are not held up.
+    """Run two workers whose hashes take a quarter of a second, under a gunicorn that does not end a frozen worker."""
+    # Core locks of their own, so that other tests are not delayed.
     options = {
         "BCRYPT_ROUNDS": "12",
         "GUNICORN_THREADS": str(STORM + 8),
@@ -44,22 +44,22 @@ def service(gunicorn, tmp_path):
         yield url
 
 
-def test_logins_go_on_beside_a_frozen_worker(service):
+def test_logins_succeed_beside_a_frozen_worker(service):
     with ThreadPoolExecutor(STORM) as pool:
-        storm = [pool.submit(log_in_at_last, service) for _ in range(STORM)]
-        next(as_completed(storm)).result()  # from now on each core is held or awaited by both workers
+        storm = [pool.submit(log_in_eventually, service) for _ in range(STORM)]
+        next(as_completed(storm)).result()  # now both workers hold or await each core lock
         worker = int(Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()[0])
         os.kill(worker, signal.SIGSTOP)
         try:
-            # Refused until the frozen cores are passed over.
-            assert [log_in_at_last(service) for _ in range(5)] == [200] * 5
+            # Logins are refused until stand-ins replace the frozen cores.
+            assert [log_in_eventually(service) for _ in range(5)] == [200] * 5
         finally:
             os.kill(worker, signal.SIGCONT)
         assert {login.result() for login in storm} == {200}
     assert call(service, "/api/auth/login", FORM) == 200
 
 
-def log_in_at_last(url):
+def log_in_eventually(url):
     deadline = time.monotonic() + 120
     while (status := call(url, "/api/auth/login", FORM, timeout=60)) == 503 and time.monotonic() < deadline:
         time.sleep(0.5)

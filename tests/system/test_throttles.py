@@ -1,4 +1,4 @@
-"""The throttles where they matter: over several workers, behind nginx, and when a worker is killed."""
+"""Throttles across several workers, behind nginx, and when a worker is killed."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ LIMITS = {
 
 @pytest.fixture
 def service(gunicorn, mongo, mongo_uri, request):
-    """Two workers with the limits of the contract, hashes that take time, and an account of Grace; its port."""
+    """Run two workers with the default limits and an account of Grace; return the URL, port and database."""
     name = f"throttles_{os.getpid()}_{time.monotonic_ns()}"
     uri = mongo_uri.replace("?", f"_{name}?")
     settings = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "300", "BCRYPT_ROUNDS": "8", "MONGO_URI": uri} | LIMITS
@@ -41,7 +41,7 @@ def service(gunicorn, mongo, mongo_uri, request):
 
 
 def state(database):
-    """What the counters hold: how much stays counted, and how much is in flight."""
+    """Return how much the counters count, and how much is in flight."""
     return {(document["count"], len(document["leases"])) for document in database["throttles"].find()}
 
 
@@ -61,12 +61,12 @@ def at_once(times, port, *arguments):
         return Counter(status for status, _ in pool.map(lambda _: log_in(port, *arguments), range(times)))
 
 
-def test_of_200_wrong_guesses_at_once_10_are_judged(service):
+def test_of_200_parallel_wrong_attempts_10_are_checked(service):
     _, port, _ = service
     assert at_once(200, port) == {401: 10, 429: 190}
 
 
-def test_40_right_guesses_at_once_all_get_in(service):
+def test_40_parallel_correct_attempts_all_succeed(service):
     _, port, database = service
     assert at_once(40, port, PASSWORD) == {200: 40}
     assert state(database) == {(0, 0)}
@@ -74,14 +74,14 @@ def test_40_right_guesses_at_once_all_get_in(service):
 
 @pytest.mark.parametrize("service", [{"PROXY_COUNT": "1"}], indirect=True)
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
-def test_behind_nginx_a_spoofed_header_does_not_move_the_client(service, header, tmp_path):
+def test_behind_nginx_a_spoofed_header_does_not_change_the_client(service, header, tmp_path):
     _, upstream, _ = service
     with running_nginx(tmp_path, upstream) as port:
-        told = [
+        statuses = [
             log_in(port, **{header: f"{'for=' if header == 'Forwarded' else ''}203.0.113.{number}"})[0]
             for number in range(11)
         ]
-    assert told == [401] * 10 + [429]
+    assert statuses == [401] * 10 + [429]
 
 
 ONE_AT_A_TIME = {
@@ -92,7 +92,7 @@ ONE_AT_A_TIME = {
 
 
 @pytest.mark.parametrize("service", [ONE_AT_A_TIME], indirect=True)
-def test_the_attempt_of_a_worker_that_was_killed_is_in_flight_until_its_lease_ends(service):
+def test_the_attempt_of_a_killed_worker_is_in_flight_until_its_lease_expires(service):
     url, port, database = service
     # A hash that takes some seconds to check.
     database["users"].update_one({}, {"$set": {"password": "$2b$16$" + "a" * 21 + "e" + "b" * 31}})
@@ -109,7 +109,7 @@ def test_the_attempt_of_a_worker_that_was_killed_is_in_flight_until_its_lease_en
     assert state(database) == {(0, 1)}
     database["users"].update_one({}, {"$set": {"password": fastapi_user()["password"]}})
     deadline = time.monotonic() + LONG
-    while True:  # gunicorn starts another; and the owner waits until the lease has ended
+    while True:  # gunicorn starts another worker, and the owner waits until the lease expires
         try:
             assert log_in(port, PASSWORD)[0] == 200
             break
