@@ -32,7 +32,7 @@ from benchmarks.servers import (
     seed,
     started,
 )
-from pixora.tokens.access import REMEMBERED
+from pixora.tokens.access import MAX_CACHED
 from tests.factories import PASSWORD
 
 ROUNDS = 5
@@ -86,7 +86,7 @@ def _others(tokens: list[str]) -> list[str]:
             JWT_SECRET,
             headers=jwt.get_unverified_header(token),
         )
-        for _ in range(REMEMBERED // len(tokens) + 2)
+        for _ in range(MAX_CACHED // len(tokens) + 2)
         for token in tokens
     ]
 

@@ -1,9 +1,9 @@
-"""Access tokens: JWTs made and verified by Flask-JWT-Extended (RFC 7519, RFC 8725).
+"""Access tokens: JWTs, issued and verified with Flask-JWT-Extended (RFC 7519, RFC 8725).
 
-Verifying one costs some 300 µs with a secret and more with a key pair, and the same token comes back with every
-request of a client for 15 minutes. So each worker remembers the tokens it has verified, a bounded number of them, and
-at every further request only looks at the clock. It forgets them when the keys change. Whether the session still
-exists is not the token's to say: the guard asks the database each time.
+To verify a token takes 300 µs with a secret and longer with a key pair, and a client sends the same token with every
+request for 15 minutes. So each worker caches the tokens it has verified, a bounded number, and checks only their expiry
+at each further request. It clears the cache when the keys change. Whether the session still exists is for the guard to
+ask the database.
 """
 
 from datetime import datetime, timedelta
@@ -22,8 +22,8 @@ from pixora.errors import InvalidToken
 from pixora.tokens import keys
 
 ALGORITHMS = ["HS256", "ES256", "RS256", "EdDSA"]
-REMEMBERED = 2048
-"""Verified tokens a worker remembers: about 1 kB each."""
+MAX_CACHED = 2048
+"""Verified tokens that a worker caches, of about 1 kB each."""
 
 REQUIRED_CLAIMS = {
     "iss": str,
@@ -35,11 +35,11 @@ REQUIRED_CLAIMS = {
     "exp": int,
     "type": str,
 }
-"""PyJWT accepts a token without these, or with a list for `aud`; Flask-JWT-Extended fills in some. We refuse."""
+"""Tokens without these, or with other types, are refused. PyJWT accepts them; Flask-JWT-Extended adds some."""
 
 
 class AccessToken(NamedTuple):
-    """What a verified token says."""
+    """The claims of a verified token."""
 
     user_id: str
     session_id: str
@@ -47,10 +47,10 @@ class AccessToken(NamedTuple):
 
 
 class Tokens:
-    """Makes and verifies the access tokens of one application, by Flask-JWT-Extended.
+    """Issues and verifies the access tokens of one application.
 
     Raises:
-        KeyFault: a key file cannot be used.
+        KeyFault: A key file cannot be used.
 
     """
 
@@ -74,14 +74,14 @@ class Tokens:
         else:
             self._keys = keys.of_secret(app.config["JWT_SECRET_KEY"])
         self._lifetime = timedelta(seconds=app.config["JWT_ACCESS_TOKEN_EXPIRES"])
-        self._remember(self._keys.current())
+        self._reset_cache(self._keys.current())
         self._signing = Lock()
         self.signing_key: keys.Key
 
     def issue(self, user_id: str, session_id: str, not_after: datetime) -> tuple[str, int]:
         """Return a new access token for a session, and its lifetime in seconds.
 
-        It ends no later than the session does, at `not_after`.
+        The token expires no later than the session, at `not_after`.
         """
         lifetime = min(self._lifetime, not_after - clock.utcnow())
         # Flask-JWT-Extended asks for name, algorithm and key one by one; the lock keeps them those of one key.
@@ -97,23 +97,23 @@ class Tokens:
         return str(token), int(lifetime.total_seconds())
 
     def verify(self, token: str) -> AccessToken:
-        """Return what `token` says, if it is one of ours and its time has not passed.
+        """Return the claims of a valid access token.
 
         Raises:
-            InvalidToken: for any other, whatever is wrong with it.
+            InvalidToken: The token is not valid, for whatever reason.
 
         """
         self.ring()
-        access = self._verified(token)  # does not remember failures: they raise
+        access = self._verified(token)  # failures raise, and are not cached
         if access.expires <= clock.utcnow():
             raise InvalidToken
         return access
 
     def ring(self) -> keys.KeyRing:
-        """Return the keys in force; forget the tokens that were verified by others."""
+        """Return the current keys; if they have changed, clear the cache of verified tokens."""
         ring = self._keys.current()
         if ring is not self._ring:
-            self._remember(ring)
+            self._reset_cache(ring)
         return ring
 
     def _verification_key(self, header: dict[str, Any], claims: dict[str, Any]) -> Any:
@@ -129,9 +129,9 @@ class Tokens:
             raise InvalidToken
         return key.public
 
-    def _remember(self, ring: keys.KeyRing) -> None:
-        # In this order: a thread that sees the new keys must not meet the old memory.
-        self._verified = lru_cache(maxsize=REMEMBERED)(_decode)
+    def _reset_cache(self, ring: keys.KeyRing) -> None:
+        # In this order: a thread that sees the new keys must not use the old cache.
+        self._verified = lru_cache(maxsize=MAX_CACHED)(_decode)
         self._ring = ring
 
 

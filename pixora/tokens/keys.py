@@ -1,9 +1,9 @@
-"""The keys that access tokens are signed and verified with.
+"""The keys that sign and verify access tokens.
 
-Either one secret (HS256), for a service that verifies its tokens alone; or a directory of PEM files, `<kid>.pem`,
-whose kind of key says the algorithm: P-256 is ES256, RSA is RS256, Ed25519 is EdDSA (RFC 7518, RFC 8037). The last
-private key by name signs and every key verifies, so keys rotate without signing anyone out. Who has only the public
-keys, `/.well-known/jwks.json`, verifies without asking us.
+Either one secret (HS256), for a service that verifies its tokens alone; or a directory of PEM files, `<kid>.pem`, whose
+key type decides the algorithm: P-256 is ES256, RSA is RS256, Ed25519 is EdDSA (RFC 7518, RFC 8037). The last private
+key by name signs and every key verifies, so keys rotate without ending sessions. Other services verify tokens offline
+with the public keys from `/.well-known/jwks.json`.
 """
 
 import hmac
@@ -36,11 +36,11 @@ Snapshot = tuple[tuple[str, int, int, int], ...]
 
 
 class KeyFault(Exception):
-    """A key cannot be used, or there is none to sign with; says which and why in a sentence."""
+    """A key cannot be used, or no key can sign. The message says which and why."""
 
 
 class Key(NamedTuple):
-    """A key, its name and its one algorithm. `private` is None where only verifying is possible."""
+    """A key, its name and its one algorithm. `private` is None for a key that only verifies."""
 
     kid: str
     algorithm: str
@@ -49,7 +49,7 @@ class Key(NamedTuple):
 
 
 class KeyRing:
-    """The keys of one moment; does not change."""
+    """An immutable set of keys."""
 
     def __init__(self, keys: list[Key]) -> None:
         self._keys = {key.kid: key for key in keys}
@@ -57,7 +57,7 @@ class KeyRing:
 
     @property
     def signing(self) -> Key:
-        """The key that signs; raises `KeyFault` where there is none, as in a directory that is still empty."""
+        """The key that signs; raises `KeyFault` if there is none, for example in an empty directory."""
         if self._signing is None:
             raise KeyFault("There is no private key to sign with. Make one: flask --app wsgi keys generate")
         return self._signing
@@ -71,7 +71,7 @@ class KeyRing:
         return iter(sorted(self._keys.values(), key=lambda key: key.kid))
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the public keys as a JWK Set (RFC 7517); a secret is not among them."""
+        """Return the public keys, without a secret, as a JWK Set (RFC 7517)."""
         algorithms = get_default_algorithms()
         return {
             "keys": [
@@ -84,11 +84,11 @@ class KeyRing:
 
 
 class Keys:
-    """The keys in force, followed where they come from files.
+    """The current keys, reloaded when their files change.
 
     Args:
-        load: Returns the keys anew, given those known so far; logs what it cannot use.
-        snapshot: Returns what changes when the files do.
+        load: Returns the keys, given the previous ones; logs those it cannot use.
+        snapshot: Returns a value that changes when the files do.
 
     """
 
@@ -101,7 +101,7 @@ class Keys:
         self._looking = threading.Lock()
 
     def current(self) -> KeyRing:
-        """Return the keys in force; costs a look at the files every few seconds and nothing in between."""
+        """Return the current keys; check the files at most every `CHECK_SECONDS`."""
         if time.monotonic() >= self._next_look and self._looking.acquire(blocking=False):
             try:
                 self._look()
@@ -123,14 +123,14 @@ class Keys:
 
 
 def of_secret(secret: str) -> Keys:
-    """Return the one key that is a secret. Its name tells nothing of it."""
+    """Return the keys for one secret. The key's name reveals nothing about it."""
     kid = hmac.digest(secret.encode(), b"kid", "sha256").hex()[:16]
     ring = KeyRing([Key(kid, "HS256", secret, secret)])
     return Keys(lambda known: ring, tuple)
 
 
 def of_directory(directory: Path) -> Keys:
-    """Return the keys in a directory; raise `KeyFault` for one that cannot be used."""
+    """Return the keys in a directory; raise `KeyFault` if one cannot be used."""
     return Keys(lambda known: _load_directory(directory, known), lambda: _snapshot(directory))
 
 
@@ -138,7 +138,7 @@ def read_key(path: Path) -> Key:
     """Read a private or public key from `<kid>.pem`, unencrypted.
 
     Raises:
-        KeyFault: the file is not one of a key that we sign or verify with.
+        KeyFault: The file is not a key that can sign or verify.
 
     """
     if not KID.fullmatch(path.stem):
@@ -151,7 +151,7 @@ def read_key(path: Path) -> Key:
         public = serialization.load_pem_public_key(data)
         return Key(path.stem, _algorithm(public, path), None, public)  # type: ignore[arg-type]
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        # The error may quote the file.
+        # The error message may quote the file.
         raise KeyFault(f"{path.name} is not an unencrypted PEM file of a key ({type(error).__name__}).") from None
 
 
@@ -175,13 +175,13 @@ def _load_directory(directory: Path, known: KeyRing | None) -> KeyRing:
         except KeyFault as fault:
             if known is None:
                 raise
-            # Half written perhaps. A running service goes on with what it has.
+            # The file may be half written. A running service keeps its keys.
             log.error("A key file is ignored: %s", fault, extra={"event": "key_ignored"})
             if old := known.get(path.stem):
                 keys.append(old)
     ring = KeyRing(keys)
     if known is not None:
-        _ = ring.signing  # a directory that was emptied, or is not mounted, is no reason to stop signing
+        _ = ring.signing  # raises for a directory that was emptied or unmounted: the service keeps its keys
     return ring
 
 

@@ -1,9 +1,8 @@
-"""One-time tokens: what a letter's link carries, to prove that whoever opens it reads the mail of an address.
+"""One-time tokens: the secrets in the links of e-mails, which prove that somebody reads the mail of an address.
 
-A token names its user, so that it is found without an index, and carries a secret of 256 bits, of which the database
-has only the SHA-256: a secret of that size needs no salt and no slow hash. The purpose is hashed with it, so a token is
-good for nothing else. 44 bytes make 59 characters of base64url, the last of which has two bits to spare: they must be
-zero, so a token has one spelling.
+A token contains the id of its user, so it is found without an index, and 256 random bits. The database stores their
+SHA-256 together with the purpose; a secret of that size needs neither salt nor slow hash. In base64url, 44 bytes make
+59 characters and leave two unused bits, which must be zero: each token has one spelling.
 """
 
 import base64
@@ -22,7 +21,7 @@ _SPELLING = re.compile(r"[A-Za-z0-9_-]{58}[AEIMQUYcgkosw048]")
 
 
 class Purpose(StrEnum):
-    """What a token is good for; a user has one of each at most, the newest."""
+    """What a token can be redeemed for. A user has at most one token for each purpose, the newest."""
 
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105  # no password
@@ -45,11 +44,11 @@ class OneTimeTokenRecord(TypedDict, total=False):
 
 
 class OneTimeToken(NamedTuple):
-    """What a token says.
+    """The content of a token.
 
     Attributes:
         user_id: 24 hexadecimal digits.
-        secret: What proves it.
+        secret: 32 random bytes.
 
     """
 
@@ -63,7 +62,7 @@ class OneTimeToken(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Take a token apart; raise `InvalidOneTimeToken` where it is not even one."""
+        """Parse a token; raise `InvalidOneTimeToken` if it is malformed."""
         if not _SPELLING.fullmatch(text):
             raise InvalidOneTimeToken("malformed")
         data = base64.urlsafe_b64decode(text + "=")
@@ -71,11 +70,11 @@ class OneTimeToken(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The token as it stands in a link."""
+        """The token as text, for a link."""
         return base64.urlsafe_b64encode(bytes.fromhex(self.user_id) + self.secret).decode().rstrip("=")
 
     def digest(self, purpose: Purpose) -> bytes:
-        """Return the SHA-256 that is stored of it."""
+        """Return the SHA-256 to store for a purpose."""
         return hashlib.sha256(purpose.encode() + b"\0" + self.secret).digest()
 
     def record(self, purpose: Purpose, now: datetime, email: str | None = None) -> OneTimeTokenRecord:

@@ -1,9 +1,8 @@
-"""Refresh tokens: opaque to clients, and able to prove themselves.
+"""Refresh tokens: opaque to clients, authenticated by an HMAC.
 
-A token names a user, a session and a generation, and carries an HMAC over them. The key of the HMAC is derived from
-SECRET_KEY and the session's salt: the database has the salt and no secret, so a dump of it yields no token, and a
-token outlives neither its session nor a change of SECRET_KEY. 60 bytes make 80 characters of base64url with no bit
-to spare, so a token has one spelling.
+A token names a user, a session and a generation. The key of the HMAC is derived from `SECRET_KEY` and the session's
+salt. The database stores only the salt, so a dump yields no token, and a token is valid no longer than its session
+and `SECRET_KEY`. 60 bytes make 80 characters of base64url without unused bits: each token has one spelling.
 """
 
 import base64
@@ -22,12 +21,12 @@ _SPELLING = re.compile(r"[A-Za-z0-9_-]{80}")
 
 
 class RefreshToken(NamedTuple):
-    """What a refresh token says, not yet verified.
+    """The content of a refresh token, not yet verified.
 
     Attributes:
         user_id, session_id: 24 hexadecimal digits.
         generation: How often the session had been refreshed when the token was made.
-        mac: What proves it.
+        mac: The HMAC of the other three.
 
     """
 
@@ -38,7 +37,7 @@ class RefreshToken(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Take a token apart; None where it is not even one."""
+        """Parse a token; return None if it is malformed."""
         if not _SPELLING.fullmatch(text):
             return None
         data = base64.urlsafe_b64decode(text)
@@ -47,12 +46,12 @@ class RefreshToken(NamedTuple):
         return cls(user.hex(), session.hex(), generation, data[-_MAC:])
 
     def is_genuine(self, secret: str, salt: bytes) -> bool:
-        """Tell, in constant time, whether we made this token for a session with this salt."""
+        """Return, in constant time, whether Pixora issued this token for a session with this salt."""
         return hmac.compare_digest(self.mac, _mac(secret, salt, _message(*self[:3])))
 
 
 def make(user_id: str, session_id: str, generation: int, secret: str, salt: bytes) -> str:
-    """Return the one token of a generation of a session: made twice, it is the same."""
+    """Return the token of a generation of a session; the same arguments give the same token."""
     message = _message(user_id, session_id, generation)
     return base64.urlsafe_b64encode(message + _mac(secret, salt, message)).decode()
 

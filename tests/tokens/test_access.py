@@ -210,7 +210,7 @@ def test_a_refused_token_is_not_remembered(app):
 
 
 def test_no_more_than_a_bounded_number_of_tokens_is_remembered(app):
-    assert app.extensions["services"].tokens._verified.cache_info().maxsize == access.REMEMBERED
+    assert app.extensions["services"].tokens._verified.cache_info().maxsize == access.MAX_CACHED
 
 
 def test_the_token_of_one_application_is_refused_by_another_with_other_secrets(make_app, account):
