@@ -1,25 +1,54 @@
-"""Settings from the environment. This is the only module that reads it.
+"""Settings from the environment. Only this module reads it.
 
-Every variable may also be given as ``<NAME>_FILE``, the path of a file that holds the value, which is how
-Docker and Kubernetes hand over secrets.
+Every variable may also be given as ``<NAME>_FILE``, the path of a file with the value, which is how Docker and
+Kubernetes provide secrets.
+
+The functions at the end check one setting each, and reject what would let the service start and then fail. Some return
+the value in the form in which it is used.
 """
 
+import ipaddress
 import os
+import re
 import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from email.headerregistry import HeaderRegistry
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from email_validator import validate_email
 from environs import EnvValidationError, FileAwareEnv
-from marshmallow import validate
-
-import config_rules as rules
+from limits import parse_many
+from marshmallow import ValidationError, validate
+from phonenumbers import SUPPORTED_REGIONS
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+from zxcvbn_rs_py import zxcvbn
 
 ENVIRONMENTS = ("production", "development", "testing")
+
+SECRET_BYTES = 32
+"""RFC 7518, section 3.2: an HS256 key has at least the 256 bits of the hash."""
+
+TRACING_PACKAGES = ("", ".sdk", ".exporter", ".instrumentation", ".instrumentation.flask", ".instrumentation.pymongo")
+"""Packages of OpenTelemetry, each before its subpackages."""
+
+YEAR_SECONDS = 366 * 24 * 3600
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+BELOW = r"\*?\.(?=[^:]+\.|localhost\b)(?![^:]*\.[0-9]+(?::|$))"
+HOST = re.compile(rf"(?P<name>\[(?P<ipv6>[^]]+)\]|(?:{BELOW})?{LABEL}(?:\.{LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?")
+"""A leading dot stands for the name and its subdomains, ``*.`` for the subdomains only; neither for a whole ``com``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings, by the names of their variables in lower case; docs/configuration.md says what each is for."""
+    """The settings, named as their variables in lower case; docs/configuration.md describes each."""
 
     pixora_env: str
     tracing: bool
@@ -63,7 +92,7 @@ class Settings:
 
 
 class ConfigError(Exception):
-    """The environment cannot be used. ``faults`` has one sentence for each variable at fault."""
+    """The environment is not valid. ``faults`` has the messages for each variable."""
 
     def __init__(self, faults: dict[str, list[str]]) -> None:
         self.faults = faults
@@ -72,13 +101,10 @@ class ConfigError(Exception):
 
 
 def load() -> Settings:
-    """Read and check the environment.
-
-    Returns:
-        The settings.
+    """Return the settings, read from the environment and checked.
 
     Raises:
-        ConfigError: naming every variable that is missing, malformed or, in production, weak.
+        ConfigError: a variable is missing, malformed or, in production, weak; names every such variable.
 
     """
     env = FileAwareEnv(eager=False, strip_whitespace=True)
@@ -88,7 +114,7 @@ def load() -> Settings:
         env.seal()
     except EnvValidationError as error:
         faults = cast(dict[str, list[str]], error.error_messages)
-    except ValueError as error:  # of FileAwareEnv, on a <NAME>_FILE that cannot be read; names it
+    except ValueError as error:  # a <NAME>_FILE cannot be read
         raise ConfigError({"file": [str(error)]}) from None
     if not faults.keys() & {"JWT_SECRET_KEY", "JWT_KEY_DIR"}:
         if bool(settings.jwt_secret_key) == bool(settings.jwt_key_dir):
@@ -98,7 +124,7 @@ def load() -> Settings:
     if not faults and settings.smtp_url and settings.pixora_env == "production":
         for name in ("PUBLIC_URL", "MAIL_FROM"):
             if not getattr(settings, name.lower()):
-                faults[name] = ["Must be set, as SMTP_URL is: letters need it."]
+                faults[name] = ["Must be set when SMTP_URL is set: e-mails need it."]
     if faults:
         raise ConfigError(faults)
     return settings
@@ -107,25 +133,25 @@ def load() -> Settings:
 def _read(env: FileAwareEnv) -> Settings:
     environment = env.str("PIXORA_ENV", "production", validate=validate.OneOf(ENVIRONMENTS))
     relaxed = environment in ("development", "testing")
-    secret = rules.present if relaxed else rules.strong_secret
+    secret = _present if relaxed else _strong_secret
     cost = validate.Range(4 if relaxed else 10, 16)
     days = validate.Range(1, 3650)
-    public_url = env.str("PUBLIC_URL", None, validate=rules.public_url) or None
+    public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
     return Settings(
         pixora_env=environment,
         tracing=_tracing(env),
         testing=environment == "testing",
-        mongo_uri=env.str("MONGO_URI", validate=rules.mongo_uri),
+        mongo_uri=env.str("MONGO_URI", validate=_mongo_uri),
         database_timeout_ms=env.int("DATABASE_TIMEOUT_MS", 3000, validate=validate.Range(100, 60_000)),
         secret_key=env.str("SECRET_KEY", validate=secret),
         jwt_secret_key=env.str("JWT_SECRET_KEY", None, validate=lambda value: value and secret(value)) or None,
-        jwt_key_dir=env.str("JWT_KEY_DIR", None, validate=rules.directory) or None,
+        jwt_key_dir=env.str("JWT_KEY_DIR", None, validate=_directory) or None,
         jwt_access_token_expires=env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=validate.Range(1, 2_678_400)),
         public_url=public_url,
-        smtp_url=env.str("SMTP_URL", None, validate=rules.smtp_url) or None,
-        mail_from=env.str("MAIL_FROM", None, validate=rules.mail_from) or None,
-        jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=rules.present),
-        jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=rules.present),
+        smtp_url=env.str("SMTP_URL", None, validate=_smtp_url) or None,
+        mail_from=env.str("MAIL_FROM", None, validate=_mail_from) or None,
+        jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
+        jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
         refresh_grace_seconds=env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
         refresh_idle_days=env.int("REFRESH_IDLE_DAYS", 14, validate=days),
         refresh_absolute_days=env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=days),
@@ -133,25 +159,22 @@ def _read(env: FileAwareEnv) -> Settings:
         bcrypt_rounds=env.int("BCRYPT_ROUNDS", 12, validate=cost),
         hash_queue_seconds=env.float("HASH_QUEUE_SECONDS", 2.0, validate=validate.Range(0.1, 20)),
         password_min_length=env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
-        phone_default_region=env.str("PHONE_DEFAULT_REGION", None, validate=rules.region) or None,
+        phone_default_region=env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
         proxy_count=env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),
-        trusted_hosts=rules.each(rules.host, env.list("TRUSTED_HOSTS", None, validate=rules.all_are(rules.host)))
-        or None,
-        cors_origins=rules.each(rules.origin, env.list("CORS_ORIGINS", [], validate=rules.all_are(rules.origin))),
-        cors_allow_headers=env.list(
-            "CORS_ALLOW_HEADERS", [], subcast=str.strip, validate=rules.all_are(rules.header_name)
-        ),
+        trusted_hosts=_each(_host, env.list("TRUSTED_HOSTS", None, validate=_all_are(_host))) or None,
+        cors_origins=_each(_origin, env.list("CORS_ORIGINS", [], validate=_all_are(_origin))),
+        cors_allow_headers=env.list("CORS_ALLOW_HEADERS", [], subcast=str.strip, validate=_all_are(_header_name)),
         max_content_length=env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(1024, 2**20)),
         throttle_login_per_account_and_ip=env.str(
-            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute", validate=rules.limit
+            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute", validate=_limit
         ),
-        throttle_login_per_account=env.str("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour", validate=rules.limit),
-        throttle_login_per_ip=env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=rules.limit),
-        throttle_signup_per_ip=env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=rules.limit),
-        throttle_mail_per_account=env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=rules.limit),
-        throttle_mail_per_ip=env.str("THROTTLE_MAIL_PER_IP", "60 per hour", validate=rules.limit),
+        throttle_login_per_account=env.str("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour", validate=_limit),
+        throttle_login_per_ip=env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=_limit),
+        throttle_signup_per_ip=env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=_limit),
+        throttle_mail_per_account=env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=_limit),
+        throttle_mail_per_ip=env.str("THROTTLE_MAIL_PER_IP", "60 per hour", validate=_limit),
         throttle_password_change_per_account=env.str(
-            "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "5 per hour", validate=rules.limit
+            "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "5 per hour", validate=_limit
         ),
         audit_days=env.int("AUDIT_DAYS", 365, validate=days),
         require_verified_email=env.bool("REQUIRE_VERIFIED_EMAIL", False),
@@ -162,12 +185,12 @@ def _read(env: FileAwareEnv) -> Settings:
 
 
 def _tracing(env: FileAwareEnv) -> bool:
-    """Tell whether to trace, by the standard variables of OpenTelemetry, whose SDK reads the others itself."""
+    """Return whether to trace, by the standard variables of OpenTelemetry; its SDK reads the others itself."""
     if env.bool("OTEL_SDK_DISABLED", False) or env.str("OTEL_TRACES_EXPORTER", "otlp") == "none":
         return False
     collectors = (
-        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=rules.collector),
-        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=rules.collector),
+        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=_collector),
+        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=_collector),
     )
     if any(collectors):
         env.str("OTEL_TRACES_EXPORTER", "otlp", validate=validate.OneOf(["otlp"]))
@@ -176,7 +199,7 @@ def _tracing(env: FileAwareEnv) -> bool:
 
 
 def load_or_exit() -> Settings:
-    """Like `load`, for programs: on a fault print it, without a traceback, and exit with status 78."""
+    """Return the settings; on an error, print it without a traceback and exit with status 78."""
     try:
         return load()
     except ConfigError as error:
@@ -185,5 +208,183 @@ def load_or_exit() -> Settings:
 
 
 def mongod() -> str | None:
-    """Return the path of the mongod to use in development and tests, where one is set."""
+    """Return the path of the mongod for development and tests, if set."""
     return os.environ.get("PIXORA_MONGOD")
+
+
+def _collector(value: str) -> None:
+    """Check the URL of an OpenTelemetry collector, and that the packages for tracing are installed."""
+    if not value:
+        return
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValidationError("Must be as in http://collector.example.com:4318.")
+    if not all(find_spec(f"opentelemetry{name}") for name in TRACING_PACKAGES):
+        raise ValidationError("Tracing needs more: pip install --require-hashes -r requirements-tracing.txt")
+
+
+def _present(value: str) -> None:
+    """Reject an empty value."""
+    if not value:
+        raise ValidationError("Must not be empty.")
+
+
+def _mongo_uri(value: str) -> None:
+    """Check that PyMongo can read the URI, and that it names a database."""
+    # PyMongo does not demand a database, and looks up mongodb+srv:// hosts in the DNS.
+    parts = urlsplit(value)
+    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
+        raise ValidationError("Must begin with mongodb://host or mongodb+srv://host.")
+    if not parts.path.strip("/"):
+        raise ValidationError("Must name a database, as in mongodb://host/pixora.")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about unknown options
+            parse_uri(value.replace("mongodb+srv://", "mongodb://", 1))
+    except OSError:
+        raise ValidationError("Names a file that cannot be read.") from None
+    except (PyMongoError, ValueError):  # their messages may quote the password
+        raise ValidationError(
+            "Cannot be read. In user and password, all but letters and digits must be percent-encoded; ports must be "
+            "numbers; and no option may contradict another."
+        ) from None
+
+
+def _strong_secret(value: str) -> None:
+    """Check that a secret is long and hard to guess."""
+    advice = 'Make one with: python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
+    if len(value.encode()) < SECRET_BYTES:
+        raise ValidationError(f"Must have at least {SECRET_BYTES} bytes. {advice}")
+    if int(zxcvbn(value[:72]).score) < 4:
+        raise ValidationError(f"Is too easy to guess. {advice}")
+
+
+def _directory(value: str) -> None:
+    """Check that a directory exists."""
+    if value and not Path(value).is_dir():
+        raise ValidationError("Must be a directory.")
+
+
+def _public_url(value: str) -> None:
+    """Check the origin of this service."""
+    if not value:
+        return
+    try:
+        is_origin = bool(_origin(value)) and "*" not in value
+    except ValidationError:
+        is_origin = False
+    if not is_origin:
+        raise ValidationError("Must be as in https://auth.example.com, without a path or a slash at the end.")
+
+
+def _smtp_url(value: str) -> None:
+    """Check the URL of an SMTP server; a password needs TLS."""
+    if not value:
+        return
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0 and not parts.path.strip("/")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        valid = False
+    if not valid or parts.fragment:
+        raise ValidationError("Must be as in smtp://user:password@mail.example.com:587, or smtps://.")
+    if options and (options.keys() != {"starttls"} or options["starttls"] not in ("always", "never")):
+        raise ValidationError("May end with ?starttls=always or ?starttls=never, and with nothing else.")
+    if options and parts.scheme == "smtps":
+        raise ValidationError("Has TLS from the beginning with smtps://, so there is no starttls to choose.")
+    if (parts.username is None) != (parts.password is None):
+        raise ValidationError("Must have both user and password, or neither.")
+    if parts.username is not None and not unquote(f"{parts.username}{parts.password}").isascii():
+        raise ValidationError("Must have user and password in ASCII, percent-encoded.")
+    if parts.username is not None and options.get("starttls") == "never" and not _is_loopback(parts.hostname or ""):
+        raise ValidationError("Must not have ?starttls=never with a password: it would travel in clear.")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _mail_from(value: str) -> None:
+    """Check for one address, with or without a display name."""
+    header: Any = HeaderRegistry()("From", value if value.isprintable() else "")
+    try:
+        [address] = [] if header.defects else header.addresses
+        validate_email(address.addr_spec, check_deliverability=False, globally_deliverable=False)
+    except ValueError:
+        if value:
+            raise ValidationError("Must be one address, as in Example <no-reply@example.com>.") from None
+
+
+def _region(value: str) -> None:
+    """Check for a country code that phonenumbers knows."""
+    if value and value not in SUPPORTED_REGIONS:
+        raise ValidationError("Must be a two-letter country code in capitals, as in GB.")
+
+
+def _host(value: str) -> str:
+    """Return a host in lower case, without its port."""
+    name, _ = _host_and_port(value.strip())
+    if not name:
+        raise ValidationError(
+            f"{value.strip()!r} is not a host, as in auth.example.com, or .example.com for it and all below it. "
+            "To answer to any, leave this out."
+        )
+    return name
+
+
+def _origin(value: str) -> str:
+    """Return an origin as browsers send it: in lower case, without a default port."""
+    scheme, _, rest = value.strip().lower().partition("://")
+    name, port = _host_and_port(rest)
+    if scheme not in DEFAULT_PORTS or not name or name.startswith("."):
+        raise ValidationError(
+            f"{value.strip()!r} is not an origin, as in https://app.example.com, or https://*.example.com for all "
+            "below it; without a path or a slash at the end."
+        )
+    return f"{scheme}://{name}" + (f":{port}" if port not in (None, DEFAULT_PORTS[scheme]) else "")
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    """Return the host in lower case, empty if invalid, and the port, if any."""
+    found = HOST.fullmatch(text.lower()) if text.isascii() else None
+    if found is None or int(found["port"] or 1) not in range(1, 65536):
+        return "", None
+    try:
+        name = f"[{ipaddress.IPv6Address(found['ipv6'])}]" if found["ipv6"] else found["name"]
+    except ValueError:
+        return "", None
+    return name, int(found["port"]) if found["port"] else None
+
+
+def _header_name(value: str) -> str:
+    """Return the name of a header, without surrounding white space."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value.strip()):
+        raise ValidationError(f"{value.strip()!r} is not the name of a header, as in X-Client-Version.")
+    return value.strip()
+
+
+def _each(read: Callable[[str], str], values: list[str] | None) -> list[str]:
+    """Return each value in the form that `read` gives it; an empty list for None."""
+    return list(map(read, values or []))
+
+
+def _all_are(read: Callable[[str], str]) -> Callable[[list[str]], None]:
+    """Return a validator for lists. environs replaces the messages of anything but validators."""
+
+    def check(values: list[str]) -> None:
+        _each(read, values)
+
+    return check
+
+
+def _limit(value: str) -> None:
+    """Check for one limit in the notation of the library `limits`."""
+    try:
+        [one] = parse_many(value)
+    except ValueError:
+        raise ValidationError("Must be one limit, as in 10 per 15 minute.") from None
+    if not (1 <= one.amount <= 1_000_000 and one.get_expiry() <= YEAR_SECONDS):
+        raise ValidationError("Must be between 1 and 1000000, in a year at most.")

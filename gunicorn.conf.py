@@ -31,8 +31,7 @@ if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
 from config import load_or_exit  # noqa: E402  # after the path to it
 
 _settings = load_or_exit()
-for _name in ("config", "config_rules"):
-    del sys.modules[_name]  # or else SIGHUP would go on with the one of today
+del sys.modules["config"]  # or SIGHUP would not load a new version of it
 
 
 def _module(path: Path) -> ModuleType:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import config
-import config_rules
 from tests.conftest import NO_THROTTLES
 from tests.factories import signup_body
 
@@ -388,8 +387,8 @@ def test_traces_are_wanted_where_there_is_a_collector(load):
 
 @pytest.mark.parametrize("missing", ["opentelemetry", "opentelemetry.instrumentation.flask"])
 def test_traces_without_the_packages_are_refused_with_what_to_install(faults, load, monkeypatch, missing):
-    find = config_rules.find_spec
-    monkeypatch.setattr(config_rules, "find_spec", lambda name: None if name == missing else find(name))
+    find = config.find_spec
+    monkeypatch.setattr(config, "find_spec", lambda name: None if name == missing else find(name))
     [sentence] = faults(**GOOD, **COLLECTOR)["OTEL_EXPORTER_OTLP_ENDPOINT"]
     assert "pip install --require-hashes -r requirements-tracing.txt" in sentence
     assert load(**GOOD, **COLLECTOR, OTEL_SDK_DISABLED="true").tracing is False

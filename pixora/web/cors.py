@@ -40,7 +40,7 @@ def pattern(origin: str) -> re.Pattern[str]:
     """Return the pattern of the Origin headers that an entry of `CORS_ORIGINS` allows.
 
     Args:
-        origin: In the form of `config_rules.origin`. ``*.`` stands for one or more subdomain labels.
+        origin: As `config.Settings` has it. ``*.`` stands for one or more subdomain labels.
 
     """
     return re.compile(re.escape(origin).replace(r"\*\.", r"(?:[a-z0-9_-]+\.)+") + r"\Z")

@@ -23,7 +23,7 @@ def reject_untrusted(trusted: Sequence[str]) -> None:
 
 
 def is_trusted(host: str, trusted: Sequence[str]) -> bool:
-    """Tell whether a Host header names one of the hosts in `trusted`, in the form of `config_rules.host`."""
+    """Tell whether a Host header names one of the hosts in `trusted`, in the form of `config.Settings`."""
     found = HOST.fullmatch(host.lower())
     name = found[1] if found else ""
     return any(
