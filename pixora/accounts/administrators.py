@@ -1,4 +1,4 @@
-"""The administrators, of whom one at least must be there and enabled.
+"""Administrators: at least one must remain enabled.
 
 Two who demote each other at the same moment would both see that there is another. So a change that takes an
 administrator away is announced first, in the user document (`leaving`, a time), and only then are the others counted:
@@ -44,11 +44,11 @@ class Administrators:
     def removing(self, user_id: str) -> Iterator[Document]:
         """Give the `with` block the condition under which it may take a user from among the enabled administrators.
 
-        It must be part of the query of the change. When nothing is found by it, the user's standing has changed, or too
-        much time has passed: try again. For a user who is no administrator it costs a read.
+        The condition must be part of the query of the change. If it matches nothing, the user's roles have changed or
+        too much time has passed: try again. For other users this costs one read.
 
         Raises:
-            LastAdmin: there is no other.
+            LastAdmin: no other administrator is enabled.
 
         """
         with self._store.operation("administrators.removing"):

@@ -1,12 +1,8 @@
-"""The audit trail: what has happened to accounts and keys, each as a line of the log and as a row in MongoDB.
+"""The audit trail: each event about an account or a key, as a log line and as a row in MongoDB.
 
-A row of the collection `audit` is `_id`, `user_id` (whom it is about; None where there is no such account), `event` (of
-`EVENTS`), `at`, `network` (of the client, as the throttles know it) and `request_id` (both None for commands), `by`
-(who did it to them: the id of an administrator, or `COMMAND`; absent where nobody else did) and `details`. There is
-nothing personal in it but the network. MongoDB forgets rows after `AUDIT_DAYS`.
-
-A row is written after what it tells of, and is not waited for longer than the request has time for the database: where
-it cannot be written, there is the line of the log. A worker that is killed in between leaves neither.
+Rows are `documents.AuditEvent`. Their only personal data is the client's network. MongoDB deletes them after
+`AUDIT_DAYS`. A row is written after the event, within what remains of the request's time for the database; if that
+fails, the log line remains. A worker that is killed in between leaves neither.
 
 Clients cannot fill the collection:
 
@@ -17,8 +13,8 @@ Clients cannot fill the collection:
 - `password_reset_requested` is recorded when an e-mail is queued, and e-mails are limited.
 - All other events need a session or a one-time token. Ending a session twice is recorded once.
 
-The exchange of a refresh token is no event: every client makes one each quarter of an hour, the session's
-`last_used_at` has the last one, and rows of them would hide what matters. The metrics count them.
+Refreshing a session is no event: each client does it every quarter of an hour, the session's `last_used_at` shows the
+last time, and the metrics count it.
 """
 
 import logging
@@ -42,10 +38,10 @@ from pixora.web.middleware import request_id
 log = logging.getLogger(__name__)
 
 COMMAND = "command"
-"""Who did what a command did."""
+"""The author of what a command does."""
 
 MAX_UNKNOWN_ROWS = 10_000
-"""How many rows there are at most of those who are not known."""
+"""How many rows events about unknown accounts may take."""
 
 
 class Event(NamedTuple):
@@ -75,23 +71,23 @@ _OUTCOME = frozenset({"outcome"})
 """`unknown`, where the database went away before it had told what became of an administrator's change."""
 
 EVENTS: Mapping[str, Event] = {
-    "signup": Event("Someone has signed up."),
-    "signup_refused": Event("Someone has signed up with an address that has an account."),
-    "login": Event("A user has logged in.", _SESSION),
-    "login_failed": Event("A login was refused.", frozenset({"reason"})),
-    "wrong_password": Event("Someone who is logged in, or has a letter's link, gave a wrong password."),
-    "locked_out": Event("A wrong password has used up a limit.", frozenset({"limits"}), logging.WARNING),
-    "hash_upgraded": Event("A password was hashed anew, as new ones are."),
-    "password_changed": Event("A user has changed the password; all other sessions have ended.", _SESSION),
-    "password_reset_requested": Event("Someone has asked for a letter to reset a password."),
-    "password_reset": Event("A password was reset by a letter's link; all sessions have ended."),
-    "email_verified": Event("An address was verified."),
-    "email_change_requested": Event("A user has asked for another address."),
-    "email_changed": Event("An address was changed by a letter's link."),
-    "session_ended": Event("A session was ended.", _SESSION),
-    "sessions_ended": Event("Sessions of a user were ended.", _OUTCOME),
+    "signup": Event("A user signed up."),
+    "signup_refused": Event("A sign-up was rejected: the e-mail address has an account."),
+    "login": Event("A user logged in.", _SESSION),
+    "login_failed": Event("A login was rejected.", frozenset({"reason"})),
+    "wrong_password": Event("A session or a one-time token came with a wrong password."),
+    "locked_out": Event("A wrong password reached a limit.", frozenset({"limits"}), logging.WARNING),
+    "hash_upgraded": Event("A password hash was upgraded."),
+    "password_changed": Event("A user changed the password; all other sessions ended.", _SESSION),
+    "password_reset_requested": Event("A password reset was requested."),
+    "password_reset": Event("A password was reset; all sessions ended."),
+    "email_verified": Event("An e-mail address was verified."),
+    "email_change_requested": Event("A user requested a change of e-mail address."),
+    "email_changed": Event("An e-mail address was changed."),
+    "session_ended": Event("A session ended.", _SESSION),
+    "sessions_ended": Event("Sessions of a user ended.", _OUTCOME),
     "refresh_reuse": Event(
-        "A used refresh token came again; its session was ended.", frozenset({"session_id"}), logging.WARNING
+        "A refresh token was reused; its session ended.", frozenset({"session_id"}), logging.WARNING
     ),
     "account_deleted": Event("An account was deleted."),
     "user_created": Event("A user was created.", frozenset({"roles"})),
@@ -99,10 +95,10 @@ EVENTS: Mapping[str, Event] = {
     "user_disabled": Event("A user was disabled.", _OUTCOME),
     "user_enabled": Event("A user was enabled.", _OUTCOME),
     "roles_changed": Event("The roles of a user were changed.", frozenset({"before", "roles"}) | _OUTCOME),
-    "key_generated": Event("A key was made, which signs from now on.", frozenset({"kid", "algorithm"})),
+    "key_generated": Event("A signing key was generated.", frozenset({"kid", "algorithm"})),
     "key_retired": Event("A key was retired.", frozenset({"kid"})),
 }
-"""All that is recorded, by its name."""
+"""All events by name."""
 
 
 def indexes(days: int) -> Indexes:

@@ -1,4 +1,4 @@
-"""What password hashes there are: counted for the doctor, and for what it costs to refuse a login.
+"""Counts the stored password hashes by kind, for the doctor and for the cost of rejecting a login.
 
 A refusal costs as much as a check of the dearest hash that is stored, and never less than one of `BCRYPT_ROUNDS`:
 whether the address is unknown, the password wrong, or the user disabled. So time tells nothing, also where hashes of

@@ -1,4 +1,4 @@
-"""Metrics of the outbox, read from the database when they are asked for."""
+"""Metrics of the outbox, read from the database when they are collected."""
 
 import contextlib
 import threading
@@ -13,11 +13,11 @@ from pixora.accounts.outbox import Backlog, Outbox
 from pixora.errors import DatabaseUnavailable
 
 OUTBOX_SECONDS = 10
-"""For how long a look at the outbox is good. Several who scrape cost it no more than one."""
+"""How long a result is reused, so that several scrapers cost one query."""
 
 
 class OutboxMetrics(Collector):
-    """The letters that wait, looked at when somebody asks. Absent, and not 0, when that cannot be known."""
+    """Collects the backlog of the outbox; absent, instead of 0, while the database is not available."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -26,18 +26,18 @@ class OutboxMetrics(Collector):
         self._good_until = 0.0
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the age of the letter that is due for the longest time, and the numbers of letters."""
+        """Yield the age of the e-mail that has been due longest, and the number of e-mails by state."""
         now = clock.utcnow()
         if backlog := self._look():
             seconds = max(0.0, (now - backlog.due_since).total_seconds()) if backlog.due_since else 0.0
             yield GaugeMetricFamily(
                 "pixora_outbox_oldest_seconds",
-                "How long the letter that is due for the longest time has been due.",
+                "Seconds since the e-mail that has been due longest became due.",
                 value=seconds,
             )
             number = GaugeMetricFamily(
                 "pixora_outbox_letters",
-                "Letters that are to be sent, 20,000 at most: not tried yet, or to be tried again after a failure.",
+                "E-mails to be sent, from at most 20,000 users: new, or failed and to be tried again.",
                 labels=["state"],
             )
             number.add_metric(["new"], backlog.new)
@@ -45,7 +45,7 @@ class OutboxMetrics(Collector):
             yield number
 
     def _look(self) -> Backlog | None:
-        # Whoever asks while another looks gets what was found before: the database may be slow, and threads are few.
+        # A concurrent scrape gets the previous result instead of blocking a thread on a slow database.
         if time.monotonic() >= self._good_until and self._looking.acquire(blocking=False):
             try:
                 self._backlog = None

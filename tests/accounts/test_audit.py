@@ -53,7 +53,7 @@ def test_a_line_of_the_log_says_the_same(app, trail, capture_logs):
     with app.test_request_context(headers={"X-Request-ID": "follow-me"}), capture_logs() as lines:
         services.audit.record("session_ended", ADA, by=ADMIN, session_id="a" * 24)
     [line] = lines
-    assert line["message"] == "A session was ended."
+    assert line["message"] == "A session ended."
     assert (line["event"], line["user_id"], line["by"]) == ("session_ended", ADA, ADMIN)
     assert (line["session_id"], line["request_id"], line["network"]) == ("a" * 24, "follow-me", "unknown")
 
@@ -189,6 +189,6 @@ def test_every_event_is_in_the_documentation_and_no_other():
 
 def test_the_documentation_says_how_many_rows_and_how_late():
     page = PAGE.read_text()
-    assert f"{module.MAX_UNKNOWN_ROWS:,} at most" in page
+    assert f"limited to {module.MAX_UNKNOWN_ROWS:,}" in page
     assert timedelta(minutes=10) == KEPT
     assert "ten minutes later" in page

@@ -173,7 +173,7 @@ CAUSES = [
 ]
 
 ELSEWHERE = {
-    "account_deleted",  # tests/test_erasure.py
+    "account_deleted",  # tests/accounts/test_erasure.py
     *("key_generated", "key_retired"),  # tests/tokens/test_keys.py
     *("user_created", "user_imported", "user_disabled", "user_enabled", "roles_changed"),
 }
