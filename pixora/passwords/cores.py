@@ -86,9 +86,10 @@ def count() -> int:
 
 
 def lower_priority() -> None:
-    """Give the calling thread `NICENESS`. Only Linux has priorities for single threads; elsewhere, do nothing."""
+    """Add `NICENESS` to that of the calling thread; only Linux has priorities of threads, elsewhere do nothing."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
 """A disabled user cannot use the service in any way, and no answer reveals why."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event
+from threading import Event, Semaphore
 
 import pytest
 
@@ -15,6 +14,7 @@ from pixora.mail.links import StaleLink, link_token
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.conftest import make_account
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
+from tests.timeouts import LONG
 
 ME = "/api/users/me"
 RESET = "/api/auth/password-reset"
@@ -246,11 +246,10 @@ def test_a_concurrent_refresh_is_refused(client, account, users, disable, once):
 
 
 def test_no_concurrent_login_or_refresh_leaves_a_session(app, other_app, ask, users, account):
-    ready, stop = Barrier(9), Event()
+    first_grants, stop = Semaphore(0), Event()
 
     def come_in(number):
         client = (app, other_app)[number % 2].test_client()
-        ready.wait()
         grants = []
         while not stop.is_set():
             last = grants[-1] if grants and number % 4 else None
@@ -258,12 +257,14 @@ def test_no_concurrent_login_or_refresh_leaves_a_session(app, other_app, ask, us
             if response.status_code != 200:
                 return grants
             grants.append(response.json)
+            if len(grants) == 1:
+                first_grants.release()
         return grants
 
     with ThreadPoolExecutor(8) as pool:
         coming_in = [pool.submit(come_in, number) for number in range(8)]
-        ready.wait()
-        time.sleep(0.2)
+        for _ in coming_in:
+            assert first_grants.acquire(timeout=LONG)
         assert ask("POST", f"/{account.id}/disable").status_code == 204
         assert users.find_one({"_id": account.id})["sessions"] == []
         stop.set()

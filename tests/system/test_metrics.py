@@ -63,7 +63,12 @@ def children(pid):
 
 def workers(url):
     """The processes of the service that serve: a master's children, but for what these have started."""
-    return {pid for pid in children(url.pid) if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    found = set()
+    for pid in children(url.pid):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(pid)
+    return found
 
 
 def wait_until(is_so):
