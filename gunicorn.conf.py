@@ -107,7 +107,7 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa:
 # For the worker's main loop. A request that hangs in a thread is not ended by it: every wait of ours has its own
 # deadline.
 timeout = 30
-# For the requests still running when a worker is told to stop. Whoever stops gunicorn must wait for longer.
+# For the requests still running when a worker is told to stop. A supervisor must wait longer before it kills gunicorn.
 graceful_timeout = 30
 
 # Longer than the second for which nginx keeps its idle connections, so that it is always nginx that closes: a request

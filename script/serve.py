@@ -41,7 +41,7 @@ BANNER = """
       "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
       "password": "difference-engine-no-2", "contact": "+442079460958", "birthday": "1990-12-10"}}'
 
-  Letters are kept and not sent. Read them from another terminal:
+  E-mails are kept and not sent. Read them from another terminal:
 
     {flask} mail show
 

@@ -136,7 +136,7 @@ class Audit:
         row = _row(event, user_id, by, details)
         self._log(row)
         metrics.events(event).inc()
-        # One operation in either case, with the same name: time must not tell who has an account.
+        # One operation in either case, with the same name: response times must not reveal whether an account exists.
         place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(MAX_UNKNOWN_ROWS)}"
         try:
             with self._database.operation("audit.record"):
@@ -184,7 +184,7 @@ class Audit:
             after: The place that they come after, of an older call.
 
         Raises:
-            DatabaseUnavailable: as ever.
+            DatabaseUnavailable: MongoDB does not answer in time.
 
         """
         query: Document = {"user_id": user_id}

@@ -79,7 +79,7 @@ def disable(user_id: str, by: str) -> bool:
 
 
 def enable(user_id: str, by: str) -> bool:
-    """Enable a user, who has to log in again. Return False if the user was already enabled.
+    """Enable a user. The user has to log in again. Return False if the user was already enabled.
 
     Raises:
         UserNotFound: there is no such user.

@@ -194,7 +194,7 @@ class Database:
                     self._repair_at_start(fault)
             self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
             self._prepared = True
-        except Exception as error:  # noqa: BLE001  # for whoever waits
+        except Exception as error:  # noqa: BLE001  # raised in the waiting requests
             attempt.set_exception(error)
         else:
             attempt.set_result(None)

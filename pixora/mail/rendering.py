@@ -3,8 +3,8 @@
 A template is plain text: the subject in the first line, then paragraphs separated by empty lines. The paragraph that
 begins with `->` is the link and the label of its button.
 
-E-mails never contain names or other text that a stranger could have typed: whoever signs up with somebody else's
-address as "You have won, see evil.example" would send spam in our name. The notices to an old address contain the new
+E-mails never contain names or other text that a stranger could have typed: a sign-up with somebody else's address and
+the name "You have won, see evil.example" would send spam in our name. The notices to an old address contain the new
 one, which was given with the password, but only if the old one is verified: else it too may be a stranger's.
 """
 

@@ -1,11 +1,10 @@
 """Logs: one JSON object a line on stdout, in UTC, with the id of the request.
 
-The stream is meant for a collector. Nothing that logs here is given a password, a token, a hash or the
-database URI; and whatever a client sent is escaped by JSON, so that it cannot forge a line.
+Passwords, tokens, hashes and the database URI are never logged. JSON escapes what clients send, so that they cannot
+forge a line.
 
-stdout is mostly a pipe. When its reader hangs, it fills up, and from then on a write waits: with it the request whose
-line it is, and with the lock that it holds, every other. Here no line waits for longer than `TIMEOUT_SECONDS`; what
-is lost is counted.
+stdout is usually a pipe. When its reader hangs, the pipe fills up and writes block: first the request whose line it is,
+then, by the handler's lock, all others. Here no line waits longer than `TIMEOUT_SECONDS`; lost lines are counted.
 """
 
 import contextlib
@@ -23,10 +22,10 @@ from pixora.observability.log_format import LineFormatter
 from pixora.web.middleware import request_id
 
 FROM_A_DOCUMENT = re.compile("(, full error:| dup key:).*")
-"""What PyMongo's errors quote, at the end of their line: a document that was refused, with the hash that is in it."""
+"""The end of a PyMongo error message, which quotes the rejected document and the password hash in it."""
 
 TIMEOUT_SECONDS = 0.1
-"""How long lines wait for a reader who has fallen behind, once; then they are lost until there is room again."""
+"""How long a line waits for a slow reader. After one timeout, lines are dropped at once until the pipe has room."""
 
 
 class Formatter(LineFormatter):

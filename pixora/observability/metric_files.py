@@ -25,7 +25,7 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # the names in it are made unique
 
 FILES = {"histogram": 1 << 21, "counter": 1 << 16, "gauge_livesum": 1 << 16}
 """Files of a slot, and the bytes that are reserved for each: more than all routes take with five statuses each. They
-are mapped into memory, and whoever writes there when no memory is left is killed by SIGBUS."""
+are mapped into memory: without the reservation, a write when memory is full would kill the process (SIGBUS)."""
 
 
 class MetricFiles:

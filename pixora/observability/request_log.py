@@ -77,7 +77,7 @@ class Flask(flask.Flask):
 
 
 class Line(NamedTuple):
-    """What is told of a request. `duration`: seconds."""
+    """The fields of a request's log line. `duration`: seconds."""
 
     at: datetime
     request_id: str

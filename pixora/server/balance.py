@@ -1,8 +1,8 @@
-"""Spreads connections over the workers: one that is busier than another leaves a new connection to it for a moment.
+"""Spreads connections evenly over the workers: a busier worker waits for a moment before it accepts another.
 
-All workers listen on one socket, and without this whoever is awake first takes what comes: at times one worker all of
-eight clients, which then get half of what the machine has. SO_REUSEPORT, by which the kernel deals connections out, is
-no more even with few of them, and loses those that wait at a worker when it stops.
+All workers listen on one socket. Without this, the first worker to wake up accepts: sometimes one worker gets all of
+eight clients, which then share one core of two. With SO_REUSEPORT the kernel spreads few connections no better, and a
+worker that stops loses the connections in its queue.
 
 gunicorn's master loads this, alone and by its path, so it must import nothing of the application, see gunicorn.conf.py.
 """
@@ -14,10 +14,10 @@ PLACES = 128
 AWAY = -1
 
 PAUSE_SECONDS = 0.002
-"""How long a connection is left to the others before it is looked whether they have taken it."""
+"""How long a busier worker leaves a new connection to the others before it looks again."""
 
 PAUSES = 5
-"""After so many in which the others have taken none, they are taken to be too busy, and get ever less time."""
+"""After this many pauses in which no other worker has accepted, the pauses become shorter."""
 
 
 class Board:

@@ -59,6 +59,7 @@ class Chunks:
         self.content = bytearray()
         self._limit = limit
         self._data = b""
+        self._at = 0  # what comes before it in `_data` has been read: to cut that off at each chunk takes too long
         self._missing = 0  # bytes of the current chunk
         self._step = self._read_size
 
@@ -69,19 +70,20 @@ class Chunks:
             Refused: it is not well formed or too large.
 
         """
-        self._data += data
+        self._data, self._at = self._data[self._at :] + data, 0
         while self._step():
             if self._step == self._end:
-                return self._data
+                return self._data[self._at :]
         return None
 
     def _read_size(self) -> bool:
-        match = CHUNK.match(self._data)
-        if (match.end() if match else len(self._data)) > MAX_CHUNK_LINE or (match is None and b"\n" in self._data):
+        match = CHUNK.match(self._data, self._at)
+        length = (match.end() if match else len(self._data)) - self._at
+        if length > MAX_CHUNK_LINE or (match is None and b"\n" in self._data[self._at :]):
             raise Refused(*MALFORMED)
         if match is None:
             return False
-        self._data = self._data[match.end() :]
+        self._at = match.end()
         self._missing = int(match[1], 16)
         if len(self.content) + self._missing > self._limit:
             raise Refused(*TOO_LARGE)
@@ -89,27 +91,27 @@ class Chunks:
         return True
 
     def _read_content(self) -> bool:
-        taken = self._data[: self._missing]
+        taken = self._data[self._at : self._at + self._missing]
         self.content += taken
-        self._data = self._data[len(taken) :]
+        self._at += len(taken)
         self._missing -= len(taken)
-        if self._missing or len(self._data) < 2:
+        if self._missing or len(self._data) < self._at + 2:
             return False
-        if not self._data.startswith(b"\r\n"):
+        if not self._data.startswith(b"\r\n", self._at):
             raise Refused(*MALFORMED)
-        self._data = self._data[2:]
+        self._at += 2
         self._step = self._read_size
         return True
 
     def _read_trailers(self) -> bool:
         """Check the fields after the last chunk, and forget them."""
-        fields = b"\r\n" + self._data
+        fields = b"\r\n" + self._data[self._at :]
         end = fields.find(b"\r\n\r\n")
         if end < 0 and len(fields) <= MAX_TRAILERS and not NEVER.search(fields):
             return False
         if not 0 <= end <= MAX_TRAILERS or not FIELDS.fullmatch(fields, 0, end) or FRAMING.search(fields, 0, end):
             raise Refused(*MALFORMED)
-        self._data = fields[end + 4 :]
+        self._data, self._at = fields, end + 4
         self._step = self._end
         return True
 

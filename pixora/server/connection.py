@@ -35,7 +35,7 @@ NEW, IDLE, HEAD, BODY, RUNNING, WRITING, DRAINING = range(7)
 
 
 class Connection:
-    """A connection to a client. Whoever owns it, the poller or a thread, calls it, and nobody else.
+    """A connection to a client. Only its owner calls it: the poller or one thread.
 
     Args:
         client: The socket.

@@ -68,7 +68,7 @@ class Server:
         }
 
     def run(self) -> None:
-        """Serve until the worker is to stop; then accept who waits, answer what has begun, and close."""
+        """Serve until the worker stops; then accept waiting connections, answer requests that have begun, and close."""
         worker = self._worker
         self._selector.register(worker.PIPE[0], selectors.EVENT_READ)
         for listener in worker.sockets:
@@ -79,7 +79,7 @@ class Server:
         self._share.leave()
         self._set_accepting(wanted=False)
         for listener in worker.sockets:
-            # Whoever has connected by now would be cut off: the door is closed behind the last of them.
+            # Closing the listener would cut off clients that have connected already: accept them all first.
             while len(self._connections) < self._most and self._accept(listener):
                 pass
             listener.close()
@@ -205,7 +205,7 @@ class Server:
         return True
 
     def _drop(self, connection: Connection, error: BaseException) -> None:
-        if not isinstance(error, OSError):  # that is a client who is gone
+        if not isinstance(error, OSError):  # an OSError means that the client has closed the connection
             self._worker.log.error("Failed outside of the application", exc_info=error)
         self._close(connection)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import time
 from typing import NamedTuple
 
 import h11
@@ -11,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixora.server.bodies import Refused
+from pixora.server.connection import SIZE
 from pixora.server.reading import Limits, Reader
 from tests.server.corpus import BODY_LIMIT, CASES, FIELD_LIMIT, FIELDS_LIMIT, LINE_LIMIT
 
@@ -204,3 +206,20 @@ def test_where_bytes_are_cut_makes_no_difference(data, cuts):
 @given(st.binary(max_size=300))
 def test_bytes_at_random_are_refused_or_waited_for(data):
     compare(data)
+
+
+@pytest.mark.parametrize("body", [b"1\r\na\r\n" * BODY_LIMIT, b"1;a=b\r\na\r\n" * BODY_LIMIT], ids=["bare", "extended"])
+def test_a_body_in_chunks_of_one_byte_never_holds_the_interpreter_for_long(body):
+    """At most 20 ms for each piece that one `recv` can bring."""
+
+    def worst():
+        reader = Reader({}, LIMITS)
+        reader.read(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        times = []
+        for start in range(0, len(body), SIZE):
+            began = time.thread_time()
+            reader.read(body[start : start + SIZE])
+            times.append(time.thread_time() - began)
+        return max(times)
+
+    assert min(worst() for _ in range(5)) < 0.02
