@@ -70,13 +70,13 @@ def create_app(settings: Settings) -> flask.Flask:
     app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # a missing variable raises an error
     app.session_interface = middleware.NoSession()
-    app.extensions["services"] = _build_services(app, settings)
-
-    # Every request passes these, in this order.
-    if settings.tracing:
+    if settings.tracing:  # before the client of MongoDB exists: it reports to listeners that are there by then
         from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional and slow to import
 
         tracing.init_app(app)
+    app.extensions["services"] = _build_services(app, settings)
+
+    # Every request passes these, in this order.
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
     app.before_request(deadline.begin)
     app.teardown_request(deadline.end)

@@ -83,7 +83,7 @@ class Sender:
             self._connection.send(message, message["To"].addresses[0].addr_spec)
         except StaleLink:
             services.outbox.remove(claimed.user_id, email["id"])
-            return _log_outcome("dropped", "An e-mail was dropped because its link is no longer valid.", claimed)
+            return _log_event("email_dropped", "An e-mail was dropped because its link is no longer valid.", claimed)
         except DeliveryFailure as error:
             if isinstance(error, PermanentFailure) or email["attempts"] >= MAX_ATTEMPTS:
                 outcome = _give_up(claimed, error.failure)
@@ -94,7 +94,7 @@ class Sender:
                 raise
             return outcome
         self._sent.append(Sent(claimed.user_id, email["id"]))
-        outcome = _log_outcome("sent", "An e-mail was sent.", claimed)
+        outcome = _log_event("email_sent", "An e-mail was sent.", claimed)
         self.remove_sent()
         return outcome
 
@@ -120,22 +120,22 @@ def _defer(claimed: Claimed, failure: str) -> str:
     wait = min(FIRST_WAIT * 2 ** (claimed.email["attempts"] - 1), LONGEST_WAIT)
     wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
     services.outbox.postpone(claimed, clock.utcnow() + wait, failure)
-    return _log_outcome("deferred", "An e-mail could not be sent and will be tried again.", claimed, failure)
+    return _log_event("email_deferred", "An e-mail could not be sent and will be tried again.", claimed, failure)
 
 
 def _give_up(claimed: Claimed, failure: str) -> str:
     services.outbox.give_up(claimed, clock.utcnow(), failure)
-    return _log_outcome("given_up", "An e-mail could not be sent and will not be tried again.", claimed, failure)
+    return _log_event("email_given_up", "An e-mail could not be sent and will not be tried again.", claimed, failure)
 
 
-def _log_outcome(outcome: str, sentence: str, claimed: Claimed, failure: str | None = None) -> str:
-    """Log what happened to an e-mail, without its address, and return the outcome."""
+def _log_event(event: str, sentence: str, claimed: Claimed, failure: str | None = None) -> str:
+    """Log what happened to an e-mail, without its address, and return the outcome: the event without `email_`."""
     email = claimed.email
     log.log(
-        logging.ERROR if outcome == "given_up" else logging.WARNING if failure else logging.INFO,
+        logging.ERROR if event == "email_given_up" else logging.WARNING if failure else logging.INFO,
         sentence,
         extra={
-            "event": f"email_{outcome}",
+            "event": event,
             "email_id": email["id"],
             "template": email["template"],
             "user_id": claimed.user_id,
@@ -143,4 +143,4 @@ def _log_outcome(outcome: str, sentence: str, claimed: Claimed, failure: str | N
             **({"failure": failure} if failure else {}),
         },
     )
-    return outcome
+    return event.removeprefix("email_")

@@ -158,7 +158,8 @@ def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody
     assert (signup.status_code, signup.json["code"]) == (503, "database_unavailable")
     assert (login.status_code, login.json["code"]) == (503, "database_unavailable")
     assert (health.status_code, health.json) == (503, {"status": "unhealthy", "database": "unauthorized"})
-    assert [line["reason"] for line in lines] == ["unauthorized"] * 3
+    assert len(lines) >= 3
+    assert {line["reason"] for line in lines} == {"unauthorized"}
     assert_secret(lines, signup.text, login.text, health.text)
 
 

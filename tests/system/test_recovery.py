@@ -27,7 +27,7 @@ def post(url, body, headers=None):
 
 def test_a_recovered_account_is_not_taken_again(gunicorn, client, settings, mongo_uri, users, token_sent):
     """A change of address in flight while the owner resets the password, over two workers, at all distances in time."""
-    secrets = {name: settings[name] for name in ("SECRET_KEY", "JWT_SECRET_KEY")}
+    secrets = {"SECRET_KEY": settings.secret_key, "JWT_SECRET_KEY": settings.jwt_secret_key}
     chance = random.Random(24)  # the same distances at every run
 
     with gunicorn(WEB_CONCURRENCY="2", MONGO_URI=mongo_uri, **secrets) as url, ThreadPoolExecutor(2) as pool:
