@@ -1,7 +1,8 @@
 """The worst that four clients can send: to each route what takes it longest to refuse, without a pause.
 
-Eight clients read their profiles beside them, undisturbed and disturbed in turn, with the limits as they are by
-default. The worst inputs of a route are those of `tests/test_worst_inputs.py` and `tests/passwords/test_policy.py`.
+Eight clients read their profiles beside them, undisturbed and disturbed in turn, with the default limits. Four clients
+who only read show what any four clients take of the machine. The worst inputs of a route are those of
+`tests/test_worst_inputs.py` and `tests/passwords/test_policy.py`.
 """
 
 import http.client
@@ -44,6 +45,7 @@ def _json(path: str, body: Any, **headers: str) -> Attack:
 def _attacks(token: str) -> dict[str, list[Attack]]:
     bearer = {"Authorization": f"Bearer {token}"}
     return {
+        "nothing: four more who read": [("GET", "/api/users/me", b"", bearer)],
         "sign-up": [
             _json("/api/auth/signup", signup_body(email="new@example.com", password=LEET)),
             _json("/api/auth/signup", signup_body(first_name=MARKS)),
