@@ -115,7 +115,7 @@ def disable(user: str) -> None:
     The exit status is 0 when the user is disabled, even if already before; 1 when there is no such user, or no enabled
     administrator would be left; and 75 when the database is not available.
     """
-    _report(user, "disabled", changed=service.disable(_id_of(user), COMMAND))
+    _report(user, "disabled", changed=service.disable(_id_of(user), service.OPERATOR))
 
 
 @users.command()
@@ -126,7 +126,7 @@ def enable(user: str) -> None:
     The exit status is 0 when the user is enabled, even if already before; 1 when there is no such user; and 75 when the
     database is not available.
     """
-    _report(user, "enabled", changed=service.enable(_id_of(user), COMMAND))
+    _report(user, "enabled", changed=service.enable(_id_of(user), service.OPERATOR))
 
 
 @users.command()
@@ -142,7 +142,7 @@ def promote(user: str) -> None:
     found = service.find(_id_of(user))
     roles = roles_of(found)
     if ADMIN not in roles:
-        service.set_roles(found["_id"], [*roles, ADMIN], COMMAND)
+        service.set_roles(found["_id"], [*roles, ADMIN], service.OPERATOR)
     _report(user, "an administrator", changed=ADMIN not in roles)
 
 

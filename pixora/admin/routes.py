@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask import g
+
 from pixora.accounts.documents import User
 from pixora.admin import schemas, service
 from pixora.auth.guards import require_admin
@@ -51,7 +53,7 @@ def disable_user(admin: User, user_id: str) -> None:
     All sessions and the links in e-mails end at once, and logins are rejected as if the password were wrong. The last
     enabled administrator cannot be disabled.
     """
-    service.disable(user_id, by=admin["_id"])
+    service.disable(user_id, by=_actor(admin))
 
 
 @blueprint.route("/<user_id>/enable", methods=["POST"])
@@ -60,7 +62,7 @@ def disable_user(admin: User, user_id: str) -> None:
 @blueprint.response(204)
 def enable_user(admin: User, user_id: str) -> None:
     """Enable a user, who then has to log in again."""
-    service.enable(user_id, by=admin["_id"])
+    service.enable(user_id, by=_actor(admin))
 
 
 @blueprint.route("/<user_id>/sessions", methods=["DELETE"])
@@ -69,7 +71,7 @@ def enable_user(admin: User, user_id: str) -> None:
 @blueprint.response(204)
 def end_sessions(admin: User, user_id: str) -> None:
     """End all sessions of a user, at once and everywhere."""
-    service.end_sessions(user_id, by=admin["_id"])
+    service.end_sessions(user_id, by=_actor(admin))
 
 
 @blueprint.route("/<user_id>/roles", methods=["PUT"])
@@ -82,4 +84,8 @@ def set_roles(admin: User, body: dict[str, list[str]], user_id: str) -> User:
 
     The last enabled administrator cannot lose the role `admin`.
     """
-    return service.set_roles(user_id, body["roles"], by=admin["_id"])
+    return service.set_roles(user_id, body["roles"], by=_actor(admin))
+
+
+def _actor(admin: User) -> service.Actor:
+    return service.Actor(admin["_id"], g.session_id)

@@ -1,6 +1,6 @@
 """What administrators and commands do with users, and the rules for it.
 
-`by` is who acts: the id of an administrator, or `command`. Only actual changes are audited. If the database fails
+Only actual changes are audited. If the database fails
 before it has acknowledged a change, the change may have been made: it is audited with the outcome `unknown`.
 
 The session and role of an administrator are checked again right before each change, in an operation of its own, because
@@ -10,9 +10,7 @@ Where administrators change themselves, the same operation checks both.
 
 import contextlib
 from collections.abc import Collection, Sequence
-from typing import Any
-
-from flask import g
+from typing import Any, NamedTuple
 
 from pixora import clock, emails
 from pixora.accounts import updates
@@ -25,6 +23,17 @@ from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, UserNotF
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
 from pixora.web import pagination
+
+
+class Actor(NamedTuple):
+    """Who acts: an administrator in a session, or `OPERATOR`, who has none."""
+
+    id: str
+    session_id: str | None
+
+
+OPERATOR = Actor(COMMAND, None)
+"""Who runs a command."""
 
 
 def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
@@ -57,7 +66,7 @@ def find(user_id: str) -> User:
     return user
 
 
-def disable(user_id: str, by: str) -> bool:
+def disable(user_id: str, by: Actor) -> bool:
     """Disable a user, and end all sessions and one-time tokens. Return False if the user was already disabled.
 
     Raises:
@@ -78,7 +87,7 @@ def disable(user_id: str, by: str) -> bool:
     return False
 
 
-def enable(user_id: str, by: str) -> bool:
+def enable(user_id: str, by: Actor) -> bool:
     """Enable a user. The user has to log in again. Return False if the user was already enabled.
 
     Raises:
@@ -92,7 +101,7 @@ def enable(user_id: str, by: str) -> bool:
     return False
 
 
-def set_roles(user_id: str, roles: Collection[str], by: str) -> User:
+def set_roles(user_id: str, roles: Collection[str], by: Actor) -> User:
     """Replace the roles of a user; return the profile.
 
     Raises:
@@ -117,7 +126,7 @@ def set_roles(user_id: str, roles: Collection[str], by: str) -> User:
             return changed
 
 
-def end_sessions(user_id: str, by: str) -> bool:
+def end_sessions(user_id: str, by: Actor) -> bool:
     """End all sessions of a user. Return False if there was none.
 
     Raises:
@@ -131,7 +140,7 @@ def end_sessions(user_id: str, by: str) -> bool:
 
 
 def _change(
-    event: str, user_id: str, by: str, stages: Sequence[Document], condition: Document, **details: Any
+    event: str, user_id: str, by: Actor, stages: Sequence[Document], condition: Document, **details: Any
 ) -> User | None:
     """Update a user and audit it, if `by` still has the right to; return None where `condition` does not hold.
 
@@ -140,19 +149,19 @@ def _change(
         AdminOnly: the administrator has lost the role.
 
     """
-    if by != COMMAND:
-        administrator = services.users.find_in_session(by, g.session_id)
+    if by.session_id is not None:
+        administrator = services.users.find_in_session(by.id, by.session_id)
         if administrator is None:
             raise InvalidToken
         if not is_admin(administrator):
             raise AdminOnly
-        if by == user_id:
-            condition = condition | {"$and": [ENABLED_ADMIN, in_session(g.session_id)]}
+        if by.id == user_id:
+            condition = condition | {"$and": [ENABLED_ADMIN, in_session(by.session_id)]}
     try:
         changed = services.directory.update_any(user_id, *stages, **condition)
     except DatabaseUnavailable:
-        services.audit.record(event, user_id, by=by, outcome="unknown", **details)
+        services.audit.record(event, user_id, by=by.id, outcome="unknown", **details)
         raise
     if changed:
-        services.audit.record(event, user_id, by=by, **details)
+        services.audit.record(event, user_id, by=by.id, **details)
     return changed

@@ -114,7 +114,7 @@ def test_an_unknown_stored_role_is_ignored(app, ask, users):
     assert ask("PUT", f"/{user['_id']}/roles", json={"roles": BOTH}).json["roles"] == BOTH
     users.update_one({"_id": user["_id"]}, {"$set": {"roles": ["owner", "admin"]}})
     with app.app_context():
-        assert service.set_roles(user["_id"], ["user"], by="command")["roles"] == ["user"]
+        assert service.set_roles(user["_id"], ["user"], by=service.OPERATOR)["roles"] == ["user"]
 
 
 @pytest.mark.parametrize(

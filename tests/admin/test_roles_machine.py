@@ -104,13 +104,13 @@ class RolesMachine(RuleBasedStateMachine):
             try:
                 match action:
                     case "disable":
-                        service.disable(target.id, by="command")
+                        service.disable(target.id, by=service.OPERATOR)
                     case "enable":
-                        service.enable(target.id, by="command")
+                        service.enable(target.id, by=service.OPERATOR)
                     case "end sessions":
-                        service.end_sessions(target.id, by="command")
+                        service.end_sessions(target.id, by=service.OPERATOR)
                     case _:
-                        service.set_roles(target.id, self.roles_by(action), by="command")
+                        service.set_roles(target.id, self.roles_by(action), by=service.OPERATOR)
             except LastAdmin:
                 done = 409
             except UserNotFound:
