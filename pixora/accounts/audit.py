@@ -21,14 +21,16 @@ import logging
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from bson import ObjectId
 from flask import has_request_context, request
 from pymongo import IndexModel
+from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
 from pixora import clock
+from pixora.accounts.documents import AuditEvent
 from pixora.database.client import Database, Document, Indexes, upserted
 from pixora.errors import DatabaseUnavailable
 from pixora.observability import metrics
@@ -118,7 +120,7 @@ class Audit:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._collection = database.collection("audit")
+        self._collection = cast(Collection[AuditEvent], database.collection("audit"))
 
     def record(self, event: str, user_id: str | None, *, by: str | None = None, **details: Any) -> None:
         """Record what has happened, in the log and as a row; where there can be no row, in the log only.
@@ -175,7 +177,7 @@ class Audit:
             extra={"event": event, "by": by, "users": len(rows), **details},
         )
 
-    def list_events(self, user_id: str, limit: int, after: Position | None = None) -> list[Document]:
+    def list_events(self, user_id: str, limit: int, after: Position | None = None) -> list[AuditEvent]:
         """Return what has happened to a user, the newest first.
 
         Args:
@@ -215,25 +217,26 @@ class Audit:
                 self._collection.update_many({name: user_id}, {"$set": forgotten})
 
     @staticmethod
-    def _log(row: Document) -> None:
+    def _log(row: AuditEvent) -> None:
         event = EVENTS[row["event"]]
         told = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
         log.log(event.level, event.description, extra=told | row["details"])
 
 
-def _row(event: str, user_id: str | None, by: str | None, details: Document) -> Document:
+def _row(event: str, user_id: str | None, by: str | None, details: Document) -> AuditEvent:
     if event not in EVENTS:
         raise ValueError(f"there is no event {event}")
     if unknown := details.keys() - EVENTS[event].details:
         raise ValueError(f"{event} has no detail {', '.join(sorted(unknown))}")
     asked = has_request_context()
-    row: Document = {
+    row: AuditEvent = {
         "user_id": user_id,
         "event": event,
         "at": clock.utcnow(),
         "network": network(request.remote_addr) if asked else None,
         "request_id": request_id() if asked else None,
+        "details": details,
     }
     if by is not None:
         row["by"] = by
-    return row | {"details": details}
+    return row

@@ -4,10 +4,12 @@ The user sees that an administrator did something, but neither who nor from wher
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pixora.accounts.audit import COMMAND, Position
-from pixora.database.client import Document
+from pixora.accounts.documents import AuditEvent
 from pixora.services import services
 from pixora.web import pagination
 
@@ -24,14 +26,14 @@ def page(user_id: str, limit: int, after: str | None = None) -> pagination.Page:
     return pagination.page([_shown(row) for row in found], limit, _cursor)
 
 
-def _shown(row: Document) -> Document:
+def _shown(row: AuditEvent) -> Mapping[str, Any]:
     by = row.get("by")
     if by is None:
         return row
     return row | {"by": "operator" if by == COMMAND else "admin", "network": None, "request_id": None}
 
 
-def _cursor(row: Document) -> str:
+def _cursor(row: Mapping[str, Any]) -> str:
     return pagination.make(pagination.EVENT, f"{(row['at'] - _EPOCH) // timedelta(milliseconds=1)}-{row['_id']}")
 
 
