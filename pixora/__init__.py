@@ -6,6 +6,7 @@ from functools import partial
 
 import flask
 from flask.json.provider import DefaultJSONProvider
+from flask_jwt_extended import JWTManager
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
@@ -27,6 +28,7 @@ from pixora.auth.routes import blueprint as auth
 from pixora.database import deadline
 from pixora.database.client import Database
 from pixora.errors import PixoraError
+from pixora.extensions import mongo
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.observability.request_log import Flask
@@ -39,6 +41,7 @@ from pixora.throttling import counters
 from pixora.throttling.counters import Counters
 from pixora.throttling.limits import LEASE_MARGIN, Throttles
 from pixora.throttling.mail import MailThrottles
+from pixora.tokens import access
 from pixora.tokens.access import Tokens
 from pixora.upkeep.commands import db, doctor
 from pixora.upkeep.keys import keys
@@ -67,14 +70,16 @@ def create_app(settings: Settings) -> flask.Flask:
     app.config.from_mapping({name.upper(): value for name, value in asdict(settings).items()})
     app.config["TRUSTED_HOSTS"] = None  # replaces Flask's own check by that of pixora.web.hosts
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_content_length
-    app.json = JSONProvider(app)
     app.jinja_env.undefined = StrictUndefined  # a missing variable raises an error
     app.session_interface = middleware.NoSession()
     if settings.tracing:  # before the client of MongoDB exists: it reports to listeners that are there by then
         from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional and slow to import
 
         tracing.init_app(app)
-    app.extensions["services"] = _build_services(app, settings)
+    mongo.init_app(app, timeoutMS=settings.database_timeout_ms, tz_aware=True, appname="pixora")
+    app.json = JSONProvider(app)  # replaces Flask-PyMongo's, which reads {"$oid": …} and writes {"$date": …}
+    app.config |= access.configuration(settings)
+    app.extensions["services"] = _build_services(settings, JWTManager(app))
 
     # Every request passes these, in this order.
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
@@ -100,7 +105,7 @@ def create_app(settings: Settings) -> flask.Flask:
     return app
 
 
-def _build_services(app: flask.Flask, settings: Settings) -> Services:
+def _build_services(settings: Settings, jwt_manager: JWTManager) -> Services:
     """Build the services in the order of their dependencies."""
     hashing_queue = HashingQueue(
         cores.count(),
@@ -109,7 +114,7 @@ def _build_services(app: flask.Flask, settings: Settings) -> Services:
         rounds=settings.bcrypt_rounds,
         workers=settings.web_concurrency,
     )
-    database = Database(app, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
+    database = Database(mongo, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
     database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
     lease = 2 * timedelta(seconds=settings.hash_queue_seconds) + database_timeout + LEASE_MARGIN
     throttles = Throttles(Counters(database, lease), settings)
@@ -121,10 +126,10 @@ def _build_services(app: flask.Flask, settings: Settings) -> Services:
     audit_trail = Audit(database)
     users = UserStore(database)
     one_time_tokens = OneTimeTokenStore(users, database)
-    outbox = Outbox(users)
+    outbox = Outbox(users, settings.secret_key)
     return Services(
         settings=settings,
-        tokens=Tokens(app),
+        tokens=Tokens(jwt_manager, settings),
         hashing_queue=hashing_queue,
         database=database,
         throttles=throttles,

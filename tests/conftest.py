@@ -27,7 +27,6 @@ import config as configuration
 from config import Settings
 from pixora import clock, create_app
 from pixora.accounts.hash_census import COMMENT
-from pixora.accounts.outbox import decrypt_token
 from pixora.accounts.store import INDEXES
 from pixora.observability.logs import Formatter
 from pixora.observability.request_log import REQUEST_LOG
@@ -206,8 +205,7 @@ def token_sent(app: Flask, emails_to: Callable[[str], list[dict[str, Any]]]) -> 
 
     def read(address: str, template: str) -> str:
         letter = [letter for letter in emails_to(address) if letter["template"] == template][-1]
-        with app.app_context():
-            token = decrypt_token(letter)
+        token: str | None = app.extensions["services"].outbox.decrypt_token(letter)
         assert token is not None
         return token
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from pixora.accounts.outbox import decrypt_token
 from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
@@ -65,8 +64,8 @@ def people(session_app, mongo):
     client.post("/api/users/me/email", json=body, headers=owner.bearer)
     documents = list(users.find())
     stored = next(one for one in documents if one["_id"] == owner.id)
-    with session_app.app_context():
-        tokens = {letter["template"]: decrypt_token(letter) for letter in stored["letters"] if "token" in letter}
+    outbox = session_app.extensions["services"].outbox
+    tokens = {letter["template"]: outbox.decrypt_token(letter) for letter in stored["letters"] if "token" in letter}
     names = {"user_id": owner.id, "session_id": stored["sessions"][0]["id"], "refresh_token": owner.refresh_token}
     return accounts, documents, names | tokens
 

@@ -61,7 +61,7 @@ class OneTimeTokenStore:
             user: `_id` and `email`, as they were read.
             purpose: The purpose of the token.
             record: The record to store.
-            emails: From `outbox.compose`.
+            emails: From `Outbox.compose`.
             allowed: Further conditions: the password and the session that have allowed the request.
 
         """

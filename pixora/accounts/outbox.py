@@ -7,8 +7,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
-from cryptography.fernet import Fernet, InvalidToken
-from flask import current_app
+from cryptography.fernet import InvalidToken
 from pymongo import ReturnDocument
 
 from pixora.accounts.documents import Email
@@ -73,57 +72,55 @@ class Backlog(NamedTuple):
     failed: int
 
 
-def compose(template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Email:
-    """Return a new e-mail, for `updates.queue_emails`.
-
-    Args:
-        template: One of `TEMPLATES`.
-        to: The e-mail address.
-        now: The time from which it may be sent.
-        secret: The one-time token of its link. It is stored encrypted under a key derived from `SECRET_KEY`.
-        context: Text for the template, nothing secret.
-
-    """
-    if template not in TEMPLATES:
-        raise ValueError(f"there is no e-mail template {template}")
-    email: Email = {
-        "id": secrets.token_hex(12),
-        "template": template,
-        "to": to,
-        "context": context,
-        "created_at": now,
-        "due_at": now,
-        "attempts": 0,
-    }
-    if secret is not None:
-        email["token"] = _cipher().encrypt(secret.encode())
-    return email
-
-
-def decrypt_token(email: Email) -> str | None:
-    """Return the one-time token of an e-mail, if it has one.
-
-    Raises:
-        UnreadableToken: it was encrypted under another `SECRET_KEY`.
-
-    """
-    if "token" not in email:
-        return None
-    try:
-        return _cipher().decrypt(email["token"]).decode()
-    except InvalidToken as error:
-        raise UnreadableToken from error
-
-
-def _cipher() -> Fernet:
-    return cipher(current_app.config["SECRET_KEY"], "pixora letters 1")
-
-
 class Outbox:
-    """Gives each waiting e-mail to one sender at a time. Every method may raise `DatabaseUnavailable`."""
+    """Gives each waiting e-mail to one sender at a time. Methods that ask the database may raise `DatabaseUnavailable`.
 
-    def __init__(self, users: UserStore) -> None:
+    One-time tokens are stored encrypted, under a key derived from `secret_key`.
+    """
+
+    def __init__(self, users: UserStore, secret_key: str) -> None:
         self._store = users
+        self._cipher = cipher(secret_key, "pixora letters 1")
+
+    def compose(self, template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Email:
+        """Return a new e-mail, for `updates.queue_emails`.
+
+        Args:
+            template: One of `TEMPLATES`.
+            to: The e-mail address.
+            now: The time from which it may be sent.
+            secret: The one-time token of its link.
+            context: Text for the template, nothing secret.
+
+        """
+        if template not in TEMPLATES:
+            raise ValueError(f"there is no e-mail template {template}")
+        email: Email = {
+            "id": secrets.token_hex(12),
+            "template": template,
+            "to": to,
+            "context": context,
+            "created_at": now,
+            "due_at": now,
+            "attempts": 0,
+        }
+        if secret is not None:
+            email["token"] = self._cipher.encrypt(secret.encode())
+        return email
+
+    def decrypt_token(self, email: Email) -> str | None:
+        """Return the one-time token of an e-mail, if it has one.
+
+        Raises:
+            UnreadableToken: it was encrypted under another `SECRET_KEY`.
+
+        """
+        if "token" not in email:
+            return None
+        try:
+            return self._cipher.decrypt(email["token"]).decode()
+        except InvalidToken as error:
+            raise UnreadableToken from error
 
     def claim(self, now: datetime) -> Claimed | None:
         """Reserve the e-mail that has been due longest, for `LEASE`; return None if none is due.

@@ -31,7 +31,7 @@ def unset_fields(*fields: str) -> Document:
 
 
 def queue_emails(*emails: Email) -> Document:
-    """Put e-mails from `outbox.compose` into the outbox."""
+    """Put e-mails from `Outbox.compose` into the outbox."""
     waiting = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(emails)}]}
     return {"$set": {"letters": {"$slice": [waiting, -MAX_EMAILS]}}}
 

@@ -3,7 +3,6 @@
 from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import User
-from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
 from pixora.auth import permission
 from pixora.errors import EmailTaken, ValidationFailed
@@ -32,7 +31,7 @@ def request_change(user: User, session_id: str, password: str, new_email: str, c
         conditions = permission.by_password(user, password, client_ip, session_id)
         condition = next(conditions)
         services.mail_throttles.count_request(client_ip)
-        services.mail_throttles.count_change(old_email)
+        services.mail_throttles.count_email_change(old_email)
         owner = services.users.find_by_email(new_email)
         if owner and not services.settings.enumeration_safe:
             raise EmailTaken
@@ -40,12 +39,12 @@ def request_change(user: User, session_id: str, password: str, new_email: str, c
         token = OneTimeToken.make(user["_id"])
         record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
         if owner:
-            to_new = compose("address_taken", new_email, now)
-            sending = services.mail_throttles.taken(new_email)
+            to_new = services.outbox.compose("address_taken", new_email, now)
+            sending = services.mail_throttles.address_taken(new_email)
         else:
-            to_new = compose("change_email", new_email, now, secret=token.text)
-            sending = services.mail_throttles.own(new_email, required=not services.settings.enumeration_safe)
-        to_old = compose("email_changing", user["email"], now, **_new_email_for(user, new_email))
+            to_new = services.outbox.compose("change_email", new_email, now, secret=token.text)
+            sending = services.mail_throttles.for_account(new_email, required=not services.settings.enumeration_safe)
+        to_old = services.outbox.compose("email_changing", user["email"], now, **_new_email_for(user, new_email))
         with sending as may_send, services.mail_throttles.notice(user) as may_notify:
             messages = [to_new] if may_send and not (owner and is_disabled(owner)) else []
             messages += [to_old] if may_notify else []
@@ -67,7 +66,7 @@ def confirm(token: str) -> None:
     found = services.one_time_tokens.find_valid(Purpose.CHANGE_EMAIL, token)
     user, new_email = found.user, found.record["email"]
     now = clock.utcnow()
-    notice = compose("email_changed", user["email"], now, **_new_email_for(user, new_email))
+    notice = services.outbox.compose("email_changed", user["email"], now, **_new_email_for(user, new_email))
     with services.mail_throttles.notice(user) as may_notify:
         services.one_time_tokens.redeem(
             found,

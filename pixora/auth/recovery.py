@@ -6,7 +6,6 @@ from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import new_id
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
-from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
 from pixora.auth import credentials
 from pixora.errors import DatabaseUnavailable
@@ -29,13 +28,13 @@ def send_link(email: str, client_ip: str | None) -> None:
     now = clock.utcnow()
     token = OneTimeToken.make(user["_id"] if user else new_id())
     record = token.record(Purpose.RESET_PASSWORD, now)
-    with services.mail_throttles.reset(spellings[-1], client_ip) as may_send:
+    with services.mail_throttles.reset_link(spellings[-1], client_ip) as may_send:
         if user is not None and may_send and not is_disabled(user):
-            message = compose("reset_password", user["email"], now, secret=token.text)
+            message = services.outbox.compose("reset_password", user["email"], now, secret=token.text)
             services.one_time_tokens.issue(user, Purpose.RESET_PASSWORD, record, message)
             services.audit.record("password_reset_requested", user["_id"])
         else:
-            message = compose("reset_password", DECOY_EMAIL, now, secret=token.text)
+            message = services.outbox.compose("reset_password", DECOY_EMAIL, now, secret=token.text)
             services.one_time_tokens.issue_decoy(Purpose.RESET_PASSWORD, record, message)
             services.audit.record("password_reset_requested", None)
 
@@ -62,7 +61,7 @@ def reset_password(token: str, new_password: str) -> None:
             updates.set_fields({"password": password_hash, "email_verified": True}, now),
             updates.end_sessions(),
             updates.end_tokens(*Purpose),
-            updates.queue_emails(compose("password_changed", user["email"], now)),
+            updates.queue_emails(services.outbox.compose("password_changed", user["email"], now)),
         )
         services.audit.record("password_reset", user["_id"])
         email = emails.canonical(user["email"])

@@ -7,7 +7,6 @@ from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.documents import User, new_id, new_user
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
-from pixora.accounts.outbox import compose
 from pixora.accounts.roles import is_disabled
 from pixora.auth import credentials, verification
 from pixora.errors import EmailTaken
@@ -54,7 +53,7 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None) ->
 
 
 def _create(user: User) -> None:
-    with services.mail_throttles.own(user["email"]) as may_send:
+    with services.mail_throttles.for_account(user["email"]) as may_send:
         services.users.create_user(user if may_send else {**user, "tokens": {}, "letters": []})
     services.audit.record("signup", user["_id"])
 
@@ -64,10 +63,12 @@ def _notify_owner(owner: User | None, email: str, now: datetime) -> None:
 
     Disabled users get no message, because it explains how to log in.
     """
-    with services.mail_throttles.taken(email) as may_send:
+    with services.mail_throttles.address_taken(email) as may_send:
         if owner is None or not may_send or is_disabled(owner):
-            services.one_time_tokens.issue_decoy(Purpose.VERIFY_EMAIL, {}, compose("address_taken", DECOY_EMAIL, now))
+            services.one_time_tokens.issue_decoy(
+                Purpose.VERIFY_EMAIL, {}, services.outbox.compose("address_taken", DECOY_EMAIL, now)
+            )
         else:
-            message = compose("address_taken", owner["email"], now)
+            message = services.outbox.compose("address_taken", owner["email"], now)
             services.users.update_user(owner["_id"], updates.queue_emails(message), email=owner["email"])
     services.audit.record("signup_refused", owner["_id"] if owner else None)

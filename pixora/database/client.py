@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import pymongo
-from flask import Flask
+from flask_pymongo import PyMongo
 from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
@@ -21,7 +21,6 @@ from pymongo.errors import (
 from pixora.database import deadline, failures
 from pixora.database import indexes as index
 from pixora.errors import DatabaseUnavailable
-from pixora.extensions import mongo
 from pixora.observability import metrics
 
 log = logging.getLogger(__name__)
@@ -49,15 +48,12 @@ class Database:
     Connects lazily: no connection is made before the first use, and so none before a fork.
 
     Args:
-        app: Its settings name the database.
+        mongo: The extension, bound to the application, whose `MONGO_URI` names the database.
         indexes: By the name of the collection.
 
     """
 
-    def __init__(self, app: Flask, indexes: Indexes) -> None:
-        provider = app.json
-        mongo.init_app(app, timeoutMS=app.config["DATABASE_TIMEOUT_MS"], tz_aware=True, appname="pixora")
-        app.json = provider  # Flask-PyMongo's would read {"$oid": …} in requests and write {"$date": …}
+    def __init__(self, mongo: PyMongo, indexes: Indexes) -> None:
         if mongo.db is None:
             raise ValueError("MONGO_URI names no database")
         database: MongoDatabase[Document] = mongo.db

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from pixora.accounts.outbox import Claimed, decrypt_token
+from pixora.accounts.outbox import Claimed
 from pixora.errors import InvalidOneTimeToken
+from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
@@ -19,7 +20,7 @@ def link_token(claimed: Claimed, now: datetime) -> tuple[str, datetime] | tuple[
         UnreadableToken: It was encrypted under another `SECRET_KEY`.
 
     """
-    token = decrypt_token(claimed.email)
+    token = services.outbox.decrypt_token(claimed.email)
     if token is None:
         return None, None
     purpose = Purpose(claimed.email["template"])

@@ -55,12 +55,12 @@ class MailThrottles:
         """Count a request for an e-mail, sent or not; raise `RateLimited` if its network makes too many."""
         self._throttles.count(*self._throttles.by_network("THROTTLE_MAIL_PER_IP", client_ip))
 
-    def count_change(self, email: str) -> None:
+    def count_email_change(self, email: str) -> None:
         """Count a requested change of address; raise `RateLimited` if the account requests too many."""
         self._throttles.count(self._bucket(email, "asks", self._limit))
 
     @contextmanager
-    def own(self, email: str, *, required: bool = False) -> Iterator[bool]:
+    def for_account(self, email: str, *, required: bool = False) -> Iterator[bool]:
         """Count an e-mail that the user of the account causes.
 
         Raises:
@@ -82,17 +82,17 @@ class MailThrottles:
         if user.get("email_verified"):
             yield True
             return
-        with self.own(emails.canonical(user["email"])) as may_send:
+        with self.for_account(emails.canonical(user["email"])) as may_send:
             yield may_send
 
     @contextmanager
-    def taken(self, email: str) -> Iterator[bool]:
+    def address_taken(self, email: str) -> Iterator[bool]:
         """Count an e-mail that tells the owner of an address that somebody tried to use it."""
         with self._counted([self._bucket(email, "taken", self._taken), *self._own_buckets(email)]) as may_send:
             yield may_send
 
     @contextmanager
-    def reset(self, email: str, client_ip: str | None) -> Iterator[bool]:
+    def reset_link(self, email: str, client_ip: str | None) -> Iterator[bool]:
         """Count a password reset link, which anyone may request."""
         origin = wide_network(client_ip) or network(client_ip)
         usual = [

@@ -13,10 +13,11 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import jwt as pyjwt
-from flask import Flask, current_app
+from flask import current_app
 from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 
+from config import Settings
 from pixora import clock
 from pixora.errors import InvalidToken
 from pixora.tokens import keys
@@ -46,34 +47,43 @@ class AccessToken(NamedTuple):
     expires: datetime
 
 
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Return the configuration of Flask-JWT-Extended."""
+    return {
+        "JWT_DECODE_ALGORITHMS": ALGORITHMS,
+        "JWT_ENCODE_ISSUER": settings.jwt_issuer,
+        "JWT_DECODE_ISSUER": settings.jwt_issuer,
+        "JWT_ENCODE_AUDIENCE": settings.jwt_audience,
+        "JWT_DECODE_AUDIENCE": settings.jwt_audience,
+        "JWT_ENCODE_NBF": False,
+        # For iat and nbf. PyJWT applies it to exp as well, which `verify` compares exactly, at each request.
+        "JWT_DECODE_LEEWAY": clock.LEEWAY_SECONDS,
+        "JWT_COOKIE_CSRF_PROTECT": False,  # no cookies here, so no claim for them
+    }
+
+
 class Tokens:
     """Issues and verifies the access tokens of one application.
+
+    Args:
+        manager: Flask-JWT-Extended, bound to the application with `configuration`.
+        settings: The settings.
 
     Raises:
         KeyFault: A key file cannot be used.
 
     """
 
-    def __init__(self, app: Flask) -> None:
-        app.config |= {
-            "JWT_DECODE_ALGORITHMS": ALGORITHMS,
-            "JWT_ENCODE_ISSUER": app.config["JWT_ISSUER"],
-            "JWT_DECODE_ISSUER": app.config["JWT_ISSUER"],
-            "JWT_ENCODE_AUDIENCE": app.config["JWT_AUDIENCE"],
-            "JWT_DECODE_AUDIENCE": app.config["JWT_AUDIENCE"],
-            "JWT_ENCODE_NBF": False,
-            # For iat and nbf. PyJWT applies it to exp as well, which `verify` compares exactly, at each request.
-            "JWT_DECODE_LEEWAY": clock.LEEWAY_SECONDS,
-            "JWT_COOKIE_CSRF_PROTECT": False,  # no cookies here, so no claim for them
-        }
-        manager = JWTManager(app)
+    def __init__(self, manager: JWTManager, settings: Settings) -> None:
         manager.encode_key_loader(lambda identity: self.signing_key.private)
         manager.decode_key_loader(self._verification_key)
-        if directory := app.config["JWT_KEY_DIR"]:
-            self._keys = keys.of_directory(Path(directory))
+        if settings.jwt_key_dir:
+            self._keys = keys.of_directory(Path(settings.jwt_key_dir))
+        elif settings.jwt_secret_key:
+            self._keys = keys.of_secret(settings.jwt_secret_key)
         else:
-            self._keys = keys.of_secret(app.config["JWT_SECRET_KEY"])
-        self._lifetime = timedelta(seconds=app.config["JWT_ACCESS_TOKEN_EXPIRES"])
+            raise keys.KeyFault("Neither JWT_KEY_DIR nor JWT_SECRET_KEY is set.")
+        self._lifetime = timedelta(seconds=settings.jwt_access_token_expires)
         self._reset_cache(self._keys.current())
         self._signing = Lock()
         self.signing_key: keys.Key

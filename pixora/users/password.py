@@ -3,7 +3,6 @@
 from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import User
-from pixora.accounts.outbox import compose
 from pixora.auth import credentials, permission
 from pixora.errors import ValidationFailed
 from pixora.services import services
@@ -45,7 +44,9 @@ def change_password(user: User, session_id: str, current: str, new: str, client_
                 updates.set_fields({"password": password_hash}, now),
                 updates.end_sessions(keep=session_id),
                 updates.end_tokens(Purpose.CHANGE_EMAIL),
-                updates.queue_emails(*[compose("password_changed", user["email"], now)] if may_notify else []),
+                updates.queue_emails(
+                    *[services.outbox.compose("password_changed", user["email"], now)] if may_notify else []
+                ),
             )
             while not services.users.update_user(user["_id"], *stages, **condition):
                 condition = next(conditions)

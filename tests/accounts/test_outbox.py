@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import KEPT, LEASE, TEMPLATES, UnreadableToken, compose, decrypt_token
+from pixora.accounts.outbox import KEPT, LEASE, TEMPLATES, UnreadableToken
 from pixora.services import services
 from tests.factories import fastapi_user
 
@@ -29,12 +29,12 @@ def post(users, context):
 
 
 def written(template="password_changed", *, due_in=0, **context):
-    return compose(template, "ada@example.com", clock.utcnow() + timedelta(seconds=due_in), **context)
+    return services.outbox.compose(template, "ada@example.com", clock.utcnow() + timedelta(seconds=due_in), **context)
 
 
 def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
     now = clock.utcnow()
-    made = compose("email_changing", "ada@example.com", now, detail="something")
+    made = services.outbox.compose("email_changing", "ada@example.com", now, detail="something")
     assert len(bytes.fromhex(made.pop("id"))) == 12
     assert made == {
         "template": "email_changing",
@@ -48,7 +48,7 @@ def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
 
 def test_there_is_no_letter_without_a_template(context):
     with pytest.raises(ValueError, match="there is no e-mail template"):
-        compose("congratulations", "ada@example.com", clock.utcnow())
+        services.outbox.compose("congratulations", "ada@example.com", clock.utcnow())
 
 
 def test_every_letter_has_its_template(app):
@@ -62,17 +62,17 @@ def test_the_database_never_has_the_token_in_clear(users, post):
 
 
 def test_the_sender_reads_the_token(context):
-    assert decrypt_token(written("reset_password", secret=TOKEN)) == TOKEN
+    assert services.outbox.decrypt_token(written("reset_password", secret=TOKEN)) == TOKEN
 
 
 def test_a_letter_without_a_link_has_no_token(context):
-    assert decrypt_token(written()) is None
+    assert services.outbox.decrypt_token(written()) is None
 
 
 def test_under_another_secret_key_the_token_cannot_be_read(context, make_app):
     made = written("reset_password", secret=TOKEN)
     with make_app(SECRET_KEY="another").app_context(), pytest.raises(UnreadableToken):
-        decrypt_token(made)
+        services.outbox.decrypt_token(made)
 
 
 def test_a_due_letter_is_claimed_with_the_tokens_of_its_user(post):

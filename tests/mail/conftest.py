@@ -6,9 +6,9 @@ import pytest
 from mongod import free_port
 
 from pixora import clock
-from pixora.accounts.outbox import compose
 from pixora.mail.rendering import LINK_PATHS
 from pixora.mail.sender import Sender, connection
+from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 from tests import smtp_server
 from tests.authority import Authority
@@ -31,7 +31,7 @@ def post(users, context):
         if template in LINK_PATHS:
             token, purpose = OneTimeToken.make(user["_id"]), Purpose(template)
             secret, user["tokens"] = token.text, {purpose.value: token.record(purpose, now)}
-        posted = compose(template, to, now, secret=secret, **context_of(template))
+        posted = services.outbox.compose(template, to, now, secret=secret, **context_of(template))
         users.insert_one(user | {"letters": [posted]})
         return posted
 

@@ -120,9 +120,12 @@ def test_show_prints_why_an_email_failed(run, post, smtp):
     assert "State: attempt 1 failed (452 4.2.2), next attempt at 20" in output
 
 
-def test_show_marks_a_token_that_cannot_be_decrypted(run, post):
+def test_show_marks_a_token_that_cannot_be_decrypted(post, make_app):
     post("reset_password")
-    assert "token=(encrypted-under-another-SECRET_KEY)" in run("show", SECRET_KEY="another").stdout
+    app = make_app(SECRET_KEY="another")
+    with app.app_context():
+        shown = app.test_cli_runner().invoke(args=["mail", "show"]).stdout
+    assert "token=(encrypted-under-another-SECRET_KEY)" in shown
 
 
 def test_show_includes_an_email_that_is_being_sent(run, post):

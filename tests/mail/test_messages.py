@@ -3,9 +3,9 @@ from email import message_from_bytes, policy
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import compose
 from pixora.mail.messages import build
 from pixora.mail.rendering import render
+from pixora.services import services
 
 
 @pytest.fixture
@@ -13,14 +13,14 @@ def built(context, change_settings):
     change_settings(context, MAIL_FROM="Pixora <no-reply@example.com>")
 
     def built(to="ada@example.com", email=None):
-        email = email or compose("password_changed", to, clock.utcnow())
+        email = email or services.outbox.compose("password_changed", to, clock.utcnow())
         return build(email, render(email, None, None))
 
     return built
 
 
 def test_the_headers_identify_an_automatic_message(built):
-    email = compose("password_changed", "ada@example.com", clock.utcnow())
+    email = services.outbox.compose("password_changed", "ada@example.com", clock.utcnow())
     message = built(email=email)
     assert message["From"] == "Pixora <no-reply@example.com>"
     assert message["To"] == "ada@example.com"
@@ -31,7 +31,7 @@ def test_the_headers_identify_an_automatic_message(built):
 
 
 def test_a_message_built_twice_has_the_same_id_and_date(built, move_clock):
-    email = compose("password_changed", "ada@example.com", clock.utcnow())
+    email = services.outbox.compose("password_changed", "ada@example.com", clock.utcnow())
     first = built(email=email)
     move_clock(hours=1)
     again = built(email=email)

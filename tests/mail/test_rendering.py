@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import TEMPLATES, compose
+from pixora.accounts.outbox import TEMPLATES
 from pixora.mail.rendering import LINK_PATHS, render
+from pixora.services import services
 from tests.mail.conftest import context_of
 
 TOKEN = "x" * 59
@@ -19,7 +20,9 @@ def rendered(context):
     def rendered(template):
         now = clock.utcnow()
         token, expires_at = (TOKEN, now + timedelta(minutes=30)) if template in LINK_PATHS else (None, None)
-        return render(compose(template, "ada@example.com", now, **context_of(template)), token, expires_at)
+        return render(
+            services.outbox.compose(template, "ada@example.com", now, **context_of(template)), token, expires_at
+        )
 
     return rendered
 
@@ -76,7 +79,7 @@ def test_the_notices_to_the_old_email_contain_the_new_one(rendered, template):
 
 def test_a_day_is_written_as_24_hours(context):
     now = clock.utcnow()
-    email = compose("verify_email", "ada@example.com", now)
+    email = services.outbox.compose("verify_email", "ada@example.com", now)
     assert "after 24 hours" in render(email, TOKEN, now + timedelta(hours=24)).text
 
 

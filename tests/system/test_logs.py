@@ -15,7 +15,6 @@ import pytest
 from mongod import free_port
 
 from pixora import create_app
-from pixora.accounts.outbox import decrypt_token
 from tests.conftest import close
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
 from tests.system.conftest import running_nginx
@@ -163,8 +162,7 @@ def printed(gunicorn, mongo_uri, settings):
     with pymongo.MongoClient(uri) as client, gunicorn(MONGO_URI=uri, **keys) as url:
         service, users = Service(url), client.get_default_database()["users"]
         service.sign_up(EMAIL)
-        with app.app_context():
-            token = decrypt_token(users.find_one({"email": EMAIL})["letters"][0])
+        token = app.extensions["services"].outbox.decrypt_token(users.find_one({"email": EMAIL})["letters"][0])
         try_to_break_lines(service)
         try_pages(service, token)
         try_all_routes(service, token)

@@ -6,7 +6,7 @@ import pytest
 
 from pixora import clock
 from pixora.accounts import outbox
-from pixora.accounts.outbox import LEASE, Backlog, compose
+from pixora.accounts.outbox import LEASE, Backlog
 from pixora.observability import metrics
 from tests.factories import PASSWORD, signup_body
 from tests.timeouts import SOON
@@ -203,9 +203,9 @@ def test_the_outbox_is_measured_by_age_and_number(make_app, users, samples, move
 def test_an_e_mail_that_waits_for_a_retry_is_not_late(make_app, users, samples):
     app = make_app()
     now = clock.utcnow()
-    with app.app_context():
-        waiting = compose("verify_email", "ada@example.com", now) | {"due_at": now + LEASE, "failure": "refused"}
-        given_up = compose("verify_email", "ada@example.com", now) | {"due_at": None, "failure": "refused"}
+    email = app.extensions["services"].outbox.compose("verify_email", "ada@example.com", now)
+    waiting = email | {"due_at": now + LEASE, "failure": "refused"}
+    given_up = email | {"due_at": None, "failure": "refused"}
     users.insert_one({"_id": "x", "email": "ada@example.com", "letters": [waiting, given_up]})
     found = samples(app.test_client())
     assert found["pixora_outbox_oldest_seconds"] == 0
@@ -218,11 +218,10 @@ def test_the_number_of_very_many_e_mails_is_a_lower_bound(make_app, users, sampl
     app = make_app()
     app.test_client().get("/health")  # makes the index
     now = clock.utcnow()
-    with app.app_context():
-        for minutes in (1, 5, 20, 3, 2, 4):
-            due = {"due_at": now - timedelta(minutes=minutes)}
-            waiting = [outbox.compose("verify_email", "ada@example.com", now) | due]
-            users.insert_one({"_id": str(minutes), "email": f"{minutes}@example.com", "letters": waiting})
+    email = app.extensions["services"].outbox.compose("verify_email", "ada@example.com", now)
+    for minutes in (1, 5, 20, 3, 2, 4):
+        waiting = [email | {"due_at": now - timedelta(minutes=minutes)}]
+        users.insert_one({"_id": str(minutes), "email": f"{minutes}@example.com", "letters": waiting})
     found = samples(app.test_client())
     assert found["pixora_outbox_oldest_seconds"] == pytest.approx(1200, abs=10)
     assert found['pixora_outbox_letters{state="new"}'] == 3
