@@ -31,6 +31,9 @@ from zxcvbn_rs_py import zxcvbn
 
 ENVIRONMENTS = ("production", "development", "testing")
 
+PROFILE_FIELDS = ["first_name", "last_name", "contact", "birthday"]
+"""The fields of a profile that a sign-up may have to bring, besides e-mail address and password."""
+
 SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key has at least the 256 bits of the hash."""
 
@@ -72,6 +75,7 @@ class Settings:
     hash_queue_seconds: float
     password_min_length: int
     phone_default_region: str | None
+    required_fields: list[str]
     proxy_count: int
     trusted_hosts: list[str] | None
     cors_origins: list[str]
@@ -160,6 +164,7 @@ def _read(env: FileAwareEnv) -> Settings:
         hash_queue_seconds=env.float("HASH_QUEUE_SECONDS", 2.0, validate=validate.Range(0.1, 20)),
         password_min_length=env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
         phone_default_region=env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
+        required_fields=_each(_field, env.list("REQUIRED_FIELDS", PROFILE_FIELDS, validate=_all_are(_field))),
         proxy_count=env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),
         trusted_hosts=_each(_host, env.list("TRUSTED_HOSTS", None, validate=_all_are(_host))) or None,
         cors_origins=_each(_origin, env.list("CORS_ORIGINS", [], validate=_all_are(_origin))),
@@ -322,6 +327,15 @@ def _region(value: str) -> None:
     """Check for a country code that phonenumbers knows."""
     if value and value not in SUPPORTED_REGIONS:
         raise ValidationError("Must be a two-letter country code in capitals, as in GB.")
+
+
+def _field(value: str) -> str:
+    """Return the name of a field of the profile, without surrounding white space."""
+    if value.strip() not in PROFILE_FIELDS:
+        raise ValidationError(
+            f"{value.strip()!r} is not one of {', '.join(PROFILE_FIELDS)}. E-mail is always required."
+        )
+    return value.strip()
 
 
 def _host(value: str) -> str:

@@ -286,6 +286,29 @@ def test_origins_are_taken_as_browsers_send_them(load, given, taken):
     assert load(**GOOD, CORS_ORIGINS=given).cors_origins == taken
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("", []),
+        ("contact", ["contact"]),
+        (" birthday, first_name ", ["birthday", "first_name"]),
+    ],
+)
+def test_the_fields_that_a_sign_up_must_bring_are_a_list(load, given, taken):
+    assert load(**GOOD, REQUIRED_FIELDS=given).required_fields == taken
+
+
+def test_by_default_a_sign_up_must_bring_what_the_fastapi_service_demanded(load):
+    assert load(**GOOD).required_fields == ["first_name", "last_name", "contact", "birthday"]
+
+
+@pytest.mark.parametrize("given", ["firstname", "first_name,", "email", "first_name;last_name", "First_name", "all"])
+def test_a_field_that_does_not_exist_is_refused_by_name(faults, given):
+    [(name, [sentence])] = faults(**GOOD, REQUIRED_FIELDS=given).items()
+    assert name == "REQUIRED_FIELDS"
+    assert "is not one of first_name, last_name, contact, birthday" in sentence
+
+
 NUMBERS = {
     "DATABASE_TIMEOUT_MS": 60_000,
     "JWT_ACCESS_TOKEN_EXPIRES": 31 * 24 * 3600,

@@ -19,6 +19,7 @@ ERRORS = (ROOT / "docs/errors.md").read_text()
 COMPUTED = {
     "PUBLIC_URL or pixora": "public_url or 'pixora'",
     "cores": "os.cpu_count() or 1",
+    "first_name,last_name,contact,birthday": "PROFILE_FIELDS",
 }
 """Defaults that the table has in words, and their code."""
 

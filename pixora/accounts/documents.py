@@ -6,7 +6,7 @@ fields keep older names in the database: `letters` holds the e-mails that wait t
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from bson import ObjectId
 
@@ -54,12 +54,12 @@ class User(TypedDict):
     """A user."""
 
     _id: str  # the 24 hexadecimal digits of an ObjectId
-    first_name: str
-    last_name: str
+    first_name: NotRequired[str]  # this and others may be missing where `REQUIRED_FIELDS` does not name them
+    last_name: NotRequired[str]
     email: str  # canonical; documents of the FastAPI service may have it in mixed case
     password: str  # a hash, see `pixora.passwords.verify`
-    contact: str  # E.164; free text in documents of the FastAPI service
-    birthday: str
+    contact: NotRequired[str]  # E.164; free text in documents of the FastAPI service
+    birthday: NotRequired[str]
     created_at: datetime
     updated_at: datetime
     email_verified: NotRequired[bool]
@@ -90,7 +90,7 @@ def new_id() -> str:
 
 
 def new_user(
-    profile: Mapping[str, str],
+    profile: Mapping[str, Any],
     password_hash: str,
     now: datetime,
     *,
@@ -101,7 +101,8 @@ def new_user(
     """Return the document of a new user.
 
     Args:
-        profile: Names, `email` in canonical form, `contact` and `birthday`; other fields are ignored.
+        profile: `email` in canonical form, and names, `contact` and `birthday`, which may be missing or None; other
+            fields are ignored.
         password_hash: The hash.
         now: When the user is created.
         user_id: The id; a new one by default.
@@ -109,16 +110,17 @@ def new_user(
         roles: The roles.
 
     """
-    return {
+    fields = {
         "_id": user_id or new_id(),
-        "first_name": profile["first_name"],
-        "last_name": profile["last_name"],
+        "first_name": profile.get("first_name"),
+        "last_name": profile.get("last_name"),
         "email": profile["email"],
         "password": password_hash,
-        "contact": profile["contact"],
-        "birthday": profile["birthday"],
+        "contact": profile.get("contact"),
+        "birthday": profile.get("birthday"),
         "created_at": now,
         "updated_at": now,
         "email_verified": email_verified,
         "roles": list(roles),
     }
+    return cast(User, {name: value for name, value in fields.items() if value is not None})

@@ -16,8 +16,9 @@ MAX_EMAILS = 20
 
 
 def set_fields(fields: Mapping[str, Any], now: datetime) -> Document:
-    """Set fields and advance `updated_at` to a value it never had, because the ETag is made of it."""
-    return set_expressions({name: {"$literal": value} for name, value in fields.items()}, now)
+    """Set fields, remove those that are None, and advance `updated_at` to a value it never had: it makes the ETag."""
+    values = {name: "$$REMOVE" if value is None else {"$literal": value} for name, value in fields.items()}
+    return set_expressions(values, now)
 
 
 def set_expressions(expressions: Mapping[str, Any], now: datetime) -> Document:

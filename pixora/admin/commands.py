@@ -41,10 +41,10 @@ users = UserGroup("users", help="Manage users: create, show, disable, enable or 
 
 @users.command()
 @click.option("--email", required=True, help="The e-mail address.")
-@click.option("--first-name", required=True, help="The first name.")
-@click.option("--last-name", required=True, help="The last name.")
-@click.option("--contact", required=True, help="The telephone number, for example +44 20 7946 0958.")
-@click.option("--birthday", required=True, help="The birthday, for example 1990-12-10.")
+@click.option("--first-name", help="The first name.")
+@click.option("--last-name", help="The last name.")
+@click.option("--contact", help="The telephone number, for example +44 20 7946 0958.")
+@click.option("--birthday", help="The birthday, for example 1990-12-10.")
 @click.option(
     "--role",
     type=click.Choice(ROLES),
@@ -53,8 +53,10 @@ users = UserGroup("users", help="Manage users: create, show, disable, enable or 
     help="Administrators also have the role user.",
 )
 @click.option("--verified", is_flag=True, help="Mark the e-mail address as verified.")
-def create(role: str, verified: bool, **profile: str) -> None:  # noqa: FBT001  # click's flag
+def create(role: str, verified: bool, **options: str | None) -> None:  # noqa: FBT001  # click's flag
     """Create a user, as by signing up; no e-mail is sent.
+
+    The setting REQUIRED_FIELDS names the options that are required besides --email; by default all of the profile.
 
     Asks twice for the password, which is not shown. If stdin is not a terminal, its first line is the password:
 
@@ -66,15 +68,17 @@ def create(role: str, verified: bool, **profile: str) -> None:  # noqa: FBT001  
     when another value is invalid, and 75 when the database is not available.
     """
     schema = SignupSchema()
+    profile = {name: value for name, value in options.items() if value is not None}
+    for name in services.settings.required_fields:
+        if name not in profile:
+            raise click.MissingParameter(param_hint=f"'--{name.replace('_', '-')}'", param_type="option")
     # Before the prompt for the password.
     faults = schema.validate({**profile, "password": ""})
     if messages := [f"--{name.replace('_', '-')}: {_sentence(faults[name])}" for name in profile if name in faults]:
         raise click.UsageError("\n".join(messages))
     try:
         fields = schema.load({**profile, "password": _password()})
-        policy.check_strength(
-            fields["password"], policy.known_words(fields["first_name"], fields["last_name"], fields["email"])
-        )
+        policy.check_strength(fields["password"], policy.known_words(fields))
     except ValidationError as error:
         raise click.ClickException(f"The password is rejected: {_sentence(error.messages_dict['password'])}") from error
     except policy.PasswordRejected as error:

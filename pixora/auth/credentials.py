@@ -49,14 +49,14 @@ def hash_new(field: str, password: str, user: Mapping[str, Any]) -> str:
     Args:
         field: The request field, for the error.
         password: The new password.
-        user: `first_name`, `last_name` and `email` are known words, which make a password weak.
+        user: Names and `email` are known words, which make a password weak.
 
     Raises:
         ValidationFailed: The password is too easy to guess.
         Overloaded: The password would not be hashed in time.
 
     """
-    known_words = policy.known_words(user["first_name"], user["last_name"], user["email"])
+    known_words = policy.known_words(user)
     try:
         return _in_queue(_check_and_hash, password, services.settings.bcrypt_rounds, known_words)
     except policy.PasswordRejected as error:

@@ -53,7 +53,7 @@ def import_command(
 
     \b
     Each line is a user, as a JSON object:
-      first_name, last_name, email, contact, birthday    as for signing up
+      email, first_name, last_name, contact, birthday    as for signing up
       password_hash    by bcrypt, or by Argon2id, scrypt or PBKDF2-SHA256
                        as PHC or passlib write it
       id               24 hexadecimal digits; by default a new one

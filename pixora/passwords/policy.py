@@ -6,7 +6,8 @@ the hashing queue.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pixora.passwords import strength
 from pixora.passwords.verify import MAX_BYTES, can_hash
@@ -26,9 +27,10 @@ class PasswordRejected(ValueError):
         super().__init__(*messages)
 
 
-def known_words(first_name: str, last_name: str, email: str) -> tuple[str, ...]:
-    """Return the words that make a password of this user easy to guess, for `check_strength`."""
-    return first_name, last_name, first_name + last_name, email
+def known_words(user: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the words that make a password of this user easy to guess: names, where there are any, and `email`."""
+    first_name, last_name = user.get("first_name") or "", user.get("last_name") or ""
+    return first_name, last_name, first_name + last_name, user["email"]
 
 
 def check_length(password: str, min_length: int) -> None:

@@ -67,8 +67,8 @@ def get_user(user: User, user_id: str) -> Any:
 def change_me(user: User, fields: dict[str, str]) -> tuple[User, dict[str, str]]:
     """Change one's name, telephone number or birthday.
 
-    Send the fields to change; the others stay. With `If-Match`, nothing changes if the profile is no longer in the
-    state of that ETag.
+    Send the fields to change; the others stay, and null removes one that is not required. With `If-Match`, nothing
+    changes if the profile is no longer in the state of that ETag.
     """
     required = etags.required_state(user)
     stage = updates.set_fields(fields, clock.utcnow())

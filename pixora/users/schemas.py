@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
-from pixora.web.fields import Birthday, Contact, Email, Limit, PersonName, Text, Timestamp
+from pixora.web.fields import Birthday, Contact, Email, Limit, Personal, PersonName, Text, Timestamp
 
 EXAMPLE = {
     "id": "6924a1e0c3f1a2b4d5e6f708",
@@ -80,13 +80,13 @@ class ProfileSchema(Schema):
     """One's own profile."""
 
     id = fields.String(attribute="_id", required=True, metadata={"description": "24 hexadecimal digits."})
-    first_name = fields.String(required=True)
-    last_name = fields.String(required=True)
+    first_name = Personal(required=True)
+    last_name = Personal(required=True)
     email = fields.String(required=True)
-    contact = fields.String(
+    contact = Personal(
         required=True, metadata={"description": "E.164; free text in accounts from the FastAPI service."}
     )
-    birthday = fields.String(required=True, metadata={"description": "YYYY-MM-DD."})
+    birthday = Personal(required=True, metadata={"description": "YYYY-MM-DD."})
     created_at = Timestamp(required=True)
     updated_at = Timestamp(required=True)
     email_verified = fields.Boolean(

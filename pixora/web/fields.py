@@ -8,7 +8,7 @@ from typing import Any
 
 import phonenumbers
 from flask import current_app
-from marshmallow import ValidationError, fields
+from marshmallow import ValidationError, fields, missing
 
 from pixora import clock, emails
 
@@ -52,7 +52,25 @@ class Text(fields.String):
         return str(text)
 
 
-class PersonName(Text):
+class Personal(fields.String):
+    """A field of the profile that users may lack unless `REQUIRED_FIELDS` names it; it is null then.
+
+    In a request, `required` has an effect only where `REQUIRED_FIELDS` names the field; elsewhere null is accepted too.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(dump_default=None, **kwargs)
+
+    def deserialize(
+        self, value: Any, attr: str | None = None, data: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Any:
+        """Return the value, unless it is missing or null and may be."""
+        if (value is None or value is missing) and self.name not in current_app.config["REQUIRED_FIELDS"]:
+            return value
+        return super().deserialize(value, attr, data, **kwargs)
+
+
+class PersonName(Personal, Text):
     """1 to 100 characters after trimming, in NFC, without control characters, at least one of them visible."""
 
     longest = 400  # NFC composes up to four characters into one
@@ -99,7 +117,7 @@ class Email(Text):
             raise ValidationError(str(error)) from error
 
 
-class Contact(Text):
+class Contact(Personal, Text):
     """A telephone number, deserialized to E.164. A number without `+` belongs to `PHONE_DEFAULT_REGION`."""
 
     longest = 50  # `phonenumbers` takes up to 0.1 s for 250 characters
@@ -127,7 +145,7 @@ class Contact(Text):
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-class Birthday(Text):
+class Birthday(Personal, Text):
     """A date in the past, not before 1900, as `YYYY-MM-DD`. Stored as a string."""
 
     longest = 10

@@ -1,14 +1,15 @@
 """The OpenAPI document, except what the routes and schemas say themselves."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import marshmallow as ma
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
-from flask_smorest import Blueprint
+from flask_smorest import Api, Blueprint
 
-from pixora.extensions import api
+from pixora.web.fields import Personal, Text
 from pixora.web.problems import ProblemSchema
 
 SECURITY_SCHEME = "OAuth2PasswordBearer"
@@ -40,12 +41,24 @@ rejected, and so are, under `/api`, unknown or repeated query parameters.
 
 
 class Converter(OpenAPIConverter):
-    """Adds what a schema class has in `json_schema`, for keywords that marshmallow does not know."""
+    """Adds what marshmallow does not know: `json_schema` of a schema class, and what `REQUIRED_FIELDS` leaves out."""
+
+    required_fields: Collection[str] = ()
 
     def schema2jsonschema(self, schema: ma.Schema | type[ma.Schema]) -> dict[str, Any]:
         """Return the JSON Schema of a schema."""
         document: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         return document | getattr(schema, "json_schema", {})
+
+    def fields2jsonschema(self, fields: Mapping[str, ma.fields.Field[Any]], **options: Any) -> dict[str, Any]:
+        """Return the JSON Schema of an object with these fields."""
+        document: dict[str, Any] = super().fields2jsonschema(fields, **options)  # type: ignore[no-untyped-call]
+        for name, field in fields.items():
+            if isinstance(field, Personal) and name not in self.required_fields:
+                document["properties"][name]["type"] = ["string", "null"]
+                if isinstance(field, Text) and field.required:  # in a request
+                    document["required"].remove(name)
+        return document
 
 
 class Plugin(MarshmallowPlugin):
@@ -56,6 +69,7 @@ class Plugin(MarshmallowPlugin):
 
 def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     """Register the blueprints together with their documentation."""
+    api = Api()  # for this application only: it keeps the document
     app.config |= {"API_TITLE": "Pixora", "API_VERSION": version, "OPENAPI_VERSION": "3.1.0"}
     api.DEFAULT_ERROR_RESPONSE_NAME = None  # each route documents its own errors
     api.ERROR_SCHEMA = ProblemSchema
@@ -74,5 +88,6 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
         return {keyword: app.config[name] for keyword, name in getattr(field, "keywords_from_settings", {}).items()}
 
     api.ma_plugin.converter.add_attribute_function(from_settings)
+    api.ma_plugin.converter.required_fields = app.config["REQUIRED_FIELDS"]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
