@@ -1,4 +1,4 @@
-"""MongoDB: how we connect, what its failures mean, and the indexes that must exist before anything is served."""
+"""The MongoDB client: read and write concerns, time limits, and indexes that are created before the first use."""
 
 import contextlib
 import logging
@@ -30,22 +30,22 @@ Result = TypeVar("Result")
 Indexes = index.Indexes
 
 INDEX_BUILD_SECONDS = 3600
-"""How long the indexes of a large collection may take. No request waits for so long: it is refused meanwhile."""
+"""How long building the indexes of a large collection may take. Meanwhile requests get 503."""
 
 INDEX_CHECK_SECONDS = 3
-"""For how long /health believes that the indexes are still there."""
+"""How long /health relies on its last check of the indexes."""
 
 RETRY_SECONDS = 5
-"""After indexes could not be made, requests are refused for so long before the next try."""
+"""How long requests get 503 after indexes could not be created, until the next attempt."""
 
 ANSWER_SECONDS = 0.5
-"""How long after its deadline an attempt to prepare may take to say what kept it."""
+"""How much longer than its deadline an attempt to create the indexes may take to report why it failed."""
 
 
 class Database:
-    """The database of one application, with its indexes made at first use.
+    """The database of one application, whose indexes are created at the first use.
 
-    Connects lazily: no connection is made before the first use, and so none before a fork.
+    It connects at the first use, and therefore never before gunicorn forks.
 
     Args:
         mongo: The extension, bound to the application, whose `MONGO_URI` names the database.
@@ -57,8 +57,8 @@ class Database:
         if mongo.db is None:
             raise ValueError("MONGO_URI names no database")
         database: MongoDatabase[Document] = mongo.db
-        # Set here and not left to the URI: an acknowledged write must survive the loss of the primary, and
-        # a secondary may not have heard yet that an account is gone.
+        # Whatever the URI says: an acknowledged write must survive the loss of the primary, and a secondary may not
+        # know yet that an account was deleted.
         self._database = database.with_options(
             read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern(w="majority")
         )
@@ -71,22 +71,22 @@ class Database:
         self._next_check = 0.0
 
     def collection(self, name: str) -> Collection[Document]:
-        """Return a collection. Making one costs 50 µs, so stores keep theirs."""
+        """Return a collection. Creating the object takes 50 µs, so stores keep it."""
         return self._database[name]
 
     @contextlib.contextmanager
     def operation(
         self, operation: str | None = None, *, at_least: float = 0.001, at_most: float = float("inf")
     ) -> Iterator[None]:
-        """Turn PyMongo's errors that mean "not now" into `DatabaseUnavailable`, and log them; others pass.
+        """Limit the time of the `with` block, measure it, and raise outages of MongoDB as `DatabaseUnavailable`.
 
-        The operations within have until `DATABASE_TIMEOUT_MS`; in a request, all of its operations together: one that
-        waited out an election must not wait out the next, too.
+        The limit is `DATABASE_TIMEOUT_MS` for all operations of a request together: a request that has waited for one
+        election must not wait for another. Errors that are not outages are raised unchanged.
 
         Args:
-            operation: What the metrics call it, as in `users.find`; None for a part of another.
-            at_least: The seconds that the operations within have also when those of the request are spent.
-            at_most: The seconds that they have at most.
+            operation: The name in the metrics, for example `users.find`; None for a part of another operation.
+            at_least: The seconds that the block has even if the request has no time left.
+            at_most: The seconds that it has at most.
 
         """
         started = time.monotonic()
@@ -108,22 +108,22 @@ class Database:
             seconds = time.monotonic() - started
             if operation is not None:
                 metrics.database_operation(operation).observe(seconds)
-            deadline.note(spent + seconds)  # of an operation within another only the outer one counts
+            deadline.note(spent + seconds)  # includes operations within this one, which must not count twice
 
     def prepare(self) -> None:
-        """Make the indexes, once in the life of this process unless they get lost; does nothing when they are there.
+        """Create the indexes, once in each process; create them again if `ping` has found that one is missing.
 
-        Requests that come at once share one attempt, and none waits for it for longer than for an operation.
+        Parallel requests share one attempt, and wait for it no longer than for an operation.
 
         Raises:
-            DatabaseUnavailable: they are not there yet, or could not be made; the reason is logged. Tried again after
-                `RETRY_SECONDS`.
+            DatabaseUnavailable: the indexes do not exist yet or could not be created; the reason is logged. The next
+                attempt follows after `RETRY_SECONDS`.
 
         """
         if self._prepared:
             return
         attempt = self._begin()
-        # Here and not in the thread: the log line is to have the id of the request.
+        # Errors are logged here, and not in the thread, so that the log line has the id of the request.
         with self.operation("prepare"):
             try:
                 attempt.result(self._deadline + ANSWER_SECONDS)
@@ -131,10 +131,10 @@ class Database:
                 raise _unavailable("indexes") from error
 
     def ping(self) -> None:
-        """Ask the primary for a sign of life, and every few seconds for the indexes.
+        """Check that the primary answers and, every few seconds, that the indexes exist.
 
         Raises:
-            DatabaseUnavailable: there is none; or an index was lost, which is then made again.
+            DatabaseUnavailable: it does not answer, or an index is missing, which is then created again.
 
         """
         self.prepare()
@@ -142,34 +142,34 @@ class Database:
             self._database.command("ping")
             if time.monotonic() < self._next_check:
                 return
-            # Another worker may have been told to keep rows for another time: the one that has started last is right.
-            there = all(fault.is_of_time for fault in index.faults(self._database, self._indexes))
-        if not there:
-            log.error("An index is gone. It is made again.", extra={"event": "indexes_lost"})
+            # During a deploy, workers may differ in `AUDIT_DAYS`: the worker that started last has set the index.
+            are_usable = all(fault.is_of_time for fault in index.faults(self._database, self._indexes))
+        if not are_usable:
+            log.error("An index is missing. It is created again.", extra={"event": "indexes_lost"})
             self._prepared = False
             self._begin()
             raise _unavailable("indexes")
         self._next_check = time.monotonic() + INDEX_CHECK_SECONDS
 
     def ask(self, command: str) -> Document:
-        """Return what the primary answers to a command that has no arguments."""
+        """Return the answer of the primary to a command without arguments."""
         with self.operation("ask"):
             return self._database.command(command)
 
     def index_faults(self) -> list[index.Fault]:
-        """Return which indexes are missing, or not as they must be."""
+        """Return the indexes that are missing or differ from the required ones."""
         with self.operation("index_faults"):
             return list(index.faults(self._database, self._indexes))
 
     def repair_index(self, fault: index.Fault) -> str | None:
-        """Repair an index, which may take minutes; return what a person has to do where that is impossible."""
+        """Repair an index, which may take minutes; return what a person has to do if that is impossible, or None."""
         with self.operation("repair_index", at_least=INDEX_BUILD_SECONDS):
             return index.repair(self._database, fault)
 
     def _begin(self) -> Future[None]:
-        """Return the attempt to prepare that is under way, or begin one.
+        """Return the current attempt to create the indexes, or begin one.
 
-        In a thread of its own: the indexes of a large collection take longer than any request may.
+        It runs in a thread, because indexes of a large collection take longer than any request may.
         """
         with self._preparing:
             if self._attempt is None or self._attempt.done():
@@ -209,7 +209,7 @@ class Database:
 
 
 def upserted(operation: Callable[[], Result]) -> Result:
-    """Do an upsert, and once more when another made the document at the same moment: now it is there to be updated."""
+    """Run an upsert; run it again if another request has inserted the document meanwhile, so that it is updated."""
     try:
         return operation()
     except DuplicateKeyError:

@@ -1,7 +1,7 @@
 """The time that a request has left for the database.
 
-All operations of a request share one deadline: a request that has waited out one election must not wait out the next,
-too. Outside a request, in commands and tests, each operation has the whole deadline.
+All operations of a request share one limit: a request that has waited for one election must not wait for another.
+Outside requests, in commands and tests, each operation has the whole limit.
 """
 
 import contextlib
@@ -9,33 +9,33 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 _spent: ContextVar[float | None] = ContextVar("database_seconds", default=None)
-"""The seconds that the operations of this request have taken; None outside a request."""
+"""The seconds that the operations of this request took; None outside a request."""
 
 
 def begin() -> None:
-    """Give a new request its whole deadline."""
+    """Start a request with the whole limit."""
     _spent.set(0.0)
 
 
 def end(_error: BaseException | None = None) -> None:
-    """Forget the request. Flask hands in the error that ended it."""
+    """End the request. Flask passes the error that ended it, if any."""
     _spent.set(None)
 
 
 def spent() -> float:
-    """Return the seconds that the operations of this request have taken."""
+    """Return the seconds that the operations of this request took."""
     return _spent.get() or 0.0
 
 
 def note(seconds: float) -> None:
-    """Note the seconds that the operations of this request have taken in all; do nothing outside a request."""
+    """Set the seconds that all operations of this request took; do nothing outside a request."""
     if _spent.get() is not None:
         _spent.set(seconds)
 
 
 @contextlib.contextmanager
 def paused() -> Iterator[None]:
-    """Do not count the operations in this block: in them, a request waits for other requests."""
+    """Do not count the operations in the `with` block, in which a request waits for other requests."""
     before = _spent.get()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What MongoDB's failures mean: which of them are outages, that no change of ours to the request would cure."""
+"""Classification of MongoDB's errors: which are outages, and why."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ UNAVAILABLE_CODES = {
     18: "unauthorized",  # AuthenticationFailed
     8000: "unauthorized",  # AtlasError, on bad credentials
     14031: "full",  # OutOfDiskSpace
-    # One member of a cluster does not get through to another. PyMongo has tried a read again and gives up.
+    # One member of a cluster cannot reach another. PyMongo has retried the read once.
     6: "unreachable",  # HostUnreachable
     7: "unreachable",  # HostNotFound
     133: "unreachable",  # FailedToSatisfyReadPreference
@@ -31,27 +31,27 @@ UNAVAILABLE_CODES = {
     202: "timeout",  # NetworkInterfaceExceededTimeLimit
     262: "timeout",  # ExceededTimeLimit
 }
-"""Server errors that no change of ours to the request would cure."""
+"""Error codes of the server that mean an outage and not a faulty request."""
 
 DUPLICATE_KEY = 11000
-"""The server's code for what `DuplicateKeyError` is, in the errors of many writes at once."""
+"""The code of `DuplicateKeyError` in the errors of a bulk write."""
 
 UNAVAILABLE_LABELS = ("RetryableWriteError", "RetryableError", "SystemOverloadedError")
-"""With these the server says itself that another time may do."""
+"""Labels by which the server says that a later attempt may succeed."""
 
 
 def reason(error: PyMongoError, client: MongoClient[dict[str, Any]]) -> str | None:
-    """Return one word for what keeps the database from us; None for an error of ours, or a duplicate key.
+    """Return the reason of an outage in one word; None for a faulty request or a duplicate key.
 
     Args:
-        error: What an operation has failed with. Of many writes at once, one that met an outage is enough.
-        client: The one that the operation was asked of.
+        error: The error of an operation. For a bulk write, one write that met an outage is enough.
+        client: The client that ran the operation.
 
     """
     if isinstance(error, DuplicateKeyError):
         return None
     if isinstance(error, ServerSelectionTimeoutError):
-        # Of a server that has refused our credentials, PyMongo only tells the first caller.
+        # If a server rejects our credentials, PyMongo raises that for the first caller only.
         servers = client.topology_description.server_descriptions().values()
         codes = [server.error.code for server in servers if isinstance(server.error, OperationFailure)]
         return _by_code(codes) or "unreachable"
@@ -59,10 +59,12 @@ def reason(error: PyMongoError, client: MongoClient[dict[str, Any]]) -> str | No
         return found
     if error.timeout:
         return "timeout"
-    # ConfigurationError: the DNS does not tell what mongodb+srv:// stands for.
-    is_away = isinstance(error, ConnectionFailure | WriteConcernError | ConfigurationError)
+    # ConfigurationError: the DNS lookup for mongodb+srv:// fails.
+    is_unreachable = isinstance(error, ConnectionFailure | WriteConcernError | ConfigurationError)
     is_unwritten = isinstance(error, BulkWriteError) and error.details["writeConcernErrors"]
-    return "unreachable" if is_away or is_unwritten or any(map(error.has_error_label, UNAVAILABLE_LABELS)) else None
+    return (
+        "unreachable" if is_unreachable or is_unwritten or any(map(error.has_error_label, UNAVAILABLE_LABELS)) else None
+    )
 
 
 def _codes(error: PyMongoError) -> list[int | None]:
@@ -76,5 +78,5 @@ def _by_code(codes: list[int | None]) -> str | None:
 
 
 def cause(error: PyMongoError) -> str:
-    """Return what PyMongo says, without the topology it appends and without anything of a document."""
+    """Return the message of a PyMongo error without the topology and without parts of a document."""
     return str(error).split(", full error:")[0].split(", Topology Description:")[0]

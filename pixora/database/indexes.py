@@ -1,4 +1,4 @@
-"""The indexes that must exist before a request is served: finding faulty ones, and repairing them."""
+"""Finding and repairing faulty indexes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,12 +12,12 @@ from pixora.database import failures
 UNAUTHORIZED = 13
 
 Indexes = Mapping[str, Sequence[IndexModel]]
-"""By the name of the collection."""
+"""The required indexes, by the name of the collection."""
 
 COMPARED_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds", "collation", "hidden")
 
 CHANGEABLE_OPTIONS = ("expireAfterSeconds", "hidden", "unique")
-"""What MongoDB can change in an existing index (collMod), without rebuilding it."""
+"""Options that MongoDB can change in an existing index (collMod) without rebuilding it."""
 
 
 class Fault(NamedTuple):
@@ -58,7 +58,7 @@ def faults(database: Database[dict[str, Any]], indexes: Indexes) -> Iterator[Fau
             }
             if () in unlike.values():
                 continue
-            # The server would refuse a new one of the same name, and make one of another beside it.
+            # The server rejects a second index of the same name, and would create one of another name beside it.
             name = wanted["name"]
             if name in there:
                 yield Fault(collection, model, name, unlike.get(name, ("key",)))

@@ -1,4 +1,4 @@
-"""Puts an application's answer into bytes: PEP 3333 on one side, RFC 9112 on the other."""
+"""Serializes the answers of a WSGI application (PEP 3333) for HTTP/1 (RFC 9112)."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +12,11 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "date"})
-"""Fields that are the server's business (RFC 9110, 7.6.1), and Date."""
+"""Header fields that the server sets, not the application: those of the connection (RFC 9110, 7.6.1), and Date."""
 
 
-class InvalidAnswer(Exception):  # as Refused
-    """What the application answers cannot be sent, or not go on to be."""
+class InvalidAnswer(Exception):
+    """The application's answer is malformed or incomplete, so it cannot be sent."""
 
 
 class Answer:
@@ -24,7 +24,7 @@ class Answer:
 
     Args:
         request: The request.
-        is_last: Whether the connection is to be closed after it, whatever the client wishes.
+        is_last: Whether to close the connection afterwards, even if the client would keep it.
 
     """
 
@@ -36,17 +36,17 @@ class Answer:
         self._headers: list[tuple[str, str]] = []
         self._written: list[bytes] = []
         self._is_chunked = False
-        self._left: int | None = None  # bytes of the body to come; None where that is not known
+        self._left: int | None = None  # bytes of the body still to come; None if unknown
         self.has_begun = False
         self.keep_alive = request.keep_alive and not is_last
 
     def pieces(self, application: Application) -> Iterator[bytes]:
-        """Call the application; yield what is to be sent, mostly all at once."""
+        """Call the application; yield the bytes to send, usually all at once."""
         body = application(self._request.environ, self._start)
         try:
             pieces = iter(body)
             first = b""
-            for first in pieces:  # the first that is not empty
+            for first in pieces:  # find the first that is not empty
                 if first:
                     break
             if self._written:
@@ -71,14 +71,14 @@ class Answer:
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], None]:
-        """Be PEP 3333's `start_response`."""
+        """Take status and headers: the `start_response` of PEP 3333."""
         if exc_info and self.has_begun:
             raise exc_info[1].with_traceback(exc_info[2])
         self._status, self._headers = status, headers
         return self._written.append
 
     def _head(self, body: Iterable[bytes], first: bytes) -> tuple[bool, bytes]:
-        """Return whether a body comes with the answer, and its head."""
+        """Return whether the answer has a body, and its status line and headers."""
         lines = [f"HTTP/1.1 {self._status}"]
         for name, value in self._headers:
             lowered = name.lower()
@@ -98,11 +98,11 @@ class Answer:
             lines.append("Connection: keep-alive")
         head = "\r\n".join(lines)
         if not self._status or not head.count("\r") == head.count("\n") == len(lines) - 1 or "\0" in head:
-            raise InvalidAnswer("The head of the answer is not well formed")
+            raise InvalidAnswer("The status line or a header is malformed")
         return has_body and self._request.environ["REQUEST_METHOD"] != "HEAD", f"{head}\r\n\r\n".encode("latin-1")
 
     def _frame(self, body: Iterable[bytes], lines: list[str]) -> None:
-        """Say where a body ends that comes without its length."""
+        """Frame a body for which the application gives no Content-Length."""
         if isinstance(body, list | tuple):
             self._left = sum(map(len, [*self._written, *body]))
             lines.append(f"Content-Length: {self._left}")
@@ -125,7 +125,7 @@ _dates: dict[int, str] = {}
 
 
 def _date(second: int) -> str:
-    """Return the time for the field Date, made once in each second."""
+    """Return the value of the Date header, formatted once a second."""
     date = _dates.get(second)
     if date is None:
         _dates.clear()

@@ -1,4 +1,4 @@
-"""Spreads connections evenly over the workers: a busier worker waits for a moment before it accepts another.
+"""Spreads connections evenly over the workers: a busier worker waits a moment before it accepts another.
 
 All workers listen on one socket. Without this, the first worker to wake up accepts: sometimes one worker gets all of
 eight clients, which then share one core of two. With SO_REUSEPORT the kernel spreads few connections no better, and a
@@ -21,7 +21,7 @@ PAUSES = 5
 
 
 class Board:
-    """The number of busy connections of each worker, in memory that all share."""
+    """The number of busy connections of each worker, in shared memory."""
 
     def __init__(self) -> None:
         self.counts = memoryview(mmap.mmap(-1, PLACES * 4)).cast("i")
@@ -29,17 +29,17 @@ class Board:
             self.counts[place] = AWAY
 
     def leave(self, place: int) -> None:
-        """Have nobody wait for a worker that has ended."""
+        """Remove a worker that has ended, so that the others do not wait for it."""
         if place < PLACES:
             self.counts[place] = AWAY
 
 
 class Share:
-    """A worker's part of the connections.
+    """The share of the connections that a worker accepts.
 
     Args:
-        board: See there.
-        place: The worker's. One beyond the board takes all it can get, and none waits for it.
+        board: The counts of all workers.
+        place: The worker's place on the board. A worker beyond its end accepts every connection.
 
     """
 
@@ -52,17 +52,17 @@ class Share:
         self.pauses_until = 0.0
 
     def note(self, count: int) -> None:
-        """Tell the others how many busy connections there are here."""
+        """Publish the number of busy connections of this worker."""
         if self._counts is not None:
             self._counts[self._place] = count
 
     def leave(self) -> None:
-        """Accept no more."""
+        """Stop taking part: this worker accepts no more connections."""
         self.note(AWAY)
         self._counts = None
 
     def may_accept(self) -> bool:
-        """Return whether to accept another connection; if not, ask again at `pauses_until`."""
+        """Return whether this worker may accept another connection; if not, ask again at `pauses_until`."""
         if self._counts is None:
             return True
         others = [count for place, count in enumerate(self._counts) if place != self._place and count != AWAY]

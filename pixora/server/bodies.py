@@ -1,4 +1,4 @@
-"""Reads the bodies of requests: of a length that is known, or in chunks (RFC 9112, 6.2 and 7.1)."""
+"""Reads the bodies of requests: with a Content-Length or in chunks (RFC 9112, 6.2 and 7.1)."""
 
 import re
 from http import HTTPStatus
@@ -6,23 +6,24 @@ from http import HTTPStatus
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 FIELDS = re.compile(rb"(?:\r\n" + TOKEN + rb"++:[\t -~\x80-\xff]*+)*+")
 NEVER = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n|\Z)|(?<!\r)\n")
-"""What is in no field, so that its end need not be waited for: TLS, other binary protocols, lone CR or LF."""
+"""Bytes that no header field contains, so a request with them is rejected at once: TLS, other binary protocols, lone CR
+or LF."""
 
 _EXTENSION = rb";[\t ]*+" + TOKEN + rb"++(?:=(?:" + TOKEN + rb"++|\"[\t !#-\[\]-~]*+\"))?+"
 CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8}+)(?:" + _EXTENSION + rb")*+\r\n")
 FRAMING = re.compile(rb"\r\n(?:content-length|transfer-encoding):", re.IGNORECASE)
-"""What must not come after a body (RFC 9110, 6.5.1)."""
+"""Fields that are not allowed in trailers (RFC 9110, 6.5.1)."""
 
 MAX_CHUNK_LINE = 256
 MAX_TRAILERS = 8_192
 
 
 class Refused(Exception):
-    """A request that is answered without the application.
+    """A request that is rejected before it reaches the application; then the connection is closed.
 
     Args:
-        status: The status of the answer, after which the connection is closed.
-        code: The problem's `code`; by default the status's name.
+        status: The status of the answer.
+        code: The `code` of the problem; by default the name of the status.
 
     """
 
@@ -45,7 +46,7 @@ class Body:
         self._missing = length
 
     def read(self, data: bytes) -> bytes | None:
-        """Read some more bytes; return what comes after the body, or None before its end."""
+        """Read more bytes; return those after the end of the body, or None before it."""
         missing = self._missing
         self.content += data[:missing]
         self._missing = max(0, missing - len(data))
@@ -53,21 +54,21 @@ class Body:
 
 
 class Chunks:
-    """A body in chunks, of `limit` bytes at most."""
+    """A body in chunks, of at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         self.content = bytearray()
         self._limit = limit
         self._data = b""
-        self._at = 0  # what comes before it in `_data` has been read: to cut that off at each chunk takes too long
+        self._at = 0  # the position in `_data` up to which it was read: cutting it at each chunk would take too long
         self._missing = 0  # bytes of the current chunk
         self._step = self._read_size
 
     def read(self, data: bytes) -> bytes | None:
-        """Read some more bytes; return what comes after the body, or None before its end.
+        """Read more bytes; return those after the end of the body, or None before it.
 
         Raises:
-            Refused: it is not well formed or too large.
+            Refused: the body is malformed or too large.
 
         """
         self._data, self._at = self._data[self._at :] + data, 0
@@ -104,7 +105,7 @@ class Chunks:
         return True
 
     def _read_trailers(self) -> bool:
-        """Check the fields after the last chunk, and forget them."""
+        """Check the trailers, and discard them."""
         fields = b"\r\n" + self._data[self._at :]
         end = fields.find(b"\r\n\r\n")
         if end < 0 and len(fields) <= MAX_TRAILERS and not NEVER.search(fields):

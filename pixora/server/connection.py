@@ -1,4 +1,4 @@
-"""One client: what it has sent, what it is still to get, and how long it may take."""
+"""The connection of one client: its state, its buffers and its time limits."""
 
 import socket
 import struct
@@ -13,20 +13,20 @@ from pixora.server.reading import Limits, Reader, Request
 from pixora.server.refusals import refusal
 
 HEAD_SECONDS = 10
-"""For the head of a request, from its first byte, and of a new connection for that byte."""
+"""For the request line and headers, from their first byte; for a new connection, until that byte."""
 
 BODY_SECONDS, BODY_PAUSE_SECONDS = 30, 10
-"""For the body, and between two parts of it."""
+"""For the whole body, and between two parts of it."""
 
 ANSWER_SECONDS, ANSWER_PAUSE_SECONDS = 120, 10
-"""For the client to take in an answer, and between two parts of it."""
+"""For the client to read a whole answer, and between two parts of it."""
 
 DRAIN_SECONDS = 2
-"""For the client to close, after an answer that ends the connection: what it sends meanwhile is thrown away. To close
-at once would reset the connection, and the answer might be lost (RFC 9112, 9.6)."""
+"""For the client to close after the last answer; what it sends meanwhile is discarded. Closing at once would reset the
+connection, and the answer could be lost (RFC 9112, 9.6)."""
 
 LINGER_SECONDS = 0.02
-"""For the next request, while a thread waits for it."""
+"""How long a thread waits for the next request."""
 
 SIZE = 16_384
 """Bytes to read at once."""
@@ -39,9 +39,9 @@ class Connection:
 
     Args:
         client: The socket.
-        address: The client's, empty where there is none.
-        base: What is in the WSGI environment of all its requests.
-        limits: Of its requests.
+        address: The client's IP address; empty on a Unix socket.
+        base: The part of the WSGI environment that all its requests share.
+        limits: The size limits of its requests.
 
     """
 
@@ -49,7 +49,7 @@ class Connection:
         self.client = client
         self.address = address
         self.state = NEW
-        self._since = self._began = time.monotonic()  # when a client did something, and when it began with it
+        self._since = self._began = time.monotonic()  # last progress, and begin of the current state
         self._reader = Reader(base, limits)
         self._request: Request | None = None
         self._refused: Refused | None = None
@@ -60,14 +60,14 @@ class Connection:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(LINGER_SECONDS * 1e6)))
 
     def fileno(self) -> int:
-        """Return the descriptor, for the poller."""
+        """Return the file descriptor, for the poller."""
         return self.client.fileno()
 
     def receive(self, flags: int = socket.MSG_DONTWAIT) -> bool:
-        """Read what has come, for `LINGER_SECONDS` at most without flags; return whether there is a request to answer.
+        """Receive bytes and return whether there is a request to answer; without flags, wait up to `LINGER_SECONDS`.
 
         Raises:
-            OSError: the client is gone.
+            OSError: the client has closed the connection.
 
         """
         try:
@@ -79,7 +79,7 @@ class Connection:
         return self.state != DRAINING and self.read(data)
 
     def read(self, data: bytes = b"") -> bool:
-        """Read bytes, or those that are left of before; return whether there is a request to answer."""
+        """Parse bytes, or those left from before; return whether there is a request to answer."""
         try:
             self._request = self._reader.read(data)
         except Refused as refused:
@@ -94,7 +94,7 @@ class Connection:
         return False
 
     def answer(self, application: Application, *, is_last: bool) -> None:
-        """Begin to answer the request that has been read."""
+        """Begin to answer the request that was read."""
         self._began = self._since = time.monotonic()
         request, self._request = self._request, None
         if request is None:
@@ -104,13 +104,13 @@ class Connection:
         self._pieces = self._answer.pieces(application)
         try:
             self._out = next(self._pieces)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the client gets an answer
+        except BaseException as error:  # noqa: BLE001  # the client gets an answer whatever fails
             refused = Refused(HTTPStatus.INTERNAL_SERVER_ERROR)
             refused.request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
             self._refuse(refused, error)
 
     def flush(self) -> bool:
-        """Send as much of the answer as the socket takes; return whether that is all of it."""
+        """Send as much of the answer as the socket takes; return whether all of it was sent."""
         while True:
             if self._out:
                 try:
@@ -127,7 +127,7 @@ class Connection:
                 return True
 
     def is_to_stay(self) -> bool:
-        """Return whether there may be another request; or else have what the client still sends thrown away."""
+        """Return whether to keep the connection for another request; if not, begin to close it."""
         self._since = time.monotonic()
         if self._answer is not None and self._answer.keep_alive:
             self.state = IDLE
@@ -138,15 +138,15 @@ class Connection:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a part of an answer has been sent."""
+        """Whether the answer was sent in part."""
         return self.state == WRITING
 
     def is_quiet(self, now: float) -> bool:
-        """Return whether nothing has come for a second."""
+        """Return whether there was no progress for a second."""
         return now - self._since > 1
 
     def is_overdue(self, now: float, idle_seconds: float) -> bool:
-        """Return whether the client has taken too long, or has been idle for so many seconds."""
+        """Return whether the client has exceeded a time limit, or was idle for `idle_seconds`."""
         pause = now - self._since
         if self.state == IDLE:
             return pause > idle_seconds
@@ -160,7 +160,7 @@ class Connection:
         )
 
     def time_out(self) -> bool:
-        """Give up to wait; return whether the client is to get an answer to what it has sent so far."""
+        """Stop waiting for a request; return whether the client has sent a part of one and gets an answer (408)."""
         if self.state not in (HEAD, BODY):
             return False
         self._refused = Refused(HTTPStatus.REQUEST_TIMEOUT)
@@ -168,7 +168,7 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """Close the socket, and what is left of an answer."""
+        """Close the socket and the rest of the answer."""
         try:
             if self._pieces is not None:
                 self._pieces.close()  # type: ignore[attr-defined]  # a generator

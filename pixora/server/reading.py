@@ -1,12 +1,11 @@
-"""Reads HTTP/1 requests from bytes as they come, by RFC 9112 and nothing looser.
+"""Parses HTTP/1 requests from bytes as they arrive, strictly by RFC 9112.
 
-A front end that understands a request differently from what is behind it lets clients smuggle requests past it. So
-there is one grammar here, and what does not match it to the letter is refused, also where the RFC leaves a choice:
-a lone LF, folded lines, two lengths that agree, codings other than `chunked`. The tests compare this with h11 and
-llhttp: nothing is accepted that one of them refuses.
+If a proxy and the server behind it understand a request differently, clients can smuggle requests past the proxy. So
+this grammar rejects everything else, also where the RFC leaves a choice: a lone LF, folded lines, two equal lengths,
+codings other than `chunked`. The tests compare it with h11 and llhttp: it accepts nothing that either of them rejects.
 
-Measured, and not done: llhttp (`httptools`) hands over each field by a call, and lets pass what would have to be looked
-for all the same, such as RTSP, other codings or two Host fields. With these checks it is no faster.
+llhttp (`httptools`) is not used: it makes a call for each field, and accepts what would have to be checked anyway, such
+as RTSP, other codings or two Host fields. With these checks it is not faster.
 """
 
 import re
@@ -18,19 +17,19 @@ from urllib.parse import unquote_to_bytes
 
 from pixora.server.bodies import FIELDS, NEVER, TOKEN, TOO_LARGE, Body, Chunks, Refused
 
-_TARGET = rb"[!-\"$-~]++"  # visible ASCII; a fragment is never sent
+_TARGET = rb"[!-\"$-~]++"  # visible ASCII without the "#" of a fragment, which is never sent
 HEAD = re.compile(rb"(" + TOKEN + rb"{1,32}+) (" + _TARGET + rb") HTTP/1\.([01])(" + FIELDS.pattern + rb")")
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"++) " + _TARGET + rb" HTTP/([0-9]\.[0-9])")
 ABSOLUTE = re.compile(r"https?://([^/?]+)(.*)", re.IGNORECASE)
 HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-"""RFC 3986, 3.2.2, without a user, and without the comma: that of two Host fields, which are one in WSGI."""
+"""RFC 3986, 3.2.2, without user information, and without a comma, which joins two Host fields in WSGI."""
 
 CODINGS = re.compile(r"{0}(?:[ \t]*,[ \t]*{0})*".format(TOKEN.decode() + "+"))
 MAX_HEAD = 65_536
 
 
 class Limits(NamedTuple):
-    """How large a request may be: its first line, a header field and the body in bytes, the fields in number."""
+    """Limits of a request: the bytes of its first line, of a field and of the body, and the number of fields."""
 
     line: int
     field: int
@@ -39,7 +38,7 @@ class Limits(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request that has come in whole."""
+    """A complete request."""
 
     environ: dict[str, Any]
     is_http_1_1: bool
@@ -50,8 +49,8 @@ class Reader:
     """Reads the requests of one connection.
 
     Args:
-        base: What the WSGI environment of each of them contains from the start.
-        limits: See there.
+        base: The part of the WSGI environment that all of them share.
+        limits: Their size limits.
 
     """
 
@@ -60,41 +59,41 @@ class Reader:
     def __init__(self, base: dict[str, Any], limits: Limits) -> None:
         self._base = base
         self._limits = limits
-        self._data = b""  # what has not been read
-        self._seen = 0  # bytes of it that can be in a head
-        self._request: Request | None = None  # the one whose head has been read
+        self._data = b""  # received and not parsed yet
+        self._seen = 0  # the bytes of it that were checked for `NEVER`
+        self._request: Request | None = None  # the request whose head was read
         self._body: Body | Chunks | None = None  # its body
         self._is_expectant = False
-        self._is_blank = False  # whether an empty line has come
+        self._is_blank = False  # whether an empty line was skipped
 
     @property
     def has_begun(self) -> bool:
-        """Whether a part of a request is there."""
+        """Whether a part of a request was received."""
         return bool(self._data) or self._request is not None
 
     @property
     def is_in_body(self) -> bool:
-        """Whether a request is there but for its body."""
+        """Whether only the body of a request is missing."""
         return self._request is not None
 
     def is_to_continue(self) -> bool:
-        """Return, once, whether the client waits for leave to send the body (RFC 9110, 10.1.1)."""
+        """Return, once, whether the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1)."""
         is_expectant, self._is_expectant = self._is_expectant, False
         return is_expectant and self._body is not None and not self._body.content
 
     def read(self, data: bytes) -> Request | None:
-        """Read some more bytes; return a request as soon as it is complete.
+        """Parse more bytes; return a request once it is complete.
 
-        What comes after it is kept: call again, with no bytes, for the next one.
+        Bytes after it are kept: call again, without bytes, for the next request.
 
         Raises:
-            Refused: it is not well formed or too large. Nothing more can be read then.
+            Refused: the request is malformed or too large. Nothing more can be read from the connection.
 
         """
         data = self._data = self._data + data if self._data else data
         if self._request is None:
             if not self._is_blank and data.startswith(b"\r\n"):
-                # RFC 9112, 2.2: some old clients end a body by an empty line of their own; one is ignored.
+                # RFC 9112, 2.2: some old clients send an empty line after a body; one is ignored.
                 self._is_blank = True
                 data = self._data = data[2:]
             end = data.find(b"\r\n\r\n")
@@ -124,14 +123,14 @@ class Reader:
         request.environ["CONTENT_LENGTH"] = str(len(body.content))
 
     def _look_ahead(self) -> None:
-        """Refuse the beginning of a head that can come to no good end."""
+        """Reject an incomplete head as soon as it cannot become a valid one."""
         line, separator, _ = self._data.partition(b"\r\n")
         is_bad = NEVER.search(self._data, self._seen) or (separator and not HEAD.fullmatch(line))
         if is_bad or len(line) - line.endswith(b"\r") > self._limits.line:
             raise _cause(line, self._limits)
         if len(self._data) > MAX_HEAD:
             raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        self._seen = max(0, len(self._data) - 1)  # a CR at the end is looked at again
+        self._seen = max(0, len(self._data) - 1)  # a CR at the end is checked again with the next byte
 
     def _read_head(self, head: bytes) -> Request:
         limits = self._limits
@@ -164,7 +163,7 @@ class Reader:
             raise
 
     def _frame(self, env: dict[str, Any], *, is_http_1_1: bool) -> Request:
-        """Say how long the body is, of which there must be one account (RFC 9112, 6.3), and what comes after it."""
+        """Determine the length of the body (RFC 9112, 6.3), and whether the connection persists afterwards."""
         length = env.get("CONTENT_LENGTH")
         coding = env.pop("HTTP_TRANSFER_ENCODING", None)
         if coding is not None:
@@ -189,7 +188,7 @@ class Reader:
 
 @lru_cache(512)
 def _key(name: str) -> str | None:
-    """Return a field's name in the WSGI environment; none with an underscore, which could pass for a hyphen."""
+    """Return the name of a field in the WSGI environment; None with an underscore, which would look like a hyphen."""
     if "_" in name:
         return None
     key = name.upper().replace("-", "_")
@@ -197,7 +196,7 @@ def _key(name: str) -> str | None:
 
 
 def _set_target(env: dict[str, Any], target: str) -> None:
-    """Take the target apart (RFC 9112, 3.2); an absolute one says which host is meant, whatever the field says."""
+    """Split the request target (RFC 9112, 3.2); the host of an absolute one replaces the Host field."""
     host = env.get("HTTP_HOST")
     if host is None:
         if env["SERVER_PROTOCOL"] == "HTTP/1.1":
@@ -226,14 +225,14 @@ def _size(length: str, limit: int) -> int:
 
 
 def _status_of_coding(coding: str) -> HTTPStatus:
-    """Tell codings that are not known here from what makes no sense (RFC 9112, 6.1 and 7)."""
+    """Return 501 for an unknown transfer coding, 400 for a malformed field (RFC 9112, 6.1 and 7)."""
     if CODINGS.fullmatch(coding) and "chunked" not in (name.strip(" \t") for name in coding.lower().split(",")[:-1]):
         return HTTPStatus.NOT_IMPLEMENTED
     return HTTPStatus.BAD_REQUEST
 
 
 def _cause(line: bytes, limits: Limits) -> Refused:
-    """Return why a head is refused that begins with this line."""
+    """Return the reason to reject a head that begins with this line."""
     match = REQUEST_LINE.fullmatch(line)
     if len(line) > limits.line and not NEVER.search(line):
         return Refused(HTTPStatus.REQUEST_URI_TOO_LONG)

@@ -1,6 +1,6 @@
-"""Answers what never reaches the application, in the shape of every other error; also counts and logs it.
+"""Answers requests that never reach the application, in the format of all other errors; counts and logs them.
 
-Neither the answer nor the log quotes the request, which may hold a secret.
+Neither the answer nor the log quotes the request, which may contain a secret.
 """
 
 import json
@@ -26,12 +26,12 @@ logger = logging.getLogger("gunicorn.error")
 
 
 def refusal(refused: Refused, client: str, cause: BaseException | None = None) -> bytes:
-    """Return the whole answer, after which the connection is to be closed.
+    """Return the whole answer, after which the connection must be closed.
 
     Args:
-        refused: What to answer.
-        client: The address it came from.
-        cause: The failure of ours that made it so.
+        refused: Why the request is rejected.
+        client: The client's IP address.
+        cause: Our own failure, if it is not the client's.
 
     """
     status = refused.status

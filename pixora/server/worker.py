@@ -1,4 +1,4 @@
-"""The loop of a worker: accepts connections, watches those that wait, and has threads answer requests."""
+"""The main loop of a worker: accepts connections, polls those that wait, and has threads answer requests."""
 
 import contextlib
 import itertools
@@ -18,20 +18,20 @@ SWEEP_SECONDS = 1.0
 STOPPING_SWEEP_SECONDS = 0.1
 
 STOP_LINGER_SECONDS = 2.0
-"""How long a worker that stops, or that has too many connections, keeps one that is idle: its client may just be
-sending a request. nginx closes an idle one sooner than this, so it never meets one that is being closed here."""
+"""How long a worker that stops, or has too many connections, keeps an idle connection: its client may just be sending a
+request. nginx closes idle connections sooner, so it never uses one that is being closed here."""
 
 SHUT_SECONDS = 0.5
-"""How long to accept nothing after the system has refused another file descriptor."""
+"""How long to accept no connection after the system ran out of file descriptors."""
 
 
 class Server:
     """Serves the connections of one worker.
 
     Args:
-        worker: gunicorn's worker: its sockets, its application, its configuration, and whether it is to stop.
+        worker: gunicorn's worker, with its sockets, application and configuration, and `alive` until it has to stop.
         body_limit: In bytes.
-        share: Which of the new connections are this worker's.
+        share: Decides whether this worker accepts a new connection.
 
     """
 
@@ -45,11 +45,11 @@ class Server:
             fields=cfg.limit_request_fields,
             body=body_limit,
         )
-        self._most = int(cfg.worker_connections)
+        self._max_connections = int(cfg.worker_connections)
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
-        self._waiting: set[Connection] = set()  # those that the poller owns
-        self._quiet = 0  # connections without a request for some time, as of the last sweep
+        self._waiting: set[Connection] = set()  # owned by the poller
+        self._quiet = 0  # connections without progress for a second, at the last sweep
         self._threads = Threads(cfg.threads, self._serve)
         self._numbers = itertools.count(1)
         self._is_accepting = False
@@ -80,7 +80,7 @@ class Server:
         self._set_accepting(wanted=False)
         for listener in worker.sockets:
             # Closing the listener would cut off clients that have connected already: accept them all first.
-            while len(self._connections) < self._most and self._accept(listener):
+            while len(self._connections) < self._max_connections and self._accept(listener):
                 pass
             listener.close()
         worker.sockets = []
@@ -89,7 +89,7 @@ class Server:
             self._turn(STOPPING_SWEEP_SECONDS)
 
     def _turn(self, sweep_seconds: float) -> None:
-        """Wait for something to happen, and deal with it."""
+        """Wait for events, and handle them."""
         now = time.monotonic()
         if self._worker.alive:
             may = now >= max(self._shut_until, self._share.pauses_until) and not self._is_full()
@@ -100,7 +100,7 @@ class Server:
             if isinstance(key.fileobj, Connection):
                 self._look_at(key.fileobj, key.events)
             elif isinstance(key.fileobj, int):
-                os.read(key.fileobj, 4096)  # somebody has called `_wake`, or a signal has come
+                os.read(key.fileobj, 4096)  # written by `_wake` or by a signal handler
             else:
                 self._accept_from(key.fileobj)
         if time.monotonic() >= self._next_sweep:
@@ -117,7 +117,7 @@ class Server:
             client, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
-        except OSError as error:  # no file descriptor is left, mostly
+        except OSError as error:  # usually no file descriptor is left
             self._worker.log.error("Cannot accept connections: %s", error.strerror)
             self._shut_until = time.monotonic() + SHUT_SECONDS
             return False
@@ -132,7 +132,7 @@ class Server:
         }
         try:
             connection = Connection(client, base["REMOTE_ADDR"], base, self._limits)
-        except OSError:  # on some systems, of a connection that has been reset
+        except OSError:  # some systems report here that the client has reset the connection
             client.close()
             return True
         self._connections.add(connection)
@@ -147,7 +147,7 @@ class Server:
         return True
 
     def _look_at(self, connection: Connection, events: int) -> None:
-        """See what a connection has to say that has waited for it."""
+        """Handle an event of a connection that the poller owns."""
         try:
             if events == selectors.EVENT_READ and not connection.receive():
                 return
@@ -159,7 +159,7 @@ class Server:
             self._threads.submit(connection)
 
     def _serve(self, connection: Connection) -> None:
-        """Answer a connection's requests, for as long as it has some; in a thread."""
+        """Answer the requests of a connection while it has some. Runs in a thread."""
         try:
             while connection.is_writing or self._answer(connection):
                 if not connection.flush():
@@ -177,7 +177,7 @@ class Server:
                 self._threads.submit(connection)  # at the end of the queue
             else:
                 self._watch(connection, selectors.EVENT_READ)
-        except BaseException as error:  # noqa: BLE001  # an answer that has begun is cut off, and the thread goes on
+        except BaseException as error:  # noqa: BLE001  # the connection is closed, and the thread goes on
             self._drop(connection, error)
 
     def _answer(self, connection: Connection) -> bool:
@@ -193,13 +193,13 @@ class Server:
     def _watch(self, connection: Connection, events: int) -> None:
         """Give a connection to the poller."""
         self._waiting.add(connection)
-        self._selector.register(connection, events)  # from now on it is the poller's
+        self._selector.register(connection, events)  # now the poller owns it
 
     def _take(self, connection: Connection) -> bool:
         """Take a connection from the poller; return whether it had it."""
         try:
             self._selector.unregister(connection)
-        except KeyError:  # the thread that gives it back is not ready with it
+        except KeyError:  # the thread that gives it back has not finished
             return False
         self._waiting.discard(connection)
         return True
@@ -221,7 +221,7 @@ class Server:
             self._wake()
 
     def _sweep(self) -> None:
-        """Tell the master that all is well, and end the connections of which there is nothing more to expect."""
+        """Send the heartbeat to the master, and end the connections that exceed a time limit."""
         self._worker.notify()
         if self._worker.ppid != os.getppid():
             self._worker.alive = False
@@ -245,7 +245,7 @@ class Server:
         self._close(connection)
 
     def _is_full(self) -> bool:
-        return len(self._connections) >= self._most
+        return len(self._connections) >= self._max_connections
 
     def _note_load(self) -> None:
         self._share.note(max(0, len(self._connections) - self._quiet))
@@ -261,26 +261,26 @@ class Server:
         self._is_accepting = wanted
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # it is awake
+        with contextlib.suppress(BlockingIOError):  # the pipe is full, so it is awake
             os.write(self._worker.PIPE[1], b".")
 
 
 class Threads:
-    """At most so many threads, started at need. `concurrent.futures` takes several times as long to hand over."""
+    """A pool of threads, started at need. `concurrent.futures` takes several times as long to hand a job over."""
 
-    def __init__(self, most: int, work: Any) -> None:
-        self._most = most
+    def __init__(self, max_threads: int, work: Any) -> None:
+        self._max_threads = max_threads
         self._work = work
         self._jobs: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started = 0
-        self._idle = 0  # threads that wait, less the jobs that wait
+        self._idle = 0  # waiting threads minus waiting jobs
 
     def submit(self, connection: Connection) -> None:
-        """Have a thread work for a connection."""
+        """Have a thread serve a connection."""
         with self._lock:
             self._idle -= 1
-            is_short = self._idle < 0 and self._started < self._most
+            is_short = self._idle < 0 and self._started < self._max_threads
             if is_short:
                 self._started += 1
                 self._idle += 1
@@ -289,8 +289,8 @@ class Threads:
             threading.Thread(target=self._run, name=f"request-{self._started}", daemon=True).start()
 
     def are_busy(self) -> bool:
-        """Return whether a job that came now would have to wait."""
-        return self._idle <= 0 and self._started == self._most
+        """Return whether a new job would have to wait for a thread."""
+        return self._idle <= 0 and self._started == self._max_threads
 
     def _run(self) -> None:
         while True:
