@@ -12,6 +12,7 @@ from bson import ObjectId
 
 from pixora.accounts.roles import USER
 from pixora.tokens.one_time import OneTimeTokenRecord
+from pixora.web import metadata
 
 
 class Session(TypedDict):
@@ -65,6 +66,10 @@ class User(TypedDict):
     email_verified: NotRequired[bool]
     roles: NotRequired[list[str]]
     disabled: NotRequired[bool]  # true or missing
+    metadata: NotRequired[dict[str, Any]]  # the user's own, see `pixora.accounts.metadata`
+    metadata_size: NotRequired[int]  # bytes at most
+    app_metadata: NotRequired[dict[str, Any]]  # the administrators'
+    app_metadata_size: NotRequired[int]
     leaving: NotRequired[datetime]  # see `pixora.accounts.administrators`
     sessions: NotRequired[list[Session]]
     tokens: NotRequired[dict[str, OneTimeTokenRecord]]
@@ -101,8 +106,8 @@ def new_user(
     """Return the document of a new user.
 
     Args:
-        profile: `email` in canonical form, and names, `contact` and `birthday`, which may be missing or None; other
-            fields are ignored.
+        profile: `email` in canonical form; names, `contact`, `birthday`, `metadata` and `app_metadata` may be missing
+            or None; other fields are ignored.
         password_hash: The hash.
         now: When the user is created.
         user_id: The id; a new one by default.
@@ -110,7 +115,7 @@ def new_user(
         roles: The roles.
 
     """
-    fields = {
+    fields: dict[str, Any] = {
         "_id": user_id or new_id(),
         "first_name": profile.get("first_name"),
         "last_name": profile.get("last_name"),
@@ -123,4 +128,7 @@ def new_user(
         "email_verified": email_verified,
         "roles": list(roles),
     }
+    for name in metadata.NAMES:
+        if profile.get(name) is not None:
+            fields |= metadata.sized(name, metadata.merge({}, profile[name]))
     return cast(User, {name: value for name, value in fields.items() if value is not None})

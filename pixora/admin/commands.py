@@ -106,7 +106,7 @@ def show(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        text = ", ".join(value) if isinstance(value, list) else str(value)
+        text = _text(value)
         # Old accounts may contain control sequences for terminals.
         click.echo(f"{name}: {''.join(part if part.isprintable() else ascii(part)[1:-1] for part in text)}")
 
@@ -167,6 +167,17 @@ def _password() -> str:
         return line.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:
         raise click.ClickException("The password is rejected: it is not UTF-8.") from error
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case list():
+            return ", ".join(value)
+        case dict():
+            return json.dumps(value)
+    return str(value)
 
 
 def _sentence(messages: Any) -> str:

@@ -60,6 +60,7 @@ def import_command(
       created_at, updated_at    as in 2023-05-17T08:30:00Z; by default now
       email_verified, disabled  true or false, which is the default
       roles            of ["user", "admin"]; by default ["user"]
+      metadata, app_metadata    JSON objects of up to 4 KiB; by default none
 
     No e-mail is sent. Users log in with their passwords, which are then hashed by bcrypt. A hash that takes more than
     about a second, or 128 MiB, to check is refused. On a database of the FastAPI version, run db upgrade first:

@@ -18,6 +18,7 @@ from pixora.importing.lines import LONGEST, Line
 from pixora.passwords import verify
 from pixora.web.bodies import loads
 from pixora.web.fields import Birthday, Contact, Email, PersonName, Text
+from pixora.web.metadata import JSONObject
 
 EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 MOST_NAMED = 5
@@ -92,6 +93,8 @@ class ImportedSchema(Schema):
     email_verified = Flag()
     roles = Roles()
     disabled = Flag()
+    metadata = JSONObject()
+    app_metadata = JSONObject()
 
 
 class Reader:

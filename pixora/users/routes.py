@@ -5,9 +5,7 @@ from typing import Any
 from flask import g, request
 
 from pixora import clock
-from pixora.accounts import updates
 from pixora.accounts.documents import User
-from pixora.accounts.sessions import in_session
 from pixora.auth import email_change
 from pixora.auth.guards import require_user
 from pixora.auth.schemas import MessageSchema
@@ -25,7 +23,7 @@ from pixora.errors import (
     WrongPassword,
 )
 from pixora.services import services
-from pixora.users import deletion, events, export, password, schemas
+from pixora.users import deletion, events, export, password, profile, schemas
 from pixora.users.schemas import EXAMPLE, ProfileSchema, SessionSchema
 from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
@@ -64,18 +62,16 @@ def get_user(user: User, user_id: str) -> Any:
 @fails(PreconditionFailed)
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
 @blueprint.body(schemas.ProfileChangesSchema, example=schemas.CHANGES_EXAMPLE)
-def change_me(user: User, fields: dict[str, str]) -> tuple[User, dict[str, str]]:
-    """Change one's name, telephone number or birthday.
+def change_me(user: User, fields: dict[str, Any]) -> tuple[User, dict[str, str]]:
+    """Change one's name, telephone number, birthday or metadata.
 
     Send the fields to change; the others stay, and null removes one that is not required. With `If-Match`, nothing
     changes if the profile is no longer in the state of that ETag.
+
+    `metadata` is a free JSON object for your application, changed by JSON Merge Patch (RFC 7396): send the names to
+    change, at any depth, and null for those to remove. Parallel changes of different names are all kept.
     """
-    required = etags.required_state(user)
-    stage = updates.set_fields(fields, clock.utcnow())
-    changed = services.users.update_profile(user["_id"], stage, **required, **in_session(g.session_id))
-    if changed is None:
-        services.sessions.require(user["_id"], g.session_id)
-        raise PreconditionFailed
+    changed = profile.change_profile(user, g.session_id, fields)
     return changed, {"ETag": f'"{etags.etag(changed)}"'}
 
 

@@ -7,6 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
 from pixora.web.fields import Birthday, Contact, Email, Limit, Personal, PersonName, Text, Timestamp
+from pixora.web.metadata import JSONObject
 
 EXAMPLE = {
     "id": "6924a1e0c3f1a2b4d5e6f708",
@@ -20,7 +21,11 @@ EXAMPLE = {
     "email_verified": True,
     "roles": ["user"],
 }
-CHANGES_EXAMPLE = {"last_name": "King", "contact": "+44 20 7946 0959"}
+CHANGES_EXAMPLE = {
+    "last_name": "King",
+    "contact": "+44 20 7946 0959",
+    "metadata": {"theme": "dark", "newsletter": {"weekly": True}, "beta": None},
+}
 PASSWORD_EXAMPLE = {"password": "difference-engine-no-2"}
 CHANGE_PASSWORD_EXAMPLE = {"current_password": "difference-engine-no-2", "new_password": "analytical-engine-no-1"}
 CHANGE_EMAIL_EXAMPLE = {"email": "ada.lovelace@example.com"} | PASSWORD_EXAMPLE
@@ -95,6 +100,8 @@ class ProfileSchema(Schema):
         metadata={"description": "Whether the user has shown to read the mail of this address."},
     )
     roles = fields.List(fields.String(), required=True, dump_default=["user"])
+    metadata = JSONObject(description="What the user has stored; absent until then. ")
+    app_metadata = JSONObject(description="What administrators have stored about the user; absent until then. ")
 
 
 class ProfileChangesSchema(Schema):
@@ -108,6 +115,7 @@ class ProfileChangesSchema(Schema):
         metadata={"description": "A telephone number, stored as E.164. Needs a `+` unless the service has a region."}
     )
     birthday = Birthday(metadata={"description": "In the past, not before 1900-01-01."})
+    metadata = JSONObject(is_patch=True)
 
     @validates_schema
     def _require_one(self, data: dict[str, Any], **kwargs: Any) -> None:

@@ -20,7 +20,7 @@ _CONTROL = re.compile(f"[{CONTROLS}]")
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800\U0001d159"
 """Invisible characters that Unicode classifies as letters or symbols: Hangul fillers, the empty Braille pattern, the
 null notehead."""
-_UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
+UNSTORABLE = re.compile("[\\x00\\ud800-\\udfff]")
 
 LIMIT_MESSAGE = "Must be a number from 1 to 100."
 
@@ -47,7 +47,7 @@ class Text(fields.String):
         if self.longest and isinstance(value, str | bytes) and len(value) > self.longest:
             raise ValidationError(self.too_long.format(longest=self.longest))
         text = super()._deserialize(value, attr, data, **kwargs)
-        if _UNSTORABLE.search(text):
+        if UNSTORABLE.search(text):
             raise ValidationError("Must not contain NUL or lone surrogates.")
         return str(text)
 

@@ -63,8 +63,12 @@ def test_optional_fields_are_stored(read):
             email_verified=True,
             roles=["user", "admin"],
             disabled=True,
+            metadata={"theme": "dark", "gone": None},
+            app_metadata={"plan": "gold"},
         )
     )
+    assert (user["metadata"], user["app_metadata"]) == ({"theme": "dark"}, {"plan": "gold"})
+    assert (user["metadata_size"], user["app_metadata_size"]) == (16, 15)
     assert user["_id"] == "6924a1e0c3f1a2b4d5e6f708"
     assert user["created_at"] == datetime.datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=datetime.UTC)
     assert user["updated_at"] == datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
@@ -103,6 +107,10 @@ def test_a_blank_line_is_skipped(read, blank):
         ({"id": "6924A1E0C3F1A2B4D5E6F708"}, "id", "Must be 24 hexadecimal digits, in lower case."),
         ({"id": "6924a1e0c3f1a2b4d5e6f708\n"}, "id", "Must be 24 hexadecimal digits, in lower case."),
         ({"id": {"$oid": "6924a1e0c3f1a2b4d5e6f708"}}, "id", "Not a valid string."),
+        ({"metadata": {"$set": 1}}, "metadata", None),
+        ({"metadata": []}, "metadata", "Must be a JSON object."),
+        ({"app_metadata": {"a": 2**63}}, "app_metadata", "Must not contain integers that do not fit 64 bits."),
+        ({"app_metadata": {"a": "a" * 4096}}, "app_metadata", None),
         ({"created_at": "2023-05-17"}, "created_at", WITH_OFFSET),
         ({"created_at": "2023-05-17T08:30:00"}, "created_at", WITH_OFFSET),
         ({"created_at": 1684312200}, "created_at", WITH_OFFSET),

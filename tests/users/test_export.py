@@ -13,6 +13,8 @@ EXPORTED = {
     "_id": "profile.id",
     **{name: f"profile.{name}" for name in ("first_name", "last_name", "email", "contact", "birthday")},
     **{name: f"profile.{name}" for name in ("created_at", "updated_at", "email_verified", "roles")},
+    **{name: f"profile.{name}" for name in ("metadata", "app_metadata")},
+    **dict.fromkeys(("metadata_size", "app_metadata_size")),
     "password": None,
     **{f"sessions.{name}": f"sessions.{name}" for name in ("id", "created_at", "last_used_at", "user_agent")},
     "sessions.generation": "sessions.generation",
@@ -27,13 +29,15 @@ EXPORTED = {
 
 
 @pytest.fixture
-def eventful(app, client, account):
+def eventful(app, client, account, users):
     """Ada has sessions, letters and tokens of every kind."""
     client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
     client.post("/api/auth/refresh", data={"grant_type": "refresh_token", "refresh_token": account.refresh_token})
     client.post("/api/auth/password-reset", json={"email": account.email})
     body = {"email": "new@example.com", "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=account.bearer)
+    client.patch("/api/users/me", json={"metadata": {"theme": "dark"}}, headers=account.bearer)
+    users.update_one({"_id": account.id}, {"$set": {"app_metadata": {"plan": "gold"}, "app_metadata_size": 15}})
     with app.test_request_context():
         services.audit.record("user_enabled", account.id, by=COMMAND)
     return account
