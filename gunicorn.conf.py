@@ -1,11 +1,11 @@
-"""How gunicorn runs Pixora. It finds this file by itself in the working directory; else give it with ``-c``.
+"""Configuration of gunicorn, which reads this file from the working directory; elsewhere pass it with ``-c``.
 
-What depends on the machine comes from the environment, by way of `config`: a faulty one ends the master here,
-with one message and exit status 78, before any worker starts.
+Settings come from the environment, through `config`. If they are invalid, the master prints one message and exits with
+status 78 before any worker starts.
 
-SIGHUP starts new workers, which load the code anew, and lets the old ones finish; no request is lost. What does not
-start ends the service then as it does at first, so try it before: ``gunicorn --check-config wsgi:app``. After a change
-of requirements use SIGUSR2 and then SIGTERM, for which gunicorn must not have been started as ``python -m gunicorn``.
+SIGHUP starts new workers, which load the new code, and lets the old ones finish; no request is lost. Code that cannot
+start ends the service, so check it before: ``gunicorn --check-config wsgi:app``. After a change of requirements, send
+SIGUSR2 and then SIGTERM; this requires that gunicorn was not started as ``python -m gunicorn``.
 tests/system/test_deploys.py does all of this under load.
 """
 
@@ -24,18 +24,18 @@ from gunicorn.glogging import Logger as GunicornLogger
 from gunicorn.workers.base import Worker as GunicornWorker
 
 ROOT = Path(__file__).resolve().parent
-if str(ROOT) not in sys.path:  # gunicorn only adds the working directory
+if str(ROOT) not in sys.path:  # gunicorn adds only the working directory
     sys.path.insert(0, str(ROOT))
 
-# Not `import config`: gunicorn has a setting of this name and would take the module for its value.
-from config import load_or_exit  # noqa: E402  # after the path to it
+# Not `import config`, because gunicorn would take the module for the value of its setting `config`.
+from config import load_or_exit  # noqa: E402  # needs the path above
 
 _settings = load_or_exit()
-del sys.modules["config"]  # or SIGHUP would not load a new version of it
+del sys.modules["config"]  # otherwise SIGHUP would not load a new version
 
 
 def _module(path: Path) -> ModuleType:
-    """Return a module by itself: the package it is in would bring the whole application into the master."""
+    """Load a module without its package, which would load the whole application into the master."""
     spec = spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(path)
@@ -49,15 +49,15 @@ balance = _module(ROOT / "pixora/server/balance.py")
 
 
 class Logger(GunicornLogger):
-    """Writes gunicorn's own messages as `pixora.observability.logs` writes ours.
+    """Writes gunicorn's own messages in the format of `pixora.observability.logs`.
 
-    It does not import that module, and with it the whole application: what the master has imported the workers
-    inherit, and a new version of it would not reach them by SIGHUP. Nor does it use the setting `logconfig_dict`,
-    with which gunicorn prepares an access-log line for every request, wanted or not: 17 µs each.
+    It does not import that module: workers inherit what the master has imported, and SIGHUP would not load a new
+    version. The setting `logconfig_dict` is not used, because gunicorn would then prepare an access-log line for every
+    request, wanted or not: 17 µs each.
     """
 
     def setup(self, cfg: Config) -> None:
-        """Have one handler, at the start and after each SIGHUP."""
+        """Set the one handler, at the start and after each SIGHUP."""
         super().setup(cfg)
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(_module(ROOT / "pixora/observability/log_format.py").LineFormatter())
@@ -65,19 +65,19 @@ class Logger(GunicornLogger):
 
 
 class Worker(GunicornWorker):
-    """Serves its connections by `pixora.server`, which it loads itself: SIGHUP brings a new version of it, too."""
+    """Serves connections with `pixora.server`, which the worker loads itself, so SIGHUP loads a new version."""
 
     board: Any
     metric_slot: int
 
     @classmethod
     def check_config(cls, cfg: Config, log: GunicornLogger) -> None:
-        """Refuse what there is not: TLS is the proxy's."""
+        """Reject TLS settings: TLS is left to the proxy."""
         if cfg.is_ssl:
-            sys.exit("gunicorn does not speak TLS here: leave that to nginx, see deploy/nginx.conf.")
+            sys.exit("Pixora's server does not support TLS. Use nginx for it, see deploy/nginx.conf.")
 
     def run(self) -> None:
-        """Serve, until told to stop."""
+        """Serve until the worker has to stop."""
         # Not in the master, see Logger.
         from pixora.server.balance import Share  # noqa: PLC0415
         from pixora.server.worker import Server  # noqa: PLC0415
@@ -89,54 +89,51 @@ worker_class = Worker
 logger_class = Logger
 accesslog = None  # nginx writes one, in JSON
 
-# The command line may say otherwise, and does so in the Dockerfile. Without this line, PORT in the environment
-# would open the port to every network.
+# The command line can override it, as in the Dockerfile. Without this line, PORT in the environment would open the port
+# to every network.
 bind = "127.0.0.1:8000"
 
 workers = _settings.web_concurrency
 threads = _settings.gunicorn_threads
-# A MongoClient has threads and sockets of its own, which do not survive a fork: each worker makes its own.
+# A MongoClient has threads and sockets, which do not survive a fork, so each worker creates its own.
 preload_app = False
-# Workers are not recycled: no leak is known, and a new one takes most of a second of CPU. GUNICORN_CMD_ARGS can say
-# otherwise, as in "--max-requests 100000 --max-requests-jitter 10000"; no request is lost by it.
+# Workers are not recycled: no leak is known, and starting one takes most of a second of CPU. GUNICORN_CMD_ARGS can
+# change this, for example "--max-requests 100000 --max-requests-jitter 10000"; no request is lost.
 max_requests = 0
 
-# The heartbeat of a worker is a touch of a file. On a busy disk this can hang, and then the worker is taken for dead.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # made unique by mkstemp
+# The heartbeat of a worker touches a file. On a busy disk this can hang, and the master would kill the worker.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # mkstemp makes the name unique
 
-# For the worker's main loop. A request that hangs in a thread is not ended by it: every wait of ours has its own
-# deadline.
+# For the worker's main loop. It does not end requests that hang in a thread: every wait has its own time limit.
 timeout = 30
-# For the requests still running when a worker is told to stop. A supervisor must wait longer before it kills gunicorn.
+# For requests that are running when a worker has to stop. A supervisor must wait longer before it kills gunicorn.
 graceful_timeout = 30
 
-# Longer than the second for which nginx keeps its idle connections, so that it is always nginx that closes: a request
-# sent on a connection that is being closed at this end is lost. It is for those who come without nginx.
+# For clients without nginx. nginx closes its idle connections after a second, so it never sends a request on a
+# connection that is being closed at this end, which would lose the request.
 keepalive = 75
 
-# What a request may be before Flask sees it. deploy/nginx.conf refuses longer lines and fields too, a little sooner;
-# only their number it does not limit.
+# Limits of a request before Flask sees it. deploy/nginx.conf has slightly lower ones, except for the number of fields.
 limit_request_line = 4094
 limit_request_field_size = 8190
 limit_request_fields = 50
 
-# Nobody is believed here about the address, the scheme or the path of a request; that is for Werkzeug's ProxyFix, by
-# PROXY_COUNT. By default gunicorn takes the scheme and SCRIPT_NAME from headers of every peer on loopback; and on a
-# Unix socket from every peer whatever the first line says, hence the others. "drop" is then what becomes of
-# SCRIPT_NAME, as of every header with an underscore: it could pass for one with a hyphen.
+# gunicorn trusts no proxy: `pixora.web.forwarding` does, by PROXY_COUNT. By default gunicorn takes the scheme and
+# SCRIPT_NAME from headers of every peer on loopback and, whatever the first line says, on a Unix socket; hence the
+# other lines. Headers with an underscore, such as SCRIPT_NAME, are dropped: they would look like ones with a hyphen.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 header_map = "drop"
 
-# A door that nobody here uses: by default gunicorn makes a socket in the home directory, to be steered through.
+# Otherwise gunicorn creates a socket in the home directory, for control commands.
 control_socket_disable = True
 
 
 def on_starting(server: Arbiter) -> None:
-    """Load the application once before any worker does, so that what keeps it from starting is said once.
+    """Load the application once before any worker does, so that an error is reported once.
 
-    In a process of its own: what the master has imported, the workers would inherit.
+    This takes a separate process, because the workers would inherit what the master imports.
     """
     program = "import wsgi; wsgi.require_signing_key()"
     status = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode  # noqa: S603
@@ -145,12 +142,12 @@ def on_starting(server: Arbiter) -> None:
 
 
 def pre_fork(server: Arbiter, worker: GunicornWorker) -> None:
-    """Give a worker its place among the counters of the metrics, and on the board of connections."""
+    """Give a worker its files for the metrics and its place on the board of connections."""
     if getattr(server, "board", None) is None:
         server.board = balance.Board()
     worker.board = server.board
     if getattr(server, "metric_files", None) is None:
-        # SIGUSR2 hands it on: while both masters serve, either's workers answer with the counts of all.
+        # A new master inherits it after SIGUSR2: while both serve, the workers of either report the counts of all.
         inherited = os.environ.get("PIXORA_METRIC_FILES") if server.master_pid else None
         server.metric_files = metric_files.MetricFiles(inherited, server.cfg.uid, server.cfg.gid)
     taken = {other.metric_slot for other in server.WORKERS.values()}
@@ -158,31 +155,31 @@ def pre_fork(server: Arbiter, worker: GunicornWorker) -> None:
 
 
 def pre_exec(server: Arbiter) -> None:
-    """Tell the new master where the counters are."""
+    """Pass the directory of the metrics on to the new master."""
     server.cfg.env_orig["PIXORA_METRIC_FILES"] = server.metric_files.handed_on
 
 
 def post_fork(server: Arbiter, worker: GunicornWorker) -> None:
-    """Count from here on where the others do; before the application is loaded, which makes its metrics."""
+    """Use the shared files of the metrics; called before the application is loaded, which creates its metrics."""
     try:
         server.metric_files.join(worker.metric_slot)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metric_files.path)
     except OSError as error:
-        worker.log.error("This worker counts for itself, so that /metrics is wrong: %s", error)
+        worker.log.error("This worker cannot use the shared files of the metrics, so /metrics is incomplete: %s", error)
 
 
 def post_worker_init(worker: GunicornWorker) -> None:
-    """Write gunicorn's lines by the application's handler, now that it is there: it never waits for a reader."""
+    """Write gunicorn's lines with the application's handler, which never waits for a slow reader."""
     worker.log.error_log.handlers = logging.getLogger().handlers
 
 
 def child_exit(server: Arbiter, worker: GunicornWorker) -> None:
-    """Forget what was waiting in a worker that is dead; what it has counted stays."""
+    """Remove the gauges and the connections of a worker that has ended; its counters stay."""
     server.board.leave(worker.metric_slot)
     server.metric_files.forget(worker.metric_slot)
 
 
 def on_exit(server: Arbiter) -> None:
-    """Remove the counters, unless another master has them by now."""
+    """Remove the files of the metrics, unless another master uses them."""
     if getattr(server, "metric_files", None) is not None:
         server.metric_files.leave()

@@ -1,13 +1,13 @@
-"""How a log line is formatted, for gunicorn's master and the application alike.
+"""The format of log lines, for gunicorn's master and for the application.
 
-The master loads this alone and by its path, so it must import nothing of the application, see gunicorn.conf.py.
+The master loads this file by its path, so it must import nothing of the application, see gunicorn.conf.py.
 """
 
 from pythonjsonlogger.json import JsonFormatter
 
 
 class LineFormatter(JsonFormatter):
-    """`time` (in UTC), `level`, `logger`, `message`, what `extra` gave, and `exc_info` where there is one."""
+    """JSON: `time` (in UTC), `level`, `logger`, `message`, the fields of `extra`, and the exception as `exc_info`."""
 
     def __init__(self) -> None:
         super().__init__(

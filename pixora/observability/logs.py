@@ -1,10 +1,11 @@
 """Logs: one JSON object a line on stdout, in UTC, with the id of the request.
 
-Passwords, tokens, hashes and the database URI are never logged. JSON escapes what clients send, so that they cannot
+Passwords, tokens, hashes and the database URI are never logged. JSON escapes the text of clients, so they cannot
 forge a line.
 
-stdout is usually a pipe. When its reader hangs, the pipe fills up and writes block: first the request whose line it is,
-then, by the handler's lock, all others. Here no line waits longer than `TIMEOUT_SECONDS`; lost lines are counted.
+stdout is usually a pipe. When its reader hangs, the pipe fills up and writes block: first the request that logs, then
+every other one that waits for the handler's lock. So no line waits longer than `TIMEOUT_SECONDS`; lost lines are
+counted.
 """
 
 import contextlib
@@ -29,10 +30,10 @@ TIMEOUT_SECONDS = 0.1
 
 
 class Formatter(LineFormatter):
-    """The format of every line, with `request_id` and `trace_id` where there is a request."""
+    """The format of lines, with `request_id` and `trace_id` during a request."""
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """Add the id of the request, where there is one."""
+        """Add the ids of the request, if there is one."""
         super().add_fields(log_data, record, message_dict)
         if has_request_context():
             log_data["request_id"] = request_id()
@@ -40,15 +41,15 @@ class Formatter(LineFormatter):
                 log_data["trace_id"] = trace_id
 
     def formatException(self, ei: Any) -> Any:  # noqa: N802  # logging's name
-        """Write an exception down, without what it has from a document."""
+        """Format an exception without the parts of documents in it."""
         return FROM_A_DOCUMENT.sub(r"\1 …", str(super().formatException(ei)))
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Writes each line at once and as a whole, or loses it where nobody takes it.
+    """Writes each line at once and whole, or drops it if the pipe is full.
 
-    A pipe that is not full takes `PIPE_BUF` bytes without a wait. Only if two workers take the last room in the same
-    moment does one of them hang, with one of its threads, until somebody reads; the others lose their lines and go on.
+    A pipe that is not full takes `PIPE_BUF` bytes without blocking. Only if two workers take the last room at the same
+    moment, one thread of one of them blocks until the pipe is read; the other threads drop their lines and go on.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -57,25 +58,25 @@ class Handler(logging.StreamHandler[TextIO]):
         self._writable = _watched(self.stream)
 
     def setStream(self, stream: TextIO) -> TextIO | None:  # noqa: N802  # logging's name
-        """Write elsewhere from now on."""
+        """Change the stream."""
         self._writable = _watched(stream)
         return super().setStream(stream)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Write a line; return whether it was written."""
-        with self._room(1) as there_is:
-            return there_is and bool(super().handle(record))
+        with self._room(1) as has_room:
+            return has_room and bool(super().handle(record))
 
     def write(self, *lines: str) -> None:
-        """Write lines that are formatted already, all in one go: no more of them than `PIPE_BUF` bytes."""
-        with self._room(len(lines)) as there_is, contextlib.suppress(OSError, ValueError):
-            if there_is:
+        """Write formatted lines of together at most `PIPE_BUF` bytes, in one call."""
+        with self._room(len(lines)) as has_room, contextlib.suppress(OSError, ValueError):
+            if has_room:
                 self.stream.write("".join(f"{line}\n" for line in lines))
                 self.flush()
 
     @contextlib.contextmanager
     def _room(self, lines: int) -> Iterator[bool]:
-        """Have stdout to oneself, and tell whether it takes something; or else count the lines as lost."""
+        """Lock the stream and return whether it can be written; if not, count the lines as lost."""
         timeout = 0.0 if self._is_stuck else TIMEOUT_SECONDS
         if self.lock is None or not self.lock.acquire(timeout=timeout):
             self._is_stuck = True
@@ -84,7 +85,7 @@ class Handler(logging.StreamHandler[TextIO]):
             return
         try:
             states = [state for _, state in self._writable.poll(timeout * 1000)] if self._writable else None
-            self._is_stuck = states not in (None, [select.POLLOUT])  # no room, or no reader any more
+            self._is_stuck = states not in (None, [select.POLLOUT])  # the pipe is full, or has no reader
             if self._is_stuck:
                 metrics.log_lines_lost.inc(lines)
             yield not self._is_stuck
@@ -92,8 +93,8 @@ class Handler(logging.StreamHandler[TextIO]):
             self.lock.release()
 
 
-def _watched(stream: TextIO) -> "select.poll | None":  # in quotes: before it is called, `poll` is a function
-    """Return what tells whether a stream takes something; None for what is not a file, as in tests."""
+def _watched(stream: TextIO) -> "select.poll | None":  # in quotes because `select.poll` is a function, not a type
+    """Return the poll object that tells whether a stream can be written; None if it is no file, as in tests."""
     poll = select.poll()
     with contextlib.suppress(OSError, TypeError, ValueError):
         poll.register(stream, select.POLLOUT)
@@ -102,17 +103,17 @@ def _watched(stream: TextIO) -> "select.poll | None":  # in quotes: before it is
 
 
 def init() -> Handler:
-    """Send the logs of this process to stdout as JSON; return what writes them."""
+    """Send the logs of this process to stdout as JSON; return the handler."""
     handler = Handler(sys.stdout)
     handler.setFormatter(Formatter())
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.INFO)  # and not lower: PyMongo would write documents
+    root.setLevel(logging.INFO)  # not DEBUG: PyMongo would log documents
     return handler
 
 
 def to_stderr() -> None:
-    """Send them to stderr: for a command whose output is read by a program."""
+    """Send the logs to stderr, for commands whose output programs read."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Handler) and handler.stream is sys.stdout:
             handler.setStream(sys.stderr)

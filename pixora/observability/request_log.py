@@ -1,16 +1,15 @@
-"""What a request leaves behind: its duration among those of its route, and a log line.
+"""The request log: for each request its duration, in the metrics of its route, and a log line.
 
-The line has the route and not the path, and nothing of the query: there may be a token in them. It has no address of
-the client either; nginx's own log, by the same request id, and the audit trail have that.
+The line contains the route instead of the path, and no query: both may contain a token. It does not contain the
+client's IP address; the log of nginx, which has the same request id, and the audit trail do.
 
-Every request pays for this. So it is done without Flask's hooks, and lines are gathered and written together, by a
-thread: one by one they would cost several times as much, most of it for giving the interpreter to another thread and
-getting it back. A worker that is killed loses the lines of its last moment; those of other loggers never wait.
+Every request pays for this, so it is done without Flask's hooks, and a thread writes several lines at once: one by one
+they would cost several times as much, mostly for switching threads. A worker that is killed loses the lines of its last
+moment. Lines of other loggers never wait.
 
-Measured, and not done: a record of the standard library through `QueueHandler` to the formatter of `logs`. It takes
-10 µs of CPU for the record and the queue and 18 for the line, where this takes 5 for both; with a formatter of our own
-still 20; and a `QueueListener` writes line by line. So the line is put together here, from what is the same for all
-requests of a kind.
+The standard library's `QueueHandler` and `QueueListener` are not used. Measured: they take 10 µs of CPU for record and
+queue and 18 for the line, or 20 in all with a formatter of our own; this takes 5. So lines are built here, from parts
+that all requests of a kind share.
 """
 
 import atexit
@@ -31,18 +30,18 @@ from pixora import clock
 from pixora.observability import logs, metrics
 from pixora.web.middleware import request_id
 
-UNTOLD = frozenset({"health.ready", "health.live", "metrics.get_metrics"})
-"""Endpoints that machines ask every few seconds: no line, as long as all is well."""
+UNLOGGED = frozenset({"health.ready", "health.live", "metrics.get_metrics"})
+"""Endpoints that machines request every few seconds: successful requests get no line."""
 
 GATHERING_SECONDS = 0.05
-"""How long a line waits for others."""
+"""How long a line waits for further ones."""
 
 MAX_GATHERED = 10_000
-"""Lines that wait, when their thread is held up. Further ones are lost."""
+"""Lines that may wait while their thread is blocked. Further lines are dropped."""
 
 
 class Request(flask.Request):
-    """A request that knows when it came."""
+    """A request with the time at which it began."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,7 +49,7 @@ class Request(flask.Request):
 
 
 class Flask(flask.Flask):
-    """Flask, observing what it answers."""
+    """Flask with the request log."""
 
     request_class = Request
 
@@ -59,17 +58,17 @@ class Flask(flask.Flask):
         REQUEST_LOG.handler = logs.init()
 
     def process_response(self, response: Response) -> Response:
-        """Observe a response, whatever it is, when it is ready."""
+        """Log a response when it is ready."""
         response = super().process_response(response)
-        request: Any = request_ctx.request  # one of ours, above
+        request: Any = request_ctx.request  # the class above
         seconds = time.perf_counter() - request.began
         rule = request.url_rule
         route = rule.rule if rule else metrics.UNKNOWN_ROUTE
         method = request.method if request.method in metrics.METHODS else metrics.OTHER
         status = response.status_code
         metrics.request_duration(route, method, status).observe(seconds)
-        if status >= 400 or request.endpoint not in UNTOLD:
-            known = app_ctx.g  # once, for each look at flask.g costs a microsecond
+        if status >= 400 or request.endpoint not in UNLOGGED:
+            known = app_ctx.g  # once, because each access to flask.g costs a microsecond
             name = known.get("request_id") or request_id()
             more = known.get("user_id"), known.get("trace_id")
             REQUEST_LOG.note(Line(clock.utcnow(), name, method, route, status, seconds, *more))
@@ -102,9 +101,9 @@ class Line(NamedTuple):
 
 @cache
 def _of_all(method: str, route: str, status: int) -> str:
-    """Return the part of a line that all requests of a kind have. There are as many kinds as there are metrics of."""
-    told = {"level": "INFO", "logger": __name__, "message": "request", "event": "request"}
-    return json.dumps(told | {"method": method, "route": route, "status": status})[1:-1]
+    """Return the part of a line that all requests of a kind share. The metrics have as many kinds."""
+    fields = {"level": "INFO", "logger": __name__, "message": "request", "event": "request"}
+    return json.dumps(fields | {"method": method, "route": route, "status": status})[1:-1]
 
 
 class RequestLog:
@@ -118,20 +117,20 @@ class RequestLog:
         self._writer: threading.Thread | None = None
 
     def note(self, line: Line) -> None:
-        """Have a line written soon."""
+        """Queue a line, which is written soon."""
         if len(self._lines) >= MAX_GATHERED:
             metrics.log_lines_lost.inc()
             return
         self._lines.append(line)
         if not self._waiting.is_set():
             self._waiting.set()
-            if self._writer is None:  # at need, and so never before a fork
+            if self._writer is None:  # not before the first request, and so never before gunicorn forks
                 self._writer = threading.Thread(target=self._work, name="request-log", daemon=True)
                 self._writer.start()
                 atexit.register(self.write)
 
     def write(self) -> None:
-        """Write what there is."""
+        """Write the queued lines."""
         chunk: list[str] = []
         size = 0
         while self._lines:
@@ -148,9 +147,9 @@ class RequestLog:
         while True:
             self._waiting.wait()
             time.sleep(GATHERING_SECONDS)
-            self._waiting.clear()  # before it looks: what comes from now on may not be seen
+            self._waiting.clear()  # before writing: lines that come during it may be missed
             self.write()
 
 
 REQUEST_LOG = RequestLog()
-"""That of this process."""
+"""The request log of this process."""

@@ -1,11 +1,11 @@
 """Traces, for OpenTelemetry: a span for each request, and in it one for each command to MongoDB.
 
-Imported only where the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT) ask for it, with the packages of
+Imported only if the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT) enable it; needs the packages of
 requirements-tracing.txt. The SDK reads its other variables itself: sampler, headers, service name.
 
-The instrumentations note down more than may leave the house: the address with its query, in which there may be a token,
-the client's address, and of a failure what MongoDB says, which may be an e-mail address. So what leaves is what is on a
-list here, and nothing else.
+The instrumentations record confidential data: the URL with its query, which may contain a token, the client's IP
+address, and MongoDB's error messages, which may contain an e-mail address. So only the attributes listed here are
+exported.
 """
 
 import atexit
@@ -33,7 +33,7 @@ ATTRIBUTES = frozenset(
         "request_id",
     }
 )
-"""What may leave, by the old and the new semantic conventions (OTEL_SEMCONV_STABILITY_OPT_IN)."""
+"""The exported attributes, in the old and the new semantic conventions (OTEL_SEMCONV_STABILITY_OPT_IN)."""
 
 EXIT_SECONDS = 2
 
@@ -41,26 +41,26 @@ PROBES = r"/health(/live)?$,/metrics$"
 
 
 class Exporter(SpanExporter):
-    """Hands spans on, with what may leave."""
+    """Exports spans with the attributes that are allowed."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans; but for commands to MongoDB outside of a request, of which there are some every second."""
+        """Send spans, except commands to MongoDB outside requests, of which there are some every second."""
         return self._exporter.export([_cleaned(span) for span in spans if span.parent or span.kind is SpanKind.SERVER])
 
     def shutdown(self) -> None:
-        """End."""
+        """Shut the exporter down."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what there is was sent."""
+        """Wait until all spans are sent."""
         return self._exporter.force_flush(timeout_millis)
 
 
 def init_app(app: Flask) -> None:
-    """Trace `app`: before its first hook, and before its client of MongoDB is made; in a worker, so after the fork."""
+    """Trace an application. Call this before its first hook and its MongoDB client exist, and after gunicorn forks."""
     resource = Resource.create()
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: "pixora"}))
@@ -74,7 +74,7 @@ def init_app(app: Flask) -> None:
 
 
 def _shut_down_at_exit(provider: TracerProvider) -> None:
-    """Have what is left sent at the end, with no long wait for a collector that is away: that would hold up deploys."""
+    """Send the remaining spans at exit, waiting only briefly: an unreachable collector must not delay deploys."""
     closing, closed = threading.Event(), threading.Event()
 
     def shut_down() -> None:
@@ -86,7 +86,7 @@ def _shut_down_at_exit(provider: TracerProvider) -> None:
         closing.set()
         closed.wait(EXIT_SECONDS)
 
-    # At the exit it would be too late to start a thread.
+    # Started now, because no thread can start at exit.
     threading.Thread(target=shut_down, name="tracing", daemon=True).start()
     atexit.register(at_exit)
 
@@ -100,7 +100,7 @@ def _cleaned(span: ReadableSpan) -> ReadableSpan:
     attributes = {name: value for name, value in (span.attributes or {}).items() if name in ATTRIBUTES}
     name = span.name
     if span.kind is SpanKind.SERVER and "http.route" not in attributes:
-        name = str(attributes.get("http.method") or attributes.get("http.request.method") or "HTTP")  # and not the path
+        name = str(attributes.get("http.method") or attributes.get("http.request.method") or "HTTP")  # not the path
     return ReadableSpan(
         name=name,
         context=span.context,

@@ -268,7 +268,7 @@ def test_a_worker_that_cannot_count_serves_all_the_same(lone):
         file.symlink_to(file.name)  # which leads nowhere
     [worker] = workers(lone)
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: "This worker counts for itself" in lone.log.read_text())
+    wait_until(lambda: "cannot use the shared files" in lone.log.read_text())
     send(lone, 3)
     assert counted(lone) == 3
 
