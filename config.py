@@ -40,6 +40,12 @@ SECRET_BYTES = 32
 TRACING_PACKAGES = ("", ".sdk", ".exporter", ".instrumentation", ".instrumentation.flask", ".instrumentation.pymongo")
 """Packages of OpenTelemetry, each before its subpackages."""
 
+RESERVED_CLAIM = re.compile(
+    "iss|sub|aud|exp|nbf|iat|jti|sid|type|fresh|client_id|azp|scope|nonce|auth_time|acr|amr|cnf|act|may_act|"
+    "roles|email|email_verified"
+)
+"""Claims that `app_metadata` must not shadow: those of RFC 7519, our own, and those that others decide access by."""
+
 YEAR_SECONDS = 366 * 24 * 3600
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -67,6 +73,7 @@ class Settings:
     mail_from: str | None
     jwt_issuer: str
     jwt_audience: str
+    token_claims: list[str]
     refresh_grace_seconds: int
     refresh_idle_days: int
     refresh_absolute_days: int
@@ -156,6 +163,7 @@ def _read(env: FileAwareEnv) -> Settings:
         mail_from=env.str("MAIL_FROM", None, validate=_mail_from) or None,
         jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
+        token_claims=_token_claims(env.str("TOKEN_CLAIMS", "roles", validate=_token_claims)),
         refresh_grace_seconds=env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
         refresh_idle_days=env.int("REFRESH_IDLE_DAYS", 14, validate=days),
         refresh_absolute_days=env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=days),
@@ -378,6 +386,22 @@ def _header_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", value.strip()):
         raise ValidationError(f"{value.strip()!r} is not the name of a header, as in X-Client-Version.")
     return value.strip()
+
+
+def _token_claims(value: str | None) -> list[str]:
+    """Return what access tokens say of a user."""
+    names = [name.strip() for name in (value or "").split(",") if name.strip()]
+    for name in names:
+        kind, _, claim = name.partition(".")
+        if name not in ("roles", "email", "email_verified") and kind != "app_metadata":
+            raise ValidationError(f"{name!r} is not roles, email, email_verified or app_metadata.<name>.")
+        if kind == "app_metadata" and not re.fullmatch("[A-Za-z0-9_-]{1,64}", claim):
+            raise ValidationError(f"{name!r} needs a name of letters, digits, _ and - after app_metadata.")
+        if RESERVED_CLAIM.fullmatch(claim):
+            raise ValidationError(f"{name!r} cannot be a claim: {claim} has another meaning in tokens.")
+    if len(set(names)) < len(names):
+        raise ValidationError("Names a claim twice.")
+    return names
 
 
 def _each(read: Callable[[str], str], values: list[str] | None) -> list[str]:

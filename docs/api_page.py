@@ -12,6 +12,9 @@ SERVER = "http://127.0.0.1:8000"
 PROVIDED = {"token": "$EMAIL_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
 """Fields whose example values work for nobody else, and the shell variables that replace them."""
 
+PROVIDED_FOR = {"/api/auth/revoke": {"token": "$REFRESH_TOKEN"}}
+"""The same for fields that have another meaning in one path."""
+
 INTERNAL = ("/health/client",)
 """Paths that only our own commands use."""
 
@@ -40,12 +43,16 @@ class Route:
 
     @property
     def failures(self) -> Iterator[tuple[int, str, str]]:
-        """Yield status, code and detail of each error."""
+        """Yield status, `code` (or `error`, in the format of OAuth) and description of each error."""
         for status, response in sorted(self.operation["responses"].items()):
-            for code, example in (
-                response.get("content", {}).get("application/problem+json", {}).get("examples", {}).items()
-            ):
-                yield int(status), code, example["value"]["detail"]
+            for content in response.get("content", {}).values():
+                for example in content.get("examples", {}).values():
+                    value = example["value"]
+                    yield (
+                        int(status),
+                        value.get("code", value.get("error")),
+                        value.get("detail", value.get("error_description")),
+                    )
 
     @property
     def command(self) -> str:
@@ -63,7 +70,8 @@ class Route:
         if not content:
             return []
         media_type, body = next(iter(content.items()))
-        example = {name: PROVIDED.get(name, value) for name, value in body["example"].items()}
+        provided = PROVIDED | PROVIDED_FOR.get(self.path, {})
+        example = {name: provided.get(name, value) for name, value in body["example"].items()}
         if media_type != "application/json":
             return [f"-d {name}={value}" for name, value in example.items()]
         text = json.dumps(example, indent=2, ensure_ascii=False)

@@ -31,6 +31,7 @@ from pixora.errors import PixoraError
 from pixora.extensions import mongo
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
+from pixora.oauth.routes import blueprint as oauth
 from pixora.observability.request_log import Flask
 from pixora.pages.routes import blueprint as pages
 from pixora.passwords import cores
@@ -92,7 +93,7 @@ def create_app(settings: Settings) -> flask.Flask:
     app.after_request(middleware.set_headers)
     cors.init_app(app)
 
-    api_blueprints = auth, user_routes, admin
+    api_blueprints = auth, oauth, user_routes, admin
     system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)

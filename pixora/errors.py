@@ -48,7 +48,13 @@ class UnsupportedMediaType(PixoraError):
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_media_type"
-    detail = "This route does not accept this Content-Type or Content-Encoding. See /docs for those it does."
+    detail = "Send the body as application/json, without a Content-Encoding."
+
+
+class NotAForm(UnsupportedMediaType):
+    """The route takes a form, and the body is none."""
+
+    detail = "Send the body as application/x-www-form-urlencoded, without a Content-Encoding."
 
 
 class PayloadTooLarge(PixoraError):
@@ -147,6 +153,23 @@ class InvalidGrant(PixoraError):
     code = "invalid_grant"
     detail = "The refresh token is invalid, expired or revoked. Log in again."
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class UnsupportedGrantType(PixoraError):
+    """The token endpoint does not support this grant type (RFC 6749, section 5.2)."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "unsupported_grant_type"
+    detail = "The grant_type must be password or refresh_token."
+
+
+class InvalidClient(PixoraError):
+    """Client authentication failed (RFC 6749, section 5.2)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_client"
+    detail = "All clients are public here: send a client_id or nothing, and no secret."
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Basic realm="pixora"'}
 
 
 class SessionNotFound(PixoraError):

@@ -49,6 +49,7 @@ ORDER = (
     ("pixora.services",),
     ("pixora.cli",),
     ("pixora.auth",),
+    ("pixora.oauth",),
     ("pixora.users",),
     ("pixora.admin",),
     ("pixora.mail",),

@@ -423,3 +423,29 @@ def test_traces_go_over_http(faults):
         assert set(faults(**GOOD, **COLLECTOR, **{name: value})) == {name}
     for endpoint in ("collector.example.com:4317", "grpc://collector.example.com", "http://"):
         assert set(faults(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)) == {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+
+
+@pytest.mark.parametrize(
+    ("value", "claims"),
+    [
+        ("", []),
+        ("roles", ["roles"]),
+        (" email , email_verified,", ["email", "email_verified"]),
+        ("roles,app_metadata.plan,app_metadata.team-id", ["roles", "app_metadata.plan", "app_metadata.team-id"]),
+    ],
+)
+def test_the_claims_of_tokens_are_read(load, value, claims):
+    assert load(**GOOD | {"TOKEN_CLAIMS": value}).token_claims == claims
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("password", "Roles", "metadata.plan", "app_metadata", "app_metadata.", "app_metadata.a.b", "app_metadata.$a"),
+        *("email,email", "app_metadata.é", f"app_metadata.{'x' * 65}", "user.email", "app_metadata.a b"),
+        *(f"app_metadata.{claim}" for claim in ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "type")),
+        *(f"app_metadata.{claim}" for claim in ("client_id", "scope", "acr", "amr", "auth_time", "roles", "email")),
+    ],
+)
+def test_claims_that_are_unknown_repeated_or_shadow_others_are_refused(faults, value):
+    assert set(faults(**GOOD | {"TOKEN_CLAIMS": value})) == {"TOKEN_CLAIMS"}

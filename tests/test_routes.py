@@ -8,6 +8,7 @@ PUBLIC = {
     *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live", "GET /health/client"),
     "GET /metrics",
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh"),
+    *("POST /api/auth/token", "POST /api/auth/revoke"),
     *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
     *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm"),
     *("GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server"),
@@ -24,6 +25,8 @@ ADMIN = {
     *("POST /api/admin/users/{user_id}/disable", "POST /api/admin/users/{user_id}/enable"),
     "DELETE /api/admin/users/{user_id}/sessions",
 }
+OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke"}
+"""Routes whose errors have the format of RFC 6749."""
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
 PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/confirm-email"}
 """HTML pages, which are not part of the API."""
@@ -85,16 +88,14 @@ def test_every_protected_route_documents_401(operations):
 def test_every_route_with_a_body_documents_its_errors(operations):
     for name, operation in operations.items():
         if "requestBody" in operation:
-            assert {"400", "413", "415", "422"} <= set(operation["responses"]), name
+            assert {"400", "413", "415", *([] if name in OAUTH else ["422"])} <= set(operation["responses"]), name
 
 
 def test_every_api_route_documents_that_the_database_can_be_unavailable(operations):
     for name, operation in operations.items():
         if "/api/" in name:
-            assert (
-                "database_unavailable"
-                in operation["responses"]["503"]["content"]["application/problem+json"]["examples"]
-            )
+            [content] = operation["responses"]["503"]["content"].values()
+            assert "database_unavailable" in content["examples"], name
 
 
 @pytest.fixture
@@ -119,7 +120,11 @@ def call(client, operations):
 def test_every_api_route_rejects_unknown_query_parameters(call, users, account, operations, query):
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     for name in operations:
-        if "/api/" in name:
+        if name in OAUTH:
+            response = call(name, query, **account.bearer)
+            assert response.status_code == 400, name
+            assert response.json["error"] == "invalid_request"
+        elif "/api/" in name:
             response = call(name, query, **account.bearer)
             assert response.status_code == 422, name
             assert response.json["code"] == "validation_failed"
@@ -160,12 +165,12 @@ def test_outside_the_api_unknown_parameters_are_ignored(client, path):
 
 def test_every_api_route_documents_422(operations):
     for name, operation in operations.items():
-        if "/api/" in name:
+        if "/api/" in name and name not in OAUTH:
             content = operation["responses"]["422"]["content"]["application/problem+json"]
             assert "validation_failed" in content["examples"], name
 
 
-def test_every_documented_error_has_the_one_shape(operations, document):
+def test_every_documented_error_has_the_one_shape_or_that_of_oauth(operations, document):
     assert set(document["components"]["schemas"]["Problem"]["required"]) == {
         "type",
         "title",
@@ -178,6 +183,10 @@ def test_every_documented_error_has_the_one_shape(operations, document):
         for status, response in operation["responses"].items():
             if status.startswith(("4", "5")) and name != "GET /health":
                 [(media_type, content)] = response["content"].items()
+                if name in OAUTH:
+                    assert media_type == "application/json"
+                    assert content["schema"] == {"$ref": "#/components/schemas/OAuthError"}
+                    continue
                 assert media_type == "application/problem+json"
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
                 assert all(example["value"]["status"] == int(status) for example in content["examples"].values())

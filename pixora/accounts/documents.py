@@ -24,6 +24,7 @@ class Session(TypedDict):
     created_at: datetime
     last_used_at: datetime  # when it was last refreshed
     user_agent: str
+    client_id: NotRequired[str]  # as the OAuth client called itself at the login
     answered: NotRequired["AnsweredGeneration"]
     repeats: NotRequired[int]  # how often the previous generation's token came again
 

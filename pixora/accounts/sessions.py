@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument, WriteConcern
 
-from pixora.accounts.documents import Session
+from pixora.accounts.documents import Session, User
 from pixora.accounts.roles import ENABLED
 from pixora.accounts.store import UserStore
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable, InvalidToken
+
+IN_TOKENS = {"roles": 1, "email": 1, "email_verified": 1, "app_metadata": 1}
+"""The fields of a user that `TOKEN_CLAIMS` can put into access tokens."""
 
 
 class Lifetimes(NamedTuple):
@@ -68,10 +71,11 @@ class SessionStore:
             )
         return user["sessions"][0] if user else None
 
-    def advance(self, user_id: str, session_id: str, generation: int, now: datetime) -> bool:
+    def advance(self, user_id: str, session_id: str, generation: int, now: datetime) -> User | None:
         """Move a session from `generation` to the next, and drop ended sessions, in one atomic operation.
 
-        Return False, changing nothing, if the session is no longer at `generation` or the user is disabled.
+        Return the user, with what tokens say of users. Return None, changing nothing, if the session is no longer at
+        `generation` or the user is disabled.
         """
         advanced = {"$mergeObjects": ["$$session", {"generation": generation + 1, "last_used_at": now, "repeats": 0}]}
         is_this = {"$eq": ["$$session.id", session_id]}
@@ -80,16 +84,15 @@ class SessionStore:
         }
         at_generation = {"$elemMatch": {"id": session_id, "generation": generation}}
         with self._store.operation("sessions.advance"):
-            user = self._store.collection.find_one_and_update(
+            return self._store.collection.find_one_and_update(
                 {"_id": user_id, "sessions": at_generation, **ENABLED},
                 [{"$set": {"sessions": sessions}}],
-                projection={"_id": 1},
+                projection=IN_TOKENS,
                 return_document=ReturnDocument.AFTER,
             )
-        return user is not None
 
-    def repeat(self, user_id: str, session_id: str, generation: int, limit: int) -> bool:
-        """Count one more use of the token before `generation`; return False if `limit` is reached.
+    def repeat(self, user_id: str, session_id: str, generation: int, limit: int) -> User | None:
+        """Count one more use of the token before `generation`, and return the user; None if `limit` is reached.
 
         A majority acknowledges this write, and with it the one that advanced the session: a failover cannot roll back
         the generation whose token is handed out.
@@ -97,10 +100,11 @@ class SessionStore:
         below_limit = {"$not": {"$gte": limit}}  # also true where there is no count
         wanted = {"$elemMatch": {"id": session_id, "generation": generation, "repeats": below_limit}}
         with self._store.operation("sessions.repeat"):
-            result = self._store.collection.update_one(
-                {"_id": user_id, "sessions": wanted, **ENABLED}, {"$inc": {"sessions.$.repeats": 1}}
+            return self._store.collection.find_one_and_update(
+                {"_id": user_id, "sessions": wanted, **ENABLED},
+                {"$inc": {"sessions.$.repeats": 1}},
+                projection=IN_TOKENS,
             )
-        return result.matched_count == 1
 
     def note_answer(self, user_id: str, session_id: str, generation: int, now: datetime) -> None:
         """Record that the token of `generation` is ready to be sent, without waiting for a majority; never fail.

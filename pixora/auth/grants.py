@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pixora.accounts.documents import Session
+from pixora.accounts.documents import Session, User
+from pixora.auth import claims
 from pixora.services import services
 from pixora.tokens import refresh as refresh_tokens
 
@@ -18,10 +19,19 @@ class Grant:
     refresh_token: str
 
 
-def issue(user_id: str, session: Session, generation: int) -> Grant:
-    """Issue the tokens of one generation of a session."""
+def issue(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
+    """Issue the tokens of one generation of a session.
+
+    Args:
+        user: With the fields of `TOKEN_CLAIMS`.
+        session: The session.
+        generation: How often it has been refreshed.
+        client_id: As the client calls itself, if it does.
+
+    """
+    user_id = user["_id"]
     not_after = session["created_at"] + services.sessions.lifetimes.absolute
-    access_token, expires_in = services.tokens.issue(user_id, session["id"], not_after)
+    access_token, expires_in = services.tokens.issue(user_id, claims.of_session(session, user, client_id), not_after)
     secret = services.settings.secret_key
     refresh_token = refresh_tokens.make(user_id, session["id"], generation, secret, session["salt"])
     return Grant(user_id=user_id, access_token=access_token, expires_in=expires_in, refresh_token=refresh_token)

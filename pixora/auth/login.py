@@ -19,8 +19,15 @@ REHASH_TIMEOUT_SECONDS = 0.5
 """How long a successful login waits for its password to be rehashed; under load it goes on without."""
 
 
-def log_in(email: str, password: str, user_agent: str, client_ip: str | None) -> Grant:
+def log_in(email: str, password: str, user_agent: str, client_ip: str | None, client_id: str | None = None) -> Grant:
     """Open a session for the user with this e-mail and password.
+
+    Args:
+        email: As typed.
+        password: As typed.
+        user_agent: Of the client, to recognize the session by.
+        client_ip: The client's address.
+        client_id: As an OAuth client calls itself, if it does.
 
     Raises:
         InvalidCredentials: There is no such user, or the password is wrong.
@@ -43,10 +50,10 @@ def log_in(email: str, password: str, user_agent: str, client_ip: str | None) ->
                 verification.send_again_if_expired(user, client_ip)
                 raise EmailNotVerified
             password_hash = _upgrade_hash(user, password)
-            session = _new_session(user_agent, clock.utcnow())
+            session = _new_session(user_agent, client_id, clock.utcnow())
             if services.sessions.open(user["_id"], session, password_hash):
                 services.audit.record("login", user["_id"], session_id=session["id"])
-                return grants.issue(user["_id"], session, generation=0)
+                return grants.issue(user, session, 0, client_id)
             # The hash was replaced since it was read, or the user was disabled or deleted: check again.
 
 
@@ -65,8 +72,8 @@ def _upgrade_hash(user: User, password: str) -> str:
     return stored
 
 
-def _new_session(user_agent: str, now: datetime) -> Session:
-    return {
+def _new_session(user_agent: str, client_id: str | None, now: datetime) -> Session:
+    session: Session = {
         "id": secrets.token_hex(12),
         "salt": secrets.token_bytes(SALT_BYTES),
         "generation": 0,
@@ -74,3 +81,4 @@ def _new_session(user_agent: str, now: datetime) -> Session:
         "last_used_at": now,
         "user_agent": user_agent[:USER_AGENT_LENGTH],
     }
+    return session if client_id is None else {**session, "client_id": client_id}

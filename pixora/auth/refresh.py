@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from pixora import clock
-from pixora.accounts.documents import Session
+from pixora.accounts.documents import Session, User
 from pixora.auth import grants
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidGrant
@@ -18,7 +18,7 @@ MAX_REPEATS = 100
 """How often one refresh token gets its successor again: enough for many browser tabs that wake up at once."""
 
 
-def refresh(text: str) -> Grant:
+def refresh(text: str, client_id: str | None = None) -> Grant:
     """Exchange a refresh token for its successor and a new access token.
 
     The token of the current generation moves the session on, in one atomic operation. Its immediate predecessor gets
@@ -26,6 +26,11 @@ def refresh(text: str) -> Grant:
     and for `REFRESH_GRACE_SECONDS`, counted from the moment the database confirmed the operation: before that, nobody
     can hold the successor, so a client that retries after an outage is no thief. An older genuine token was stolen, and
     ends the session. A forged one changes nothing and causes no write.
+
+    Args:
+        text: The refresh token.
+        client_id: As an OAuth client calls itself, if it does. It is not compared with that of the login: nobody has
+            verified either, and a client that changes its name must not lose its sessions.
 
     Raises:
         InvalidGrant: The token is not accepted, for whatever reason.
@@ -41,12 +46,12 @@ def refresh(text: str) -> Grant:
             break
         current = session["generation"]
         if token.generation == current:
-            if services.sessions.advance(token.user_id, token.session_id, current, now):
-                return _grant_successor(token, session, current + 1)
+            if user := services.sessions.advance(token.user_id, token.session_id, current, now):
+                return _grant_successor(user, session, current + 1, client_id)
             continue  # another request was faster: read the session again
         if token.generation == current - 1 and _is_in_grace(session, now):
-            if services.sessions.repeat(token.user_id, token.session_id, current, MAX_REPEATS):
-                return _grant_successor(token, session, current)
+            if user := services.sessions.repeat(token.user_id, token.session_id, current, MAX_REPEATS):
+                return _grant_successor(user, session, current, client_id)
             break  # too many repeats, or the session has just moved on or ended
         if token.generation < current and services.sessions.end(token.user_id, token.session_id):
             services.audit.record("refresh_reuse", token.user_id, session_id=token.session_id)
@@ -62,7 +67,7 @@ def _is_in_grace(session: Session, now: datetime) -> bool:
     return bool(now - session["last_used_at"] <= max(grace, UNANSWERED_GRACE))
 
 
-def _grant_successor(token: RefreshToken, session: Session, generation: int) -> Grant:
+def _grant_successor(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
     if session.get("answered", {}).get("generation") != generation:
-        services.sessions.note_answer(token.user_id, token.session_id, generation, clock.utcnow())
-    return grants.issue(token.user_id, session, generation)
+        services.sessions.note_answer(user["_id"], session["id"], generation, clock.utcnow())
+    return grants.issue(user, session, generation, client_id)

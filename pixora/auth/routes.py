@@ -22,6 +22,7 @@ from pixora.errors import (
 )
 from pixora.services import services
 from pixora.web.blueprint import Blueprint, fails
+from pixora.web.oauth_errors import ErrorFormat
 
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sign up, log in, stay logged in")
 
@@ -60,7 +61,7 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
 
-@blueprint.route("/login", methods=["POST"])
+@blueprint.route("/login", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
 @fails(InvalidCredentials, EmailNotVerified, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
@@ -68,8 +69,8 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
 def login(form: dict[str, str]) -> Grant:
     """Log in with e-mail and password.
 
-    This is the OAuth 2.0 password grant, so any OAuth client can use it. The answer does not say whether the e-mail or
-    the password is wrong.
+    The form is that of the OAuth 2.0 password grant; OAuth libraries use `/api/auth/token`. The answer does not say
+    whether the e-mail or the password is wrong.
 
     With `REQUIRE_VERIFIED_EMAIL`, the right password gets 403 `email_not_verified` until the e-mail is verified. If the
     last link has expired, this request sends a new one.
@@ -77,12 +78,12 @@ def login(form: dict[str, str]) -> Grant:
     After too many wrong passwords for an account, or from a network, all passwords are refused for a while: 429.
     """
     user_agent = request.headers.get("User-Agent", "")
-    grant = log_in(form["username"], form["password"], user_agent, request.remote_addr)
+    grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, form.get("client_id"))
     g.user_id = grant.user_id  # for the request log
     return grant
 
 
-@blueprint.route("/refresh", methods=["POST"])
+@blueprint.route("/refresh", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
 @fails(InvalidGrant, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.RefreshSchema, example=schemas.REFRESH_EXAMPLE, location="form")
@@ -94,7 +95,7 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
     the same new token again. A used token that comes later counts as stolen, and ends the session. After a 503, just
     repeat the request: the token does not count as used.
     """
-    grant = refresh(form["refresh_token"])
+    grant = refresh(form["refresh_token"], form.get("client_id"))
     g.user_id = grant.user_id  # for the request log
     return grant
 

@@ -1,9 +1,10 @@
 """Requests and responses of `/api/auth`."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
 from pixora.passwords import policy, verify
 from pixora.services import services
@@ -37,6 +38,10 @@ TOKEN_EXAMPLE = {
     "expires_in": 900,
     "refresh_token": REFRESH_EXAMPLE["refresh_token"],
 }
+
+
+CLIENT_ID = re.compile(r"[\x20-\x7e]{1,255}\Z")
+"""RFC 6749, appendix A.1; the length is ours, because access tokens carry it."""
 
 
 class Password(Text):
@@ -121,11 +126,26 @@ class ConfirmResetSchema(OneTimeTokenSchema):
     new_password = NewPassword(required=True)
 
 
-class GrantSchema(Schema):
-    """Parameters that OAuth clients may send (RFC 6749, section 2.3.1); there are no clients and no scopes here."""
+class OAuthFormSchema(Schema):
+    """A form read by RFC 6749, section 3.2: unknown parameters are ignored, and an empty one counts as absent."""
 
-    client_id = Text(metadata={"description": "Ignored."})
-    client_secret = Text(metadata={"description": "Ignored."})
+    class Meta:
+        unknown = EXCLUDE
+
+    @pre_load
+    def drop_empty(self, form: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the parameters that have a value."""
+        return {name: value for name, value in form.items() if value != ""}
+
+
+class GrantSchema(OAuthFormSchema):
+    """Parameters of every grant (RFC 6749, section 2.3.1). There is no registry of clients, and there are no scopes."""
+
+    client_id = Text(
+        validate=validate.Regexp(CLIENT_ID, error="Must have at most 255 characters, printable ASCII."),
+        metadata={"description": "How the client calls itself, for the claim `client_id`. Not verified."},
+    )
+    client_secret = Text(metadata={"description": "Leave it empty: there are no clients with secrets."})
     scope = Text(metadata={"description": "Ignored."})
 
 
@@ -152,6 +172,4 @@ class TokenSchema(Schema):
     access_token = fields.String(required=True, metadata={"description": "A JWT for the Authorization header."})
     token_type = fields.String(required=True, metadata={"enum": ["bearer"]})
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds until the access token expires."})
-    refresh_token = fields.String(
-        required=True, metadata={"description": "Opaque. Exchange it once, at `POST /api/auth/refresh`."}
-    )
+    refresh_token = fields.String(required=True, metadata={"description": "Opaque. Can be exchanged once."})

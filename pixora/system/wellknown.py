@@ -28,12 +28,14 @@ JWKS_EXAMPLE = {
 }
 METADATA_EXAMPLE = {
     "issuer": "https://auth.example.com",
-    "token_endpoint": "https://auth.example.com/api/auth/login",
+    "token_endpoint": "https://auth.example.com/api/auth/token",
+    "revocation_endpoint": "https://auth.example.com/api/auth/revoke",
     "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
     "service_documentation": "https://auth.example.com/docs",
     "response_types_supported": [],
     "grant_types_supported": ["password", "refresh_token"],
     "token_endpoint_auth_methods_supported": ["none"],
+    "revocation_endpoint_auth_methods_supported": ["none"],
 }
 
 blueprint = Blueprint("wellknown", __name__, url_prefix="/.well-known", description="Offline verification of tokens")
@@ -49,12 +51,14 @@ class MetadataSchema(Schema):
     """Authorization server metadata (RFC 8414)."""
 
     issuer = fields.String(required=True, metadata={"description": "The claim `iss`."})
-    token_endpoint = fields.String(required=True, metadata={"description": "For the password grant."})
+    token_endpoint = fields.String(required=True, metadata={"description": "For a password or a refresh token."})
+    revocation_endpoint = fields.String(required=True)
     jwks_uri = fields.String(required=True)
     service_documentation = fields.String(required=True)
     response_types_supported = fields.List(fields.String(), required=True, metadata={"description": "None."})
     grant_types_supported = fields.List(fields.String(), required=True)
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+    revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
 
 
 @blueprint.route("/jwks.json")
@@ -77,12 +81,14 @@ def metadata() -> Response:
     return _cached(
         {
             "issuer": services.settings.jwt_issuer,
-            "token_endpoint": base + url_for("auth.login"),
+            "token_endpoint": base + url_for("oauth.token"),
+            "revocation_endpoint": base + url_for("oauth.revoke_token"),
             "jwks_uri": base + url_for("wellknown.jwks"),
             "service_documentation": base + url_for("docs.swagger_ui"),
             "response_types_supported": [],
             "grant_types_supported": ["password", "refresh_token"],
             "token_endpoint_auth_methods_supported": ["none"],
+            "revocation_endpoint_auth_methods_supported": ["none"],
         }
     )
 

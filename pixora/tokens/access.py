@@ -1,4 +1,4 @@
-"""Access tokens: JWTs, issued and verified with Flask-JWT-Extended (RFC 7519, RFC 8725).
+"""Access tokens: JWTs, issued and verified with Flask-JWT-Extended (RFC 7519, RFC 8725, RFC 9068).
 
 To verify a token takes 300 µs with a secret and longer with a key pair, and a client sends the same token with every
 request for 15 minutes. So each worker caches the tokens it has verified, a bounded number, and checks only their expiry
@@ -24,7 +24,11 @@ from pixora.tokens import keys
 
 ALGORITHMS = ["HS256", "ES256", "RS256", "EdDSA"]
 MAX_CACHED = 2048
-"""Verified tokens that a worker caches, of about 1 kB each."""
+"""Verified tokens that a worker caches, of 1 to 3 kB each."""
+
+TYP = "at+jwt"
+"""RFC 9068, section 2.1. Tokens of earlier versions have the `typ` of PyJWT."""
+ACCEPTED_TYPS = (TYP, "application/at+jwt", "jwt")
 
 REQUIRED_CLAIMS = {
     "iss": str,
@@ -45,6 +49,7 @@ class AccessToken(NamedTuple):
     user_id: str
     session_id: str
     expires: datetime
+    claims: dict[str, Any]
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -88,10 +93,14 @@ class Tokens:
         self._signing = Lock()
         self.signing_key: keys.Key
 
-    def issue(self, user_id: str, session_id: str, not_after: datetime) -> tuple[str, int]:
+    def issue(self, user_id: str, claims: dict[str, Any], not_after: datetime) -> tuple[str, int]:
         """Return a new access token for a session, and its lifetime in seconds.
 
-        The token expires no later than the session, at `not_after`.
+        Args:
+            user_id: The claim `sub`.
+            claims: `sid`, the session's id, `client_id`, and claims about the user.
+            not_after: When the session ends; the token expires no later.
+
         """
         lifetime = min(self._lifetime, not_after - clock.utcnow())
         # Flask-JWT-Extended asks for name, algorithm and key one by one; the lock keeps them those of one key.
@@ -101,8 +110,8 @@ class Tokens:
             token = create_access_token(
                 user_id,
                 expires_delta=lifetime,
-                additional_claims={"sid": session_id},
-                additional_headers={"kid": key.kid},
+                additional_claims=claims,
+                additional_headers={"kid": key.kid, "typ": TYP},
             )
         return str(token), int(lifetime.total_seconds())
 
@@ -132,6 +141,8 @@ class Tokens:
         # The key names the algorithm, never the token (RFC 8725, section 3.1): a public key is no secret for HS256.
         if key is None or header.get("alg") != key.algorithm:
             raise InvalidToken
+        if str(header.get("typ", "jwt")).lower() not in ACCEPTED_TYPS:
+            raise InvalidToken
         for name, kind in REQUIRED_CLAIMS.items():
             if type(claims.get(name)) is not kind:
                 raise InvalidToken
@@ -151,4 +162,4 @@ def _decode(token: str) -> AccessToken:
         expires = datetime.fromtimestamp(claims["exp"], tz=clock.UTC)
     except (pyjwt.PyJWTError, JWTExtendedException, ValueError, OverflowError, OSError) as error:
         raise InvalidToken from error  # OverflowError, OSError: a year that no calendar has
-    return AccessToken(claims["sub"], claims["sid"], expires)
+    return AccessToken(claims["sub"], claims["sid"], expires, claims)

@@ -163,6 +163,7 @@ class ExportedSessionSchema(OwnSessionSchema):
     """A session, with everything stored about it except its salt."""
 
     generation = fields.Integer(required=True, metadata={"description": "The number of refreshes."})
+    client_id = fields.String(metadata={"description": "As the OAuth client called itself at the login."})
 
 
 class PendingSchema(Schema):

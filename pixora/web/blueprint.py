@@ -9,9 +9,17 @@ import marshmallow as ma
 from flask import current_app, request
 from flask_smorest.utils import deepupdate
 
-from pixora.errors import MalformedBody, PayloadTooLarge, PixoraError, UnsupportedMediaType, ValidationFailed
+from pixora.errors import (
+    MalformedBody,
+    NotAForm,
+    PayloadTooLarge,
+    PixoraError,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from pixora.web import problems
 from pixora.web.bodies import FORM_TYPES, REPEATED, BodyParser
+from pixora.web.oauth_errors import ErrorFormat
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -27,8 +35,10 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
 
     ARGUMENTS_PARSER = BodyParser()
 
-    def route(self, rule: str, **options: Any) -> Callable[[View], View]:
-        """Register a view and note the query parameters that it declares."""
+    def route(
+        self, rule: str, *, error_format: ErrorFormat = ErrorFormat.PROBLEM, **options: Any
+    ) -> Callable[[View], View]:
+        """Register a view; note the query parameters that it declares, and the format of its errors."""
         register: Callable[[View], View] = super().route(rule, **options)
 
         def decorate(view: View) -> View:
@@ -37,6 +47,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
                 if HTTPStatus.UNPROCESSABLE_ENTITY not in documentation.get("manual_doc", {}).get("responses", {}):
                     fails(ValidationFailed({"page": [UNKNOWN]}))(view)
                 view.__dict__["query_parameters"] = _query_parameters(documentation)
+            view.__dict__["error_format"] = error_format
+            _document_format(view, error_format)
             return register(view)
 
         return decorate
@@ -53,7 +65,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
         media_types = FORM_TYPES if location == "form" else ("application/json",)
         content = {media_type: {"schema": schema, "example": example} for media_type in media_types}
         invalid = ValidationFailed({next(iter(example)): ["Missing data for required field."]})
-        errors = fails(MalformedBody, PayloadTooLarge, UnsupportedMediaType, invalid)
+        wrong_type = NotAForm if location == "form" else UnsupportedMediaType
+        errors = fails(MalformedBody, PayloadTooLarge, wrong_type, invalid)
 
         def decorate(view: View) -> View:
             read: View = self.arguments(schema, location=location, content_type=media_types[0])(view)
@@ -111,6 +124,28 @@ def documented(**operation: Any) -> Callable[[View], View]:
         return view
 
     return decorate
+
+
+def _document_format(view: Callable[..., Any], error_format: ErrorFormat) -> None:
+    """Rewrite the documented errors of a view into the format of its route."""
+    if error_format is ErrorFormat.PROBLEM:
+        return
+    schema = problems.OAuthErrorSchema if error_format is ErrorFormat.OAUTH else problems.ProblemSchema
+    documentation = view.__dict__["_apidoc"]["manual_doc"]
+    if error_format is ErrorFormat.OAUTH:
+        view.__dict__["_apidoc"]["arguments"].pop("responses")  # flask-smorest's 422
+    responses: dict[int, Any] = {}
+    for response in documentation["responses"].values():
+        for code, example in response["content"][problems.MEDIA_TYPE]["examples"].items():
+            status, media_type, body = problems.in_format(example["value"], error_format)
+            described = {"description": problems.title(HTTPStatus(status))}
+            rewritten = responses.setdefault(status, response | described | {"content": {}})
+            content = rewritten["content"].setdefault(media_type, {"schema": schema, "examples": {}})
+            content["examples"][code] = {"value": body}
+    for status, response in responses.items():
+        if status != HTTPStatus.UNAUTHORIZED:
+            response.get("headers", {}).pop("WWW-Authenticate", None)
+    documentation["responses"] = responses
 
 
 def _query_parameters(documentation: dict[str, Any]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
 from werkzeug.formparser import FormDataParser
 
-from pixora.errors import MalformedBody, PayloadTooLarge, UnsupportedMediaType, ValidationFailed
+from pixora.errors import MalformedBody, NotAForm, PayloadTooLarge, UnsupportedMediaType, ValidationFailed
 
 URLENCODED = "application/x-www-form-urlencoded"
 FORM_TYPES = (URLENCODED, "multipart/form-data")
@@ -29,16 +29,14 @@ class BodyParser(FlaskParser):
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """Return the decoded JSON; raise `MalformedBody` or `UnsupportedMediaType`."""
-        _reject_encoded(req)
-        if not req.is_json:
+        if not req.is_json or _is_encoded(req):
             raise UnsupportedMediaType
         return loads(req.get_data(cache=False))
 
     def load_form(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the fields of a form; raise `MalformedBody`, `UnsupportedMediaType` or `ValidationFailed`."""
-        _reject_encoded(req)
-        if req.mimetype not in FORM_TYPES:
-            raise UnsupportedMediaType
+        """Return the fields of a form; raise `MalformedBody`, `NotAForm` or `ValidationFailed`."""
+        if req.mimetype not in FORM_TYPES or _is_encoded(req):
+            raise NotAForm
         fields = _parse_form(req)
         # RFC 6749, section 3.2: parameters must not be included more than once.
         if repeated := [name for name, values in fields.lists() if len(values) > 1]:
@@ -95,10 +93,9 @@ def _file_in_memory(*args: Any, **kwargs: Any) -> io.BytesIO:
     return io.BytesIO()
 
 
-def _reject_encoded(req: Request) -> None:
+def _is_encoded(req: Request) -> bool:
     # RFC 9110, section 8.4: 415 for a content coding that is not supported.
-    if req.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType
+    return req.headers.get("Content-Encoding", "identity").lower() != "identity"
 
 
 def _printable(field: object) -> str:

@@ -1,15 +1,17 @@
-"""The one renderer of errors: `application/problem+json` (RFC 9457)."""
+"""The one renderer of errors: `application/problem+json` (RFC 9457), and the format of OAuth where a route has it."""
 
 import re
 from http import HTTPStatus
 from typing import Any
 
 import marshmallow as ma
-from flask import Response, current_app, json
+from flask import Response, current_app, json, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from pixora.errors import NotFound, PayloadTooLarge, PixoraError
+from pixora.web import oauth_errors
 from pixora.web.middleware import request_id
+from pixora.web.oauth_errors import ErrorFormat
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,6 +48,20 @@ class ProblemSchema(ma.Schema):
         values=ma.fields.List(ma.fields.String()),
         metadata={"description": "With the code validation_failed: messages by the name of the field."},
     )
+    error = ma.fields.String(
+        metadata={"description": "The error of RFC 6749, section 5.2, at the routes that OAuth clients may use."}
+    )
+    error_description = ma.fields.String(metadata={"description": "Beside error: the detail, in ASCII."})
+
+
+class OAuthErrorSchema(ma.Schema):
+    """An error of an endpoint for OAuth clients (RFC 6749, section 5.2)."""
+
+    class Meta:
+        title = "OAuthError"
+
+    error = ma.fields.String(required=True, metadata={"description": "A stable word for programs. More may be added."})
+    error_description = ma.fields.String(required=True, metadata={"description": "What happened, for developers."})
 
 
 def document(error: PixoraError | type[PixoraError], request_id: str) -> dict[str, Any]:
@@ -96,6 +112,21 @@ def problem(status: HTTPStatus, code: str, detail: str, request_id: str) -> dict
     }
 
 
-def _response(body: dict[str, Any], headers: dict[str, str]) -> Response:
+def in_format(problem: dict[str, Any], error_format: ErrorFormat) -> tuple[int, str, dict[str, Any]]:
+    """Return status, media type and body of a problem in the format of a route."""
+    match error_format:
+        case ErrorFormat.OAUTH:
+            return oauth_errors.status(problem), oauth_errors.MEDIA_TYPE, oauth_errors.members(problem)
+        case ErrorFormat.PROBLEM_FOR_OAUTH:
+            return problem["status"], MEDIA_TYPE, problem | oauth_errors.members(problem)
+        case _:
+            return problem["status"], MEDIA_TYPE, problem
+
+
+def _response(problem: dict[str, Any], headers: dict[str, str]) -> Response:
+    view = current_app.view_functions.get(request.endpoint or "")
+    status, media_type, body = in_format(problem, getattr(view, "error_format", ErrorFormat.PROBLEM))
+    if status != HTTPStatus.UNAUTHORIZED:
+        headers = {name: value for name, value in headers.items() if name != "WWW-Authenticate"}
     text = json.dumps(body) + "\n"  # for terminals, as jsonify does
-    return current_app.response_class(text, body["status"], headers, content_type=MEDIA_TYPE)
+    return current_app.response_class(text, status, headers, content_type=media_type)

@@ -83,13 +83,13 @@ def test_wrong_passwords_count_for_the_account_however_its_address_is_typed(make
     ("username", "password"),
     [
         ("ada@example.com", "wrong-password-1"),
-        ("ada@example.com", ""),
+        ("ada@example.com", " "),
         ("ada@example.com", PASSWORD + " "),
         ("ada@example.com", PASSWORD.upper()),
         ("ada@example.com", "x" * 5000),
         ("nobody@example.com", PASSWORD),
         ("not an address", PASSWORD),
-        ("", PASSWORD),
+        (" ", PASSWORD),
         ('{"$ne": null}', PASSWORD),
         ("x" * 5000 + "@example.com", PASSWORD),
         ("a" + "\u0301\u0316" * 1000 + "@example.com", PASSWORD),
@@ -101,6 +101,8 @@ def test_login_with_wrong_credentials_is_refused_the_same_way(client, account, u
     assert response.json["detail"] == "Incorrect email or password"
     assert response.json["code"] == "invalid_credentials"
     assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.json["error"] == "invalid_grant"
+    assert response.json["error_description"] == response.json["detail"]
 
 
 def test_a_longer_password_is_not_cut_to_72_bytes(client, users):
@@ -110,21 +112,30 @@ def test_a_longer_password_is_not_cut_to_72_bytes(client, users):
     assert log_in(client, "Grace.Hopper@example.com", password).status_code == 401
 
 
+@pytest.mark.parametrize("empty", [{}, {"username": ""}, {"password": ""}])
 @pytest.mark.parametrize("missing", ["username", "password"])
-def test_login_without_a_field_is_refused(client, missing):
-    form = {"username": "ada@example.com", "password": PASSWORD}
-    del form[missing]
+def test_login_without_a_field_or_with_an_empty_one_is_refused(client, missing, empty):
+    form = {"username": "ada@example.com", "password": PASSWORD} | empty
+    form.pop(missing)
     response = client.post("/api/auth/login", data=form)
     assert response.status_code == 422
-    assert response.json["errors"] == {missing: ["Missing data for required field."]}
+    assert response.json["errors"] == {name: ["Missing data for required field."] for name in {missing, *empty}}
+    assert response.json["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"remember_me": "1"}, {"username[$ne]": ""}, {"resource": "https://api.example.com"}, {"grant_type": ""}]
+)
+def test_login_ignores_parameters_that_it_does_not_know_or_that_are_empty(client, account, fields):
+    assert log_in(client, **fields).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("form", "field"),
     [
         ({"grant_type": "client_credentials"}, "grant_type"),
-        ({"remember_me": "1"}, "remember_me"),
-        ({"username[$ne]": ""}, "username[$ne]"),
+        ({"remember_me": ["1", "2"]}, "remember_me"),
+        ({"scope": ["", ""]}, "scope"),
         ({"username": ["ada@example.com", "eve@example.com"]}, "username"),
         ({"password": [PASSWORD, PASSWORD]}, "password"),
         ({"username": "ada\0@example.com"}, "username"),
@@ -153,6 +164,7 @@ def test_login_with_json_is_the_wrong_media_type(client, account, body):
     response = client.post("/api/auth/login", json=body)
     assert response.status_code == 415
     assert response.json["code"] == "unsupported_media_type"
+    assert "application/x-www-form-urlencoded" in response.json["detail"]
 
 
 @pytest.mark.parametrize("stored", [HASH_2A, HASH_2B, HASH_2Y])

@@ -116,6 +116,7 @@ def variables_of(environment, service, client, mongo, mongo_uri):
             return environment | few | {"MONGO_URI": uri, "EMAIL": "Ada@Example.com", "PASSWORD": PASSWORD}
         account = make_account(client)
         known = {"TOKEN": account.token, "REFRESH_TOKEN": account.refresh_token, "USER_ID": account.id}
+        known |= {"EMAIL": account.email, "PASSWORD": PASSWORD}
         mail = {"SMTP_URL": smtp_url, "MAIL_FROM": "pixora@example.com"}
         return environment | known | mail | {"PUBLIC_URL": service}
 

@@ -48,6 +48,7 @@ def sign(settings, parts):
 
 def test_a_token_carries_the_claims_that_other_services_check(account, parts):
     header, claims = parts
+    assert header["typ"] == "at+jwt"
     assert header["alg"] == "HS256"
     assert header["kid"]
     assert claims["sub"] == account.id
@@ -56,6 +57,22 @@ def test_a_token_carries_the_claims_that_other_services_check(account, parts):
     assert claims["exp"] - claims["iat"] == 900
     assert claims["jti"]
     assert claims["sid"]
+    assert claims["client_id"] == "first-party"
+    assert claims["roles"] == ["user"]
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "AT+JWT", "application/at+jwt", "JWT", "jwt"])
+def test_the_types_of_rfc_9068_and_of_earlier_versions_are_accepted(client, sign, typ):
+    assert get_me(client, f"Bearer {sign({'typ': typ})}").status_code == 200
+
+
+def test_a_token_of_an_earlier_version_is_accepted(client, sign):
+    assert get_me(client, f"Bearer {sign({'typ': 'JWT'}, client_id=None, roles=None)}").status_code == 200
+
+
+@pytest.mark.parametrize("typ", ["dpop+jwt", "logout+jwt", "secevent+jwt", 7, ["at+jwt"]])
+def test_a_token_of_another_type_is_refused(client, sign, typ):
+    assert_refused(get_me(client, f"Bearer {sign({'typ': typ})}"))
 
 
 def test_a_token_signed_anew_unchanged_is_accepted(client, sign):
