@@ -24,6 +24,7 @@ ADMIN = {
     *("GET /api/admin/users", "GET /api/admin/users/{user_id}", "PUT /api/admin/users/{user_id}/roles"),
     *("POST /api/admin/users/{user_id}/disable", "POST /api/admin/users/{user_id}/enable"),
     "DELETE /api/admin/users/{user_id}/sessions",
+    *("GET /api/admin/users/{user_id}/events", "GET /api/admin/users/{user_id}/sessions"),
 }
 OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke"}
 """Routes whose errors have the format of RFC 6749."""
@@ -116,7 +117,7 @@ def call(client, operations):
     return call
 
 
-@pytest.mark.parametrize("query", ["colour=red", "colour=", "colour", "role=admin&colour=red", "access_token=x"])
+@pytest.mark.parametrize("query", ["colour=red", "colour=", "colour", "rank=admin&colour=red", "access_token=x"])
 def test_every_api_route_rejects_unknown_query_parameters(call, users, account, operations, query):
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     for name in operations:

@@ -1,16 +1,42 @@
-"""All users, as administrators see them: page by page, or by the beginning of an e-mail address.
+"""All users, as administrators see them, page by page.
 
-A cursor is the sort key of the last user, not an offset, so pages stay in step while users come and go.
+A page begins after the sort key of the last user of the one before, not at an offset, so pages stay in step while users
+come and go. The sort key is the e-mail address in a search by address, the time of creation (and the id) where a filter
+limits it, and else the id: so that an index gives the users in order, and a page costs the same among millions.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument
 
-from pixora.accounts.documents import User
+from pixora.accounts.documents import Session, User
+from pixora.accounts.roles import ADMIN, USER
 from pixora.accounts.store import PROFILE, UserStore
 from pixora.database.client import Document
+
+
+class Filters(NamedTuple):
+    """Which users to list; None where it does not matter."""
+
+    emails: tuple[str, ...] | None = None  # the beginning of the address, in any of these spellings
+    role: str | None = None
+    disabled: bool | None = None
+    email_verified: bool | None = None
+    created_after: datetime | None = None  # at this time or later
+    created_before: datetime | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all users are listed."""
+        return all(value is None for value in self)
+
+
+Position = tuple[Any, ...]
+"""Of a user in a list: the id, the address, or the time of creation and the id."""
+
+NOT_TRUE = {"$in": [False, None]}
+"""Of a field that is true, false or missing; in this form an index gives the users in the order of their ids."""
 
 LAST_CHARACTER = "\U0010ffff"
 """Sorts after every character of an address: MongoDB compares strings byte by byte, in UTF-8."""
@@ -27,15 +53,40 @@ class Directory:
         with self._store.operation("directory.find"):
             return self._store.collection.find_one({"_id": user_id}, PROFILE)
 
-    def list_page(self, limit: int, after: str | None) -> list[User]:
-        """Return the next profiles, sorted by id; `after` is the id before the first."""
-        return self._list({"_id": {"$gte": ""} if after is None else {"$gt": after}}, "_id", limit)
+    def find_sessions(self, user_id: str) -> list[Session] | None:
+        """Return the sessions of a user, ended ones among them; None if there is no such user."""
+        with self._store.operation("directory.find_sessions"):
+            user = self._store.collection.find_one({"_id": user_id}, {"sessions": 1})
+        return None if user is None else user.get("sessions", [])
 
-    def search_by_email(self, prefixes: Sequence[str], limit: int, after: str | None) -> list[User]:
-        """Return the next profiles whose stored address has one of these prefixes, sorted by address."""
-        later = {} if after is None else {"$gt": after}
-        ranges = [{"email": {"$gte": prefix, "$lt": prefix + LAST_CHARACTER, **later}} for prefix in prefixes]
-        return self._list({"$or": ranges}, "email", limit)
+    def list_page(self, filters: Filters, limit: int, after: Position | None) -> list[User]:
+        """Return the next profiles; `after` is the position of the last user before."""
+        query = _query(filters)
+        key = sort_key(filters)
+        if key == ("email",):
+            later = {} if after is None else {"$gt": after[0]}
+            query["$or"] = [{"email": {**_prefix(spelling), **later}} for spelling in filters.emails or ()]
+        elif key == ("created_at", "_id"):
+            if after is not None:
+                query["created_at"] = query["created_at"] | {"$gte": after[0]}
+                query["$or"] = [{"created_at": {"$gt": after[0]}}, {"_id": {"$gt": after[1]}}]
+        else:
+            query["_id"] = {"$gte": ""} if after is None else {"$gt": after[0]}
+        with self._store.operation("directory.page"):
+            found = self._store.collection.find(query, PROFILE, sort=[(name, 1) for name in key], limit=limit)
+            return list(found)
+
+    def count(self, filters: Filters, limit: int | None = None) -> int:
+        """Count the users, up to a limit. Counting a million takes seconds, unless there is no filter."""
+        with self._store.operation("directory.count"):
+            if filters.is_empty:
+                return self._store.collection.estimated_document_count()
+            query = _query(filters)
+            if filters.emails is not None:
+                query["$or"] = [{"email": _prefix(spelling)} for spelling in filters.emails]
+            if limit is None:
+                return self._store.collection.count_documents(query)
+            return self._store.collection.count_documents(query, limit=limit)
 
     def update_any(self, user_id: str, *stages: Document, **unchanged: Any) -> User | None:
         """Update a user, enabled or disabled, in one atomic operation; return the new profile.
@@ -51,6 +102,29 @@ class Directory:
                 {"_id": user_id, **unchanged}, [*stages], projection=PROFILE, return_document=ReturnDocument.AFTER
             )
 
-    def _list(self, query: Document, key: str, limit: int) -> list[User]:
-        with self._store.operation("directory.page"):
-            return list(self._store.collection.find(query, PROFILE, sort=[(key, 1)], limit=limit))
+
+def sort_key(filters: Filters) -> tuple[str, ...]:
+    """Return the fields by which a list with these filters is sorted."""
+    if filters.emails is not None:
+        return ("email",)
+    return ("_id",) if filters.created_after is filters.created_before is None else ("created_at", "_id")
+
+
+def _query(filters: Filters) -> Document:
+    """Return the query for all filters except that by address."""
+    query: Document = {}
+    if filters.role == USER:  # also where there are no roles
+        query["$nor"] = [{"roles": ADMIN, "$nor": [{"roles": USER}]}]
+    elif filters.role is not None:
+        query["roles"] = filters.role
+    for name, value in (("disabled", filters.disabled), ("email_verified", filters.email_verified)):
+        if value is not None:
+            query[name] = True if value else NOT_TRUE
+    bounds = {"$gte": filters.created_after, "$lt": filters.created_before}
+    if created := {operator: time for operator, time in bounds.items() if time is not None}:
+        query["created_at"] = created
+    return query
+
+
+def _prefix(spelling: str) -> Document:
+    return {"$gte": spelling, "$lt": spelling + LAST_CHARACTER}

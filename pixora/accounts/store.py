@@ -19,6 +19,10 @@ INDEXES: Indexes = {
         IndexModel([("letters.due_at", 1)], name="letters.due_at_1", sparse=True),
         # The expiry and the e-mail address of every one-time token.
         IndexModel([("tokens.$**", 1)], name="tokens.$**_1"),
+        # For the lists of administrators. Each also holds the order of the list.
+        IndexModel([("disabled", 1), ("_id", 1)], name="disabled_1__id_1"),
+        IndexModel([("email_verified", 1), ("_id", 1)], name="email_verified_1__id_1"),
+        IndexModel([("created_at", 1), ("_id", 1)], name="created_at_1__id_1"),
         # Only administrators, who are few.
         IndexModel([("roles", 1)], name="roles_1", partialFilterExpression={"roles": ADMIN}),
     ]

@@ -5,9 +5,11 @@ from typing import Any
 from flask import g
 
 from pixora.accounts.documents import User
-from pixora.admin import schemas, service
+from pixora.admin import listing, schemas, service
 from pixora.auth.guards import require_admin
+from pixora.database.client import Document
 from pixora.errors import LastAdmin, UserNotFound, ValidationFailed
+from pixora.users.schemas import ListSchema, OwnSessionSchema
 from pixora.web import pagination
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
@@ -22,16 +24,22 @@ blueprint = Blueprint(
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.UserPageSchema, example=schemas.PAGE_EXAMPLE)
 @blueprint.arguments(schemas.ListUsersSchema, location="query")
-def list_users(admin: User, query: dict[str, Any]) -> pagination.Page:
+def list_users(admin: User, query: dict[str, Any]) -> listing.UserPage:
     """List the users, page by page.
 
     Users are ordered by id, which is the order of their sign-ups. With `email`, only users whose e-mail address begins
-    with it are listed, ordered by address; an index makes this fast among millions of users. Case is ignored, except
-    for addresses that the FastAPI service stored in mixed case: until `db upgrade` has run, these match only as stored.
+    with it are listed, ordered by address; case is ignored, except for addresses that the FastAPI service stored in
+    mixed case: until `db upgrade` has run, these match only as stored. With `created_after` or `created_before`, users
+    are ordered by the time of their creation. Other filters keep the order, and can be combined. An index for each
+    filter makes a page fast among millions of users.
 
-    Pass `next` as `after` to get the next page. Users who are created or deleted meanwhile do not shift the pages.
+    Pass `next` as `after` to get the next page, with the same filters. Users who are created or deleted meanwhile do
+    not shift the pages.
+
+    `total` is the number of users on all pages. Where filters match more than 1000, it is null, unless `total=true`
+    asks for it: counting a million users takes a second.
     """
-    return service.page(query["limit"], query.get("after"), query.get("email"))
+    return listing.list_users(query)
 
 
 @blueprint.route("/<user_id>")
@@ -63,6 +71,28 @@ def disable_user(admin: User, user_id: str) -> None:
 def enable_user(admin: User, user_id: str) -> None:
     """Enable a user, who then has to log in again."""
     service.enable(user_id, by=_actor(admin))
+
+
+@blueprint.route("/<user_id>/events")
+@require_admin
+@fails(UserNotFound, ValidationFailed({"limit": [LIMIT_MESSAGE]}))
+@blueprint.response(200, schemas.AdminEventPageSchema, example=schemas.EVENTS_EXAMPLE)
+@blueprint.arguments(ListSchema, location="query")
+def list_events(admin: User, query: dict[str, Any], user_id: str) -> pagination.Page:
+    """List the security events of a user, newest first.
+
+    As the user sees them, with the administrator's id, or `command`, as `by`, and with the network of administrators.
+    """
+    return listing.list_events(user_id, query["limit"], query.get("after"))
+
+
+@blueprint.route("/<user_id>/sessions")
+@require_admin
+@fails(UserNotFound)
+@blueprint.response(200, OwnSessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
+def list_sessions(admin: User, user_id: str) -> list[Document]:
+    """List the sessions of a user, most recently used first."""
+    return listing.list_sessions(user_id)
 
 
 @blueprint.route("/<user_id>/sessions", methods=["DELETE"])

@@ -5,13 +5,28 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora.accounts.roles import ROLES, is_disabled
-from pixora.users.schemas import EXAMPLE, ListSchema, ProfileSchema
-from pixora.web.fields import TypedEmail
+from pixora.users import schemas as users
+from pixora.users.schemas import EXAMPLE, EventSchema, ListSchema, ProfileSchema
+from pixora.web.fields import QueryFlag, Time, TypedEmail
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
 ROLES_EXAMPLE = {"roles": ["user", "admin"]}
 ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:31.871Z"}
-PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA"}
+PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA", "total": 1815}
+SESSION_EXAMPLE = {name: value for name, value in users.SESSION_EXAMPLE.items() if name != "current"}
+EVENTS_EXAMPLE = {
+    "items": [
+        {
+            "event": "session_ended",
+            "at": "2026-11-24T11:31:02.084Z",
+            "network": "192.0.2.7",
+            "request_id": "4f1c2a9be07d4c55",
+            "by": "6924a1e0c3f1a2b4d5e6f701",
+            "details": {"session_id": "0d8cbe1f0a914d3c8b1f62aa"},
+        }
+    ],
+    "next": None,
+}
 
 
 class ListUsersSchema(ListSchema):
@@ -20,6 +35,16 @@ class ListUsersSchema(ListSchema):
     email = TypedEmail(
         validate=validate.Length(1, 254, error="Must have between 1 and 254 characters."),
         metadata={"description": "The beginning of an e-mail address, or all of it; case is ignored."},
+    )
+    role = fields.String(
+        validate=validate.OneOf(ROLES), metadata={"description": "Users with this role. More may be added."}
+    )
+    disabled = QueryFlag(metadata={"description": "Disabled users, or enabled ones."})
+    email_verified = QueryFlag(metadata={"description": "Users with a verified address, or without."})
+    created_after = Time(metadata={"description": "Users created at this time or later."})
+    created_before = Time(metadata={"description": "Users created before this time."})
+    total = QueryFlag(
+        load_default=False, metadata={"description": "Count the users on all pages, however many there are."}
     )
 
 
@@ -37,6 +62,33 @@ class UserPageSchema(Schema):
     """A page of users, and the cursor of the next page."""
 
     items = fields.List(fields.Nested(AdminUserSchema), required=True)
+    next = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The cursor of the next page, for `after`; null on the last page."},
+    )
+    total = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The users on all pages; null if there are more than 1000, unless `total=true`."},
+    )
+
+
+class AdminEventSchema(EventSchema):
+    """A security event of a user, as administrators see it."""
+
+    by = fields.String(
+        required=True,
+        dump_default=None,
+        allow_none=True,
+        metadata={"description": "The id of the administrator who did it, or `command`; null for the user."},
+    )
+
+
+class AdminEventPageSchema(Schema):
+    """A page of events, newest first."""
+
+    items = fields.List(fields.Nested(AdminEventSchema), required=True)
     next = fields.String(
         required=True,
         allow_none=True,

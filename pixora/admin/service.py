@@ -1,7 +1,7 @@
 """What administrators and commands do with users, and the rules for it.
 
-Only actual changes are audited. If the database fails
-before it has acknowledged a change, the change may have been made: it is audited with the outcome `unknown`.
+Only actual changes are audited. If the database fails before it has acknowledged a change, the change may have been
+made: it is audited with the outcome `unknown`.
 
 The session and role of an administrator are checked again right before each change, in an operation of its own, because
 they are in another document: an administrator who is demoted in the milliseconds in between still makes this change.
@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from pixora import clock, emails
+from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.audit import COMMAND
 from pixora.accounts.documents import User
@@ -22,7 +22,6 @@ from pixora.database.client import Document
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, UserNotFound
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
-from pixora.web import pagination
 
 
 class Actor(NamedTuple):
@@ -34,28 +33,6 @@ class Actor(NamedTuple):
 
 OPERATOR = Actor(COMMAND, None)
 """Who runs a command."""
-
-
-def page(limit: int, after: str | None, email: str | None) -> pagination.Page:
-    """Return a page of the users.
-
-    Args:
-        limit: The maximum number of users.
-        after: The cursor of the previous page.
-        email: The beginning of the e-mail addresses to list, as typed by a person.
-
-    Raises:
-        ValidationFailed: `after` is not a cursor of such a page.
-
-    """
-    kind, key = (pagination.ID, "_id") if email is None else (pagination.EMAIL, "email")
-    last = None if after is None else pagination.read(kind, after)
-    found = (
-        services.directory.list_page(limit + 1, last)
-        if email is None
-        else services.directory.search_by_email(emails.spellings(email), limit + 1, last)
-    )
-    return pagination.page(found, limit, lambda user: pagination.make(kind, user[key]))
 
 
 def find(user_id: str) -> User:

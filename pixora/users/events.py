@@ -5,7 +5,6 @@ The user sees that an administrator did something, but neither who nor from wher
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pixora.accounts.audit import COMMAND, Position
@@ -16,14 +15,24 @@ from pixora.web import pagination
 EXPORTED = 1000
 """The number of events in an export. An account under attack has hundreds a day."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_POSITION = re.compile("([0-9]{1,14})-([0-9a-f]{24})")
+_ROW_ID = re.compile("[0-9a-f]{24}")
 
 
-def page(user_id: str, limit: int, after: str | None = None) -> pagination.Page:
-    """Return a page of the events of a user, newest first; raise `ValidationFailed` if `after` is no valid cursor."""
+def page(user_id: str, limit: int, after: str | None = None, *, for_admin: bool = False) -> pagination.Page:
+    """Return a page of the events of a user, newest first.
+
+    Args:
+        user_id: The user.
+        limit: The maximum number of events.
+        after: The cursor of the previous page.
+        for_admin: Whether to show who did what to the user, and from where.
+
+    Raises:
+        ValidationFailed: `after` is not a cursor of such a page.
+
+    """
     found = services.audit.list_events(user_id, limit + 1, None if after is None else _position(after))
-    return pagination.page([_shown(row) for row in found], limit, _cursor)
+    return pagination.page(found if for_admin else [_shown(row) for row in found], limit, _cursor)
 
 
 def _shown(row: AuditEvent) -> Mapping[str, Any]:
@@ -34,11 +43,11 @@ def _shown(row: AuditEvent) -> Mapping[str, Any]:
 
 
 def _cursor(row: Mapping[str, Any]) -> str:
-    return pagination.make(pagination.EVENT, f"{(row['at'] - _EPOCH) // timedelta(milliseconds=1)}-{row['_id']}")
+    return pagination.make(pagination.EVENT, pagination.moment(row["at"], str(row["_id"])))
 
 
 def _position(cursor: str) -> Position:
-    position = _POSITION.fullmatch(pagination.read(pagination.EVENT, cursor))
-    if position is None:
+    at, row_id = pagination.read_moment(pagination.read(pagination.EVENT, cursor))
+    if not _ROW_ID.fullmatch(row_id):
         raise pagination.refusal()
-    return Position(_EPOCH + timedelta(milliseconds=int(position[1])), position[2])
+    return Position(at, row_id)

@@ -177,6 +177,45 @@ class Limit(fields.Integer):
         return int(value)
 
 
+class Time(fields.AwareDateTime):
+    """A time with its offset, as in RFC 3339; loaded in UTC, to the millisecond."""
+
+    default_error_messages = dict.fromkeys(
+        ("invalid", "invalid_awareness"), "Must be a time with its offset, as in 2023-05-17T08:30:00Z."
+    )
+    out_of_range = "Must be in the years 1 to 9999."
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> datetime.datetime:
+        if not isinstance(value, str):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        try:
+            time: datetime.datetime = super()._deserialize(value, attr, data, **kwargs).astimezone(datetime.UTC)
+        except OverflowError as error:  # by its offset
+            raise ValidationError(self.out_of_range) from error
+        return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+class Flag(fields.Boolean):
+    """True or false; no other value is coerced."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class QueryFlag(fields.Boolean):
+    """True or false in a query, in lower case."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(truthy={"true"}, falsy={"false"}, **kwargs)
+
+
 class Timestamp(fields.Field[datetime.datetime]):
     """A time, serialized by RFC 3339 in UTC with milliseconds and `Z`."""
 

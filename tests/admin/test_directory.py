@@ -63,7 +63,7 @@ def test_a_page_has_twenty_users_by_default(ask, users):
     users.insert_many(fastapi_user(email=f"{number}@example.com") for number in range(25))
     page = ask("GET").json
     assert len(page["items"]) == 20
-    assert set(page) == {"items", "next"}
+    assert set(page) == {"items", "next", "total"}
     assert len(ask("GET", f"?after={page['next']}").json["items"]) == 6
 
 
@@ -189,11 +189,16 @@ def test_every_page_is_read_by_an_index_without_excess(ask, users, mongo, watch_
         after = f"&after={page['next']}"
 
 
-def test_a_page_takes_one_operation_after_authentication(ask, watch_commands):
+def test_a_page_takes_one_operation_after_authentication_and_another_to_count_more(ask, users, watch_commands):
     ask("GET")
     with watch_commands() as commands:
         ask("GET")
     assert [command.command_name for command in commands] == ["find", "find"]
+    users.insert_many(fastapi_user(email=f"u{number}@example.com") for number in range(3))
+    with watch_commands() as commands:
+        ask("GET", "?limit=1")
+        ask("GET", "?limit=1&disabled=false")
+    assert [command.command_name for command in commands] == ["find", "find", "count", "find", "find", "aggregate"]
 
 
 def test_an_administrator_sees_the_profile_without_secrets(ask, client, account, users):
@@ -225,7 +230,10 @@ def test_a_disabled_user_is_marked(ask, account):
 @pytest.mark.parametrize("user_id", ["0" * 24, "x", "%00", "%7B%22%24ne%22%3A1%7D", "x" * 2000])
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", ""), ("POST", "/disable"), ("POST", "/enable"), ("DELETE", "/sessions"), ("PUT", "/roles")],
+    [
+        *(("GET", ""), ("POST", "/disable"), ("POST", "/enable"), ("DELETE", "/sessions"), ("PUT", "/roles")),
+        *(("GET", "/events"), ("GET", "/sessions")),
+    ],
 )
 def test_an_unknown_user_is_not_found(ask, users, method, path, user_id):
     before = users.find_one()
