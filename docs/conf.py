@@ -58,8 +58,6 @@ def _document() -> dict[str, object]:
     }
     import config  # noqa: PLC0415  # only for this page
     from pixora import create_app  # noqa: PLC0415
-    from pixora.extensions import api  # noqa: PLC0415
 
-    create_app(config.load())
-    document: dict[str, object] = api.spec.to_dict()
+    document: dict[str, object] = create_app(config.load()).test_client().get("/openapi.json").get_json()
     return document

@@ -7,6 +7,7 @@ from functools import partial
 import flask
 from flask.json.provider import DefaultJSONProvider
 from flask_jwt_extended import JWTManager
+from flask_pymongo import PyMongo
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
@@ -28,7 +29,6 @@ from pixora.auth.routes import blueprint as auth
 from pixora.database import deadline
 from pixora.database.client import Database
 from pixora.errors import PixoraError
-from pixora.extensions import mongo
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.oauth.routes import blueprint as oauth
@@ -77,10 +77,10 @@ def create_app(settings: Settings) -> flask.Flask:
         from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional and slow to import
 
         tracing.init_app(app)
-    mongo.init_app(app, timeoutMS=settings.database_timeout_ms, tz_aware=True, appname="pixora")
+    mongo = PyMongo(app, timeoutMS=settings.database_timeout_ms, tz_aware=True, appname="pixora")
     app.json = JSONProvider(app)  # replaces Flask-PyMongo's, which reads {"$oid": …} and writes {"$date": …}
     app.config |= access.configuration(settings)
-    app.extensions["services"] = _build_services(settings, JWTManager(app))
+    app.extensions["services"] = _build_services(settings, mongo, JWTManager(app))
 
     # Every request passes these, in this order.
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> flask.Flask:
     return app
 
 
-def _build_services(settings: Settings, jwt_manager: JWTManager) -> Services:
+def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager) -> Services:
     """Build the services in the order of their dependencies."""
     hashing_queue = HashingQueue(
         cores.count(),

@@ -37,7 +37,7 @@ def that_import(prefix):
 
 
 ORDER = (
-    ("pixora.clock", "pixora.emails", "pixora.errors", "pixora.extensions"),
+    ("pixora.clock", "pixora.emails", "pixora.errors"),
     ("pixora.web",),
     ("pixora.observability",),
     ("pixora.server",),
@@ -138,10 +138,6 @@ def test_the_package_takes_nothing_from_the_configuration_but_the_type_of_the_se
 
 def test_the_package_root_is_small():
     assert len(list((ROOT / "pixora").glob("*.py"))) <= 8
-
-
-def test_extensions_import_third_parties_only():
-    assert "pixora/extensions.py" not in that_import("pixora")
 
 
 def test_errors_import_nothing_of_ours():

@@ -2,6 +2,9 @@
 
 The read that loads the user for a protected route therefore also answers whether the session still exists: revocation
 is immediate and costs no extra query.
+
+Other modules end sessions by `updates.end_sessions`, in the same atomic update as their change: of a password
+(`pixora.users.password`, `pixora.auth.recovery`), or disabling a user (`pixora.admin.service`).
 """
 
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""Signing up and logging in."""
+"""`/api/auth`: sign-up, login, refresh, logout, verification and recovery; the guards of all routes."""

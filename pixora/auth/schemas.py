@@ -82,11 +82,8 @@ class SignupSchema(Schema):
     last_name = PersonName(required=True)
     email = Email(required=True)
     password = NewPassword(required=True)
-    contact = Contact(
-        required=True,
-        metadata={"description": "A telephone number, stored as E.164. Needs a `+` unless the service has a region."},
-    )
-    birthday = Birthday(required=True, metadata={"description": "In the past, not before 1900-01-01."})
+    contact = Contact(required=True)
+    birthday = Birthday(required=True)
 
 
 class CreatedSchema(Schema):

@@ -139,17 +139,17 @@ def dummy_hash(rounds: int) -> str:
 
 
 def _parse(stored: object) -> re.Match[str] | PhcHash:
-    if isinstance(stored, str) and phc.is_phc(stored):
-        try:
-            return phc.parse(stored)
-        except ValueError as error:
-            raise CorruptHash(str(error)) from error
-    match = _BCRYPT.fullmatch(stored) if isinstance(stored, str) else None
-    if match is None:
+    text = stored if isinstance(stored, str) else ""
+    if bcrypt_hash := _BCRYPT.fullmatch(text):
+        return bcrypt_hash
+    if not phc.is_phc(text):
         raise CorruptHash(
             f"not a hash by bcrypt at a cost from {MIN_COST} to {MAX_COST}, nor by {', '.join(phc.SCHEMES)}"
         )
-    return match
+    try:
+        return phc.parse(text)
+    except ValueError as error:
+        raise CorruptHash(str(error)) from error
 
 
 def _verify_phc(password: str, parsed: PhcHash, total: int, *, is_enabled: bool) -> bool:

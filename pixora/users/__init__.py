@@ -1,1 +1,1 @@
-"""Users: their profiles, and the documents these are kept in."""
+"""`/api/users`: a user's own account."""

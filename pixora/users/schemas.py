@@ -111,10 +111,8 @@ class ProfileChangesSchema(Schema):
 
     first_name = PersonName()
     last_name = PersonName()
-    contact = Contact(
-        metadata={"description": "A telephone number, stored as E.164. Needs a `+` unless the service has a region."}
-    )
-    birthday = Birthday(metadata={"description": "In the past, not before 1900-01-01."})
+    contact = Contact()
+    birthday = Birthday()
     metadata = JSONObject(is_patch=True)
 
     @validates_schema

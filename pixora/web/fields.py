@@ -123,7 +123,8 @@ class Contact(Personal, Text):
     longest = 50  # `phonenumbers` takes up to 0.1 s for 250 characters
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"format": "phone"} | kwargs.pop("metadata", {}), **kwargs)
+        description = "A telephone number, stored as E.164. Needs a `+` unless the service has a region."
+        super().__init__(metadata={"format": "phone", "description": description}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
@@ -152,7 +153,8 @@ class Birthday(Personal, Text):
     too_long = "Must be an existing date in the form YYYY-MM-DD."
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"format": "date"} | kwargs.pop("metadata", {}), **kwargs)
+        description = f"In the past, not before {EARLIEST_BIRTHDAY}."
+        super().__init__(metadata={"format": "date", "description": description}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
