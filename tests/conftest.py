@@ -30,7 +30,7 @@ from pixora.accounts.hash_census import COMMENT
 from pixora.accounts.store import INDEXES
 from pixora.observability.logs import Formatter
 from pixora.observability.request_log import REQUEST_LOG
-from tests.factories import PASSWORD, Account, signup_body
+from tests.factories import Account, log_in, signup_body
 
 UTCNOW = clock.utcnow
 NO_THROTTLES = dict.fromkeys(
@@ -239,14 +239,6 @@ def change_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def log_in(client):
-    def log_in(email="ada@example.com", password=PASSWORD):
-        return client.post("/api/auth/login", data={"username": email, "password": password})
-
-    return log_in
-
-
-@pytest.fixture
 def post_at_once(app):
     """Post the same many times at once; count the answers by status."""
 
@@ -391,6 +383,6 @@ def make_account(client: FlaskClient, **changes: str) -> Account:
     body = signup_body(**changes)
     created = client.post("/api/auth/signup", json=body)
     assert created.status_code == 201, created.text
-    login = client.post("/api/auth/login", data={"username": body["email"], "password": PASSWORD})
+    login = log_in(client, body["email"])
     assert login.status_code == 200, login.text
     return Account(created.json["id"], body["email"], login.json["access_token"], login.json["refresh_token"])

@@ -1,12 +1,12 @@
 """The fenced blocks of the README and of docs/, for the tests that run or check them."""
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 

@@ -1,9 +1,11 @@
-"""What tests sign up with, and what the FastAPI service left behind."""
+"""What tests sign up and log in with, and what the FastAPI service left behind."""
 
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bson import ObjectId
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 PASSWORD = "difference-engine-no-2"
 
@@ -39,6 +41,17 @@ def signup_body(**changes: Any) -> dict[str, Any]:
         "contact": "+442079460958",
         "birthday": "1990-12-10",
     } | changes
+
+
+def sign_up(client: FlaskClient, **changes: Any) -> TestResponse:
+    return client.post("/api/auth/signup", json=signup_body(**changes))
+
+
+def log_in(
+    client: FlaskClient, email: str = "ada@example.com", password: str = PASSWORD, **options: Any
+) -> TestResponse:
+    """Send the login form; `options` are those of Flask's test client, such as `headers`."""
+    return client.post("/api/auth/login", data={"username": email, "password": password}, **options)
 
 
 def fastapi_user(**changes: Any) -> dict[str, Any]:

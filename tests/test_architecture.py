@@ -1,11 +1,11 @@
 """The rules of the house that a reader relies on, kept by looking at the code."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import ROOT
+
 MODULES = sorted((ROOT / "pixora").rglob("*.py"))
 
 

@@ -3,15 +3,13 @@ import secrets
 import subprocess
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
 import config
+from tests import ROOT
 from tests.conftest import NO_THROTTLES
-from tests.factories import signup_body
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.factories import log_in, signup_body
 
 GOOD = {
     "MONGO_URI": "mongodb://db.example.com/pixora",
@@ -356,7 +354,7 @@ def test_with_every_number_at_its_highest_people_sign_up_log_in_and_stay_signed_
     assert len(password) == 72
     body = signup_body(password=password)
     assert client.post("/api/auth/signup", json=body).status_code == 201
-    tokens = client.post("/api/auth/login", data={"username": body["email"], "password": password})
+    tokens = log_in(client, body["email"], password)
     assert tokens.status_code == 200
     form = {"grant_type": "refresh_token", "refresh_token": tokens.json["refresh_token"]}
     tokens = client.post("/api/auth/refresh", data=form)

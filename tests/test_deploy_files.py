@@ -1,13 +1,12 @@
 """The files in deploy/ and what they say about images, held against the application and against common advice."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from pixora.pages.forms import FORMS
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 NGINX_CONF = (ROOT / "deploy/nginx.conf").read_text()
 
 SENDS_MAIL_AND_ANSWERS_ALIKE = {"POST /api/auth/password-reset"}

@@ -14,7 +14,7 @@ import yaml
 
 from tests.conftest import make_account
 from tests.documents import PAGES, ROOT, blocks
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, sign_up
 
 NAMED = re.compile(r"`((?:tests|pixora|deploy|script|benchmarks|examples)/[\w./-]+?)(?:::(\w+))?`")
 
@@ -104,7 +104,7 @@ def test_a_request_makes_the_database_operations_of_the_table(client, app, watch
         "`POST /api/auth/refresh`": lambda: client.post("/api/auth/refresh", data=grant),
         "`POST /api/auth/login`": lambda: client.post("/api/auth/login", data=form),
         "`POST /api/auth/login`, wrong password": lambda: client.post("/api/auth/login", data=form | {"password": "x"}),
-        "`POST /api/auth/signup`": lambda: client.post("/api/auth/signup", json=signup_body(email="new@example.com")),
+        "`POST /api/auth/signup`": lambda: sign_up(client, email="new@example.com"),
         "`PATCH /api/users/me`": lambda: client.patch("/api/users/me", json={"last_name": "K"}, headers=account.bearer),
         "`POST /api/auth/logout`": lambda: client.post("/api/auth/logout", headers=other.bearer),
         "`POST /api/users/me/password`": lambda: client.post(

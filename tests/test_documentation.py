@@ -10,8 +10,8 @@ import config
 import pixora
 from pixora import errors
 from pixora.web import problems
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text().split("\n## ")[0]
 ERRORS = (ROOT / "docs/errors.md").read_text()

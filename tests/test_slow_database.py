@@ -10,7 +10,7 @@ from mongod import Mongod
 
 import config
 from tests.conftest import close
-from tests.factories import PASSWORD, fastapi_user
+from tests.factories import PASSWORD, fastapi_user, log_in
 
 COMMANDS = ["find", "update", "insert", "distinct", "aggregate", "findAndModify"]
 NAMES = [f"user-{number}@example.com" for number in range(14)]
@@ -65,17 +65,13 @@ def service(make_app, mongod, database):
         close(app)
 
 
-def log_in(app, email, password=PASSWORD):
-    return app.test_client().post("/api/auth/login", data={"username": email, "password": password})
-
-
 def counted(database):
     return {document["count"] for document in database["throttles"].find()}
 
 
 def at_once(app, emails):
     with ThreadPoolExecutor(len(emails)) as pool:
-        return list(pool.map(lambda email: log_in(app, email), emails))
+        return list(pool.map(lambda email: log_in(app.test_client(), email), emails))
 
 
 def succeeds_or_has_a_short_retry_after(response):
@@ -91,7 +87,7 @@ def test_parallel_correct_logins_of_one_user_do_not_lock_the_user_out(service, d
         answers = at_once(app, NAMES[:1] * 12)
     assert all(map(succeeds_or_has_a_short_retry_after, answers))
     assert counted(database) == {0}
-    assert log_in(app, NAMES[0]).status_code == 200
+    assert log_in(app.test_client(), NAMES[0]).status_code == 200
 
 
 def test_colleagues_behind_one_address_do_not_lock_each_other_out(service, database, failing):
@@ -101,18 +97,18 @@ def test_colleagues_behind_one_address_do_not_lock_each_other_out(service, datab
         answers = at_once(app, NAMES)
     assert all(map(succeeds_or_has_a_short_retry_after, answers))
     assert counted(database) == {0}
-    assert [log_in(app, email).status_code for email in NAMES] == [200] * len(NAMES)
+    assert [log_in(app.test_client(), email).status_code for email in NAMES] == [200] * len(NAMES)
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "wrong"])
 def test_a_verdict_that_cannot_be_written_is_not_answered(service, database, failing, password):
     """An attempt that is not counted must not reveal whether it was correct."""
     app = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per 15 minute")
-    log_in(app, NAMES[1])
+    log_in(app.test_client(), NAMES[1])
     with failing({"skip": 1}, ["update"], errorCode=11601):
-        response = log_in(app, NAMES[0], password)
+        response = log_in(app.test_client(), NAMES[0], password)
     assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
     assert counted(database) == {0}
     started = time.monotonic()
-    assert log_in(app, NAMES[0]).status_code == 200
+    assert log_in(app.test_client(), NAMES[0]).status_code == 200
     assert time.monotonic() - started < 60  # its lease, and not the window

@@ -13,7 +13,7 @@ from pixora import clock
 from pixora.accounts.erasure import KEPT
 from pixora.services import services
 from tests.conftest import make_account
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up
 from tests.timeouts import SOON
 
 NAMES = {"first_name": "Xanthippe", "last_name": "Quackenbush"}
@@ -44,7 +44,7 @@ def eraser(client, database, token_sent):
     log_in(client, EMAIL, PASSWORD)
     log_in(client, EMAIL.upper(), "wrong-password-1")
     log_in(client, "nobody@example.com", "wrong-password-1")
-    client.post("/api/auth/signup", json=signup_body(email=EMAIL))
+    sign_up(client, email=EMAIL)
     client.post("/api/auth/password-reset", json={"email": EMAIL})
     client.post("/api/auth/password-reset", json={"email": "nobody@example.com"})
     client.post("/api/auth/verify-email", headers=account.bearer)
@@ -52,10 +52,6 @@ def eraser(client, database, token_sent):
     body = {"email": NEW_EMAIL, "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=account.bearer)
     return account
-
-
-def log_in(client, email, password):
-    return client.post("/api/auth/login", data={"username": email, "password": password})
 
 
 def traces(database, *texts):
@@ -145,7 +141,7 @@ def test_who_signs_up_with_the_address_again_keeps_what_is_theirs(client, databa
     other = make_account(client, email="grace2@example.com")
     body = {"email": EMAIL, "password": PASSWORD}
     assert client.post("/api/users/me/email", json=body, headers=other.bearer).status_code == 202
-    client.post("/api/auth/signup", json=signup_body(email=EMAIL))
+    sign_up(client, email=EMAIL)
     complete()
     assert "change_email" in database["users"].find_one({"_id": other.id})["tokens"]
 
@@ -173,8 +169,7 @@ def test_the_trail_of_who_is_erased_stays_under_one_pseudonym(client, eraser, da
 
 def test_the_trail_of_who_is_erased_leads_to_no_client(client, eraser, database, delete):
     client.post("/api/auth/logout", headers=eraser.bearer | {"X-Request-ID": eraser.id})
-    form = {"username": EMAIL, "password": PASSWORD}
-    token = client.post("/api/auth/login", data=form).json["access_token"]
+    token = log_in(client, EMAIL).json["access_token"]
     client.delete("/api/users/me", json={"password": PASSWORD}, headers={"Authorization": f"Bearer {token}"})
     rows = of(database, user_id=re.compile("^erased-"))
     assert {(row["network"], row["request_id"]) for row in rows} == {(None, None)}

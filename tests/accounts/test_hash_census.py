@@ -9,7 +9,7 @@ import pytest
 from pixora.accounts import hash_census
 from pixora.passwords import verify
 from pixora.passwords.verify import MeasuredCost, hash_password, kind
-from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PBKDF2, SCRYPT, fastapi_user
+from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PBKDF2, SCRYPT, fastapi_user, log_in
 
 ANSWER_SECONDS = 60
 
@@ -57,8 +57,7 @@ def refuse(work):
 
     def refuse(app, name, password="wrong-password-1"):
         work.clear()
-        form = {"username": f"{name}@example.com", "password": password}
-        assert app.test_client().post("/api/auth/login", data=form).status_code == 401
+        assert log_in(app.test_client(), f"{name}@example.com", password).status_code == 401
         return sum(work)
 
     return refuse
@@ -77,8 +76,7 @@ def test_a_refusal_costs_the_same_before_and_after_a_login_has_made_the_hash_ane
     store(ada=hash_password(PASSWORD, 4))
     app = counted(BCRYPT_ROUNDS=8)
     before = refuse(app, "ada")
-    form = {"username": "ada@example.com", "password": PASSWORD}
-    assert app.test_client().post("/api/auth/login", data=form).status_code == 200
+    assert log_in(app.test_client()).status_code == 200
     assert kind(users.find_one()["password"]) == 8
     assert refuse(app, "ada") == before == refuse(app, "nobody")
 

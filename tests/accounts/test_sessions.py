@@ -2,12 +2,7 @@ import time
 
 import pytest
 
-from tests.factories import PASSWORD, fastapi_user
-
-
-def log_in(client, email="ada@example.com", user_agent="pytest"):
-    form = {"username": email, "password": PASSWORD}
-    return client.post("/api/auth/login", data=form, headers={"User-Agent": user_agent}).json
+from tests.factories import fastapi_user, log_in
 
 
 def bearer(grant):
@@ -27,7 +22,7 @@ def test_the_list_has_each_session_without_its_secrets(client, account):
 
 def test_the_session_used_last_comes_first(client, account, move_clock):
     move_clock(seconds=1)
-    second = log_in(client, user_agent="telephone")
+    second = log_in(client, headers={"User-Agent": "telephone"}).json
     sessions = list_sessions(client, bearer(second))
     assert [(session["user_agent"], session["current"]) for session in sessions] == [
         ("telephone", True),
@@ -36,7 +31,7 @@ def test_the_session_used_last_comes_first(client, account, move_clock):
 
 
 def test_a_user_agent_is_kept_to_a_bearable_length(client, account):
-    log_in(client, user_agent="$" + "x" * 3000)
+    log_in(client, headers={"User-Agent": "$" + "x" * 3000})
     assert max(len(session["user_agent"]) for session in list_sessions(client, account.bearer)) == 200
 
 
@@ -44,7 +39,7 @@ def test_of_twenty_four_logins_the_newest_twenty_are_kept(client, account, users
     grants = []
     for _ in range(24):
         move_clock(seconds=1)
-        grants.append(log_in(client))
+        grants.append(log_in(client).json)
     assert len(users.find_one()["sessions"]) == 20
     statuses = [client.get("/api/users/me", headers=bearer(grant)).status_code for grant in grants]
     assert statuses == [401] * 4 + [200] * 20
@@ -54,7 +49,7 @@ def test_the_least_recently_used_session_gives_way_not_the_oldest(client, accoun
     grants = []
     for _ in range(19):
         move_clock(seconds=1)
-        grants.append(log_in(client))
+        grants.append(log_in(client).json)
     move_clock(seconds=20)
     form = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
     refreshed = client.post("/api/auth/refresh", data=form).json
@@ -71,7 +66,7 @@ def test_ended_sessions_are_dropped_at_a_login(client, account, users, move_cloc
 
 def test_a_document_of_the_fastapi_era_gets_its_first_session(client, users):
     users.insert_one(fastapi_user())
-    grant = log_in(client, "Grace.Hopper@example.com")
+    grant = log_in(client, "Grace.Hopper@example.com").json
     assert len(list_sessions(client, bearer(grant))) == 1
 
 
@@ -89,7 +84,7 @@ def test_logout_is_seen_at_once_by_every_application(client, make_app, account):
 
 
 def test_one_session_can_be_ended(client, account):
-    other = log_in(client)
+    other = log_in(client).json
     [ended] = [session["id"] for session in list_sessions(client, account.bearer) if not session["current"]]
     assert client.delete(f"/api/users/me/sessions/{ended}", headers=account.bearer).status_code == 204
     assert client.get("/api/users/me", headers=bearer(other)).status_code == 401
@@ -120,7 +115,7 @@ def test_a_session_that_does_not_exist_is_not_found(client, account, session_id)
 
 @pytest.mark.parametrize(("query", "status"), [("", 200), ("?current=false", 200), ("?current=true", 401)])
 def test_all_sessions_end_and_ones_own_when_asked(client, account, query, status):
-    others = [log_in(client), log_in(client)]
+    others = [log_in(client).json, log_in(client).json]
     assert client.delete(f"/api/users/me/sessions{query}", headers=account.bearer).status_code == 204
     assert [client.get("/api/users/me", headers=bearer(grant)).status_code for grant in others] == [401, 401]
     assert client.get("/api/users/me", headers=account.bearer).status_code == status

@@ -6,15 +6,14 @@ import select
 import subprocess
 import sys
 import termios
-from pathlib import Path
 
 import pytest
 
 from pixora.accounts.store import UserStore
+from tests import ROOT
 from tests.conftest import make_account
-from tests.factories import HASH_2B, PASSWORD, fastapi_user
+from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in
 
-ROOT = Path(__file__).resolve().parents[2]
 PROFILE = {
     "--email": "Ada@Example.com",
     "--first-name": " Ada ",
@@ -57,10 +56,6 @@ def row(event, user_id, **details):
     return about | {"network": None, "request_id": None, "details": details}
 
 
-def log_in(app, email="ada@example.com", password=PASSWORD):
-    return app.test_client().post("/api/auth/login", data={"username": email, "password": password}).status_code
-
-
 def test_a_created_user_logs_in_with_the_password_from_stdin(app, run, users, audit_rows):
     result = run("create", *options(), stdin=PASSWORD + "\n")
     assert result.exit_code == 0, result.output
@@ -79,13 +74,13 @@ def test_a_created_user_logs_in_with_the_password_from_stdin(app, run, users, au
         "roles": ["user"],
     }
     assert audit_rows() == [row("user_created", user["_id"], roles=["user"])]
-    assert log_in(app) == 200
+    assert log_in(app.test_client()).status_code == 200
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\nnot this line\n"])
 def test_the_password_is_the_first_line_of_stdin(app, run, users, ending):
     assert run("create", *options(), stdin=PASSWORD + ending).exit_code == 0
-    assert log_in(app) == 200
+    assert log_in(app.test_client()).status_code == 200
 
 
 def test_a_verified_administrator_can_be_created(run, users, audit_rows):
@@ -246,7 +241,7 @@ def test_a_disabled_user_logs_in_again_once_enabled(app, run, users, audit_rows)
     ):
         result = run(command, "ADA@example.com")
         assert (result.exit_code, result.stdout) == (0, f"ADA@example.com is {state}.\n")
-        assert log_in(app) == status
+        assert log_in(app.test_client()).status_code == status
     ours = [found for found in audit_rows() if found["by"]]
     assert ours == [row("user_disabled", account.id), row("user_enabled", account.id)]
 

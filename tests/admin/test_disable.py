@@ -13,15 +13,11 @@ from pixora.auth import credentials
 from pixora.mail.links import StaleLink, link_token
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.conftest import make_account
-from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
+from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in, sign_up
 from tests.timeouts import LONG
 
 ME = "/api/users/me"
 RESET = "/api/auth/password-reset"
-
-
-def log_in(client, email, password=PASSWORD):
-    return client.post("/api/auth/login", data={"username": email, "password": password})
 
 
 def refresh(client, token):
@@ -375,7 +371,7 @@ def test_emails_with_such_links_are_not_sent(app, users, account, emails_to, dis
 
 def test_the_email_of_a_disabled_user_stays_taken(client, account, other_account, disable):
     disable()
-    assert client.post("/api/auth/signup", json=signup_body(email="ADA@example.com")).json["code"] == "email_taken"
+    assert sign_up(client, email="ADA@example.com").json["code"] == "email_taken"
     body = {"email": account.email, "password": PASSWORD}
     assert client.post(f"{ME}/email", json=body, headers=other_account.bearer).json["code"] == "email_taken"
 
@@ -389,7 +385,7 @@ def test_with_enumeration_safe_a_sign_up_reveals_and_sends_nothing(
     for email in ("new@example.com", account.email):
         client.post(RESET, json={"email": email})  # a count that is there is gone on with
         with watch_commands() as commands:
-            answers.append(visible(client.post("/api/auth/signup", json=signup_body(email=email))))
+            answers.append(visible(sign_up(client, email=email)))
         seen.append(summary(commands))
     assert answers[0] == answers[1]
     assert answers[0][0] == 202

@@ -7,7 +7,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import product
-from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -17,11 +16,10 @@ from pixora.accounts.administrators import Administrators
 from pixora.accounts.roles import ENABLED_ADMIN
 from pixora.clock import utcnow
 from pixora.errors import LastAdmin
+from tests import ROOT
 from tests.admin.conftest import promote
 from tests.conftest import make_account
 from tests.factories import PASSWORD
-
-ROOT = Path(__file__).resolve().parents[2]
 
 DIE_WHILE_ONE_IS_LEAVING = """
 import os, signal, sys

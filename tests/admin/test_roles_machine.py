@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pixora.admin import service
 from pixora.errors import LastAdmin, UserNotFound
-from tests.factories import HASH_2B, PASSWORD, fastapi_user
+from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in
 
 NAMES = "ada", "bob", "eve"
 
@@ -49,8 +49,7 @@ class RolesMachine(RuleBasedStateMachine):
     @rule(name=people, at=either)
     def log_in(self, name, at):
         person = self.person[name]
-        form = {"username": person.user["email"], "password": PASSWORD}
-        response = self.clients[at].post("/api/auth/login", data=form)
+        response = log_in(self.clients[at], person.user["email"])
         if person.disabled or person.gone:
             assert (response.status_code, response.json["code"]) == (401, "invalid_credentials")
         else:

@@ -3,7 +3,7 @@
 import jwt
 import pytest
 
-from tests.factories import PASSWORD
+from tests import factories
 
 CLAIMS = ["roles", "email", "email_verified", "app_metadata.plan", "app_metadata.seats"]
 
@@ -19,7 +19,7 @@ def client(make_app):
 
 @pytest.fixture
 def log_in(client, account):
-    return lambda: client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+    return lambda: factories.log_in(client, account.email)
 
 
 @pytest.fixture
@@ -71,8 +71,7 @@ def test_a_user_of_the_fastapi_service_has_the_role_user(account, log_in, users)
 
 
 def test_without_token_claims_a_token_says_nothing_of_its_user(make_app, account):
-    form = {"username": account.email, "password": PASSWORD}
-    found = claims(make_app(TOKEN_CLAIMS=[]).test_client().post("/api/auth/login", data=form))
+    found = claims(factories.log_in(make_app(TOKEN_CLAIMS=[]).test_client(), account.email))
     assert not found.keys() & {"roles", "email", "email_verified"}
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from pixora.tokens.one_time import OneTimeToken
 from tests.auth.conftest import NEW_PASSWORD, is_refused
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.factories import PASSWORD, fastapi_user, log_in, sign_up
 
 REQUEST = "/api/users/me/email"
 CONFIRM = "/api/auth/change-email/confirm"
@@ -41,20 +41,20 @@ def test_the_new_email_gets_a_link_and_the_old_one_a_notice(ask, account, users,
     assert "token" not in warning
 
 
-def test_nothing_changes_before_the_link_is_opened(client, account, token, log_in):
+def test_nothing_changes_before_the_link_is_opened(client, account, token):
     assert client.get("/api/users/me", headers=account.bearer).json["email"] == account.email
-    assert log_in(NEW).status_code == 401
-    assert log_in(account.email).status_code == 200
+    assert log_in(client, NEW).status_code == 401
+    assert log_in(client, account.email).status_code == 200
 
 
-def test_the_link_changes_and_verifies_the_email(client, account, token, log_in, users):
+def test_the_link_changes_and_verifies_the_email(client, account, token, users):
     before = users.find_one()["updated_at"]
     assert confirm(client, token).status_code == 204
     profile = client.get("/api/users/me", headers=account.bearer).json
     assert (profile["email"], profile["email_verified"]) == (NEW, True)
     assert users.find_one()["updated_at"] > before
-    assert log_in(NEW).status_code == 200
-    assert log_in(account.email).status_code == 401
+    assert log_in(client, NEW).status_code == 200
+    assert log_in(client, account.email).status_code == 401
 
 
 @pytest.mark.parametrize(("verified", "told"), [(True, {"new_email": NEW}), (False, {})])
@@ -157,7 +157,7 @@ def test_a_taken_email_is_a_conflict(ask, account, other_account, emails_to, tak
 
 
 def test_an_email_taken_since_the_request_is_a_conflict_and_keeps_the_token_valid(client, account, token, users):
-    other = client.post("/api/auth/signup", json=signup_body(email=NEW)).json["id"]
+    other = sign_up(client, email=NEW).json["id"]
     response = confirm(client, token)
     assert (response.status_code, response.json["code"]) == (409, "email_taken")
     assert client.get("/api/users/me", headers=account.bearer).json["email"] == account.email
@@ -192,12 +192,10 @@ def test_a_wrong_password_sends_no_email(make_app, ask, counts):
 
 
 @pytest.mark.parametrize("same", ["grace.hopper@example.com", "Grace.Hopper@example.com"])
-def test_a_user_of_the_fastapi_service_changes_the_email_but_not_to_the_same_one(
-    client, users, log_in, token_sent, same
-):
+def test_a_user_of_the_fastapi_service_changes_the_email_but_not_to_the_same_one(client, users, token_sent, same):
     user = fastapi_user()
     users.insert_one(user)
-    bearer = {"Authorization": f"Bearer {log_in(user['email']).json['access_token']}"}
+    bearer = {"Authorization": f"Bearer {log_in(client, user['email']).json['access_token']}"}
     body = {"email": same, "password": PASSWORD}
     assert client.post(REQUEST, json=body, headers=bearer).status_code == 422
     assert client.post(REQUEST, json=body | {"email": NEW}, headers=bearer).status_code == 202

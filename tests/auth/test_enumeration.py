@@ -4,9 +4,8 @@ import pytest
 
 from pixora.accounts.store import UserStore
 from tests.auth.conftest import NEW_PASSWORD, is_refused
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up
 
-SIGN_UP = "/api/auth/signup"
 CHANGE = "/api/users/me/email"
 
 
@@ -14,10 +13,6 @@ CHANGE = "/api/users/me/email"
 def safe(make_app, counts):
     """Make a client of a service that tells nothing. The accounts are made by another, which answers with tokens."""
     return lambda **settings: make_app(ENUMERATION_SAFE=True, **settings).test_client()
-
-
-def sign_up(client, email):
-    return client.post(SIGN_UP, json=signup_body(email=email, password=NEW_PASSWORD))
 
 
 def told(response):
@@ -36,7 +31,7 @@ def written(commands):
 @pytest.mark.parametrize("email", ["ada@example.com", "ADA@Example.com"])
 def test_signup_responds_alike_for_a_taken_and_a_free_email(safe, account, email):
     client = safe()
-    new, taken = sign_up(client, "new@example.com"), sign_up(client, email)
+    new, taken = (sign_up(client, email=one, password=NEW_PASSWORD) for one in ("new@example.com", email))
     assert told(new) == told(taken)
     assert new.status_code == 202
     assert set(new.json) == {"message"}
@@ -45,15 +40,14 @@ def test_signup_responds_alike_for_a_taken_and_a_free_email(safe, account, email
 
 def test_a_new_account_gets_a_verification_email(safe, users, emails_to):
     client = safe()
-    sign_up(client, "new@example.com")
+    sign_up(client, email="new@example.com", password=NEW_PASSWORD)
     assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email"]
-    form = {"username": "new@example.com", "password": NEW_PASSWORD}
-    assert client.post("/api/auth/login", data=form).status_code == 200
+    assert log_in(client, "new@example.com", NEW_PASSWORD).status_code == 200
 
 
 def test_the_owner_of_a_taken_email_gets_a_notice_and_nothing_else_changes(safe, account, users, emails_to):
     before = users.find_one()
-    sign_up(safe(), account.email)
+    sign_up(safe(), email=account.email, password=NEW_PASSWORD)
     after = users.find_one()
     assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email", "address_taken"]
     assert "token" not in emails_to(account.email)[-1]
@@ -66,7 +60,7 @@ def test_the_database_does_the_same_for_a_taken_and_a_free_email(safe, account, 
     seen = {}
     for case, email in {"new": "new@example.com", "taken": account.email, "throttled": account.email}.items():
         with watch_commands() as commands:
-            sign_up(client, email)
+            sign_up(client, email=email, password=NEW_PASSWORD)
         seen[case] = written(commands)
     majority = {"w": "majority"}
     count = ("update", "throttles", {"w": 1})
@@ -79,7 +73,7 @@ def test_the_database_does_the_same_for_a_taken_and_a_free_email(safe, account, 
 
 def test_the_owner_is_not_flooded_with_emails(safe, account, emails_to):
     client = safe(THROTTLE_MAIL_PER_ACCOUNT="2 per hour")
-    answers = [told(sign_up(client, account.email)) for _ in range(5)]
+    answers = [told(sign_up(client, email=account.email, password=NEW_PASSWORD)) for _ in range(5)]
     assert all(answer == answers[0] for answer in answers)
     assert [letter["template"] for letter in emails_to(account.email)].count("address_taken") == 2
 
@@ -94,14 +88,14 @@ def test_losing_a_race_for_an_email_reveals_nothing(safe, users, emails_to, monk
         create(self, user)
 
     monkeypatch.setattr(UserStore, "create_user", create_late)
-    assert sign_up(client, "new@example.com").status_code == 202
+    assert sign_up(client, email="new@example.com", password=NEW_PASSWORD).status_code == 202
     assert [letter["template"] for letter in emails_to("new@example.com")] == ["verify_email", "address_taken"]
 
 
 def test_signup_still_reports_invalid_fields(safe, account):
     client = safe()
     for email in ("new@example.com", account.email):
-        assert client.post(SIGN_UP, json=signup_body(email=email, password="short")).status_code == 422
+        assert sign_up(client, email=email, password="short").status_code == 422
 
 
 @pytest.fixture

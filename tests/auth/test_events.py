@@ -8,7 +8,7 @@ import pytest
 from pixora.accounts.audit import EVENTS
 from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.factories import PASSWORD, fastapi_user, log_in, sign_up
 
 ME = "/api/users/me"
 NEW = "ada.lovelace@example.com"
@@ -39,21 +39,21 @@ class World:
         return self.client.post(f"/api/auth/{path}/confirm", json={"token": token, **more})
 
     def send_login(self, email="ada@example.com", password=PASSWORD, client=None):
-        return (client or self.client).post("/api/auth/login", data={"username": email, "password": password})
+        return log_in(client or self.client, email, password)
 
     def sign_up(self):
-        return self.client.post("/api/auth/signup", json=signup_body(email=OTHER)).json["id"]
+        return sign_up(self.client, email=OTHER).json["id"]
 
     def sign_up_where_nothing_is_told(self):
-        self.make_client(ENUMERATION_SAFE=True).post("/api/auth/signup", json=signup_body(email=OTHER))
+        sign_up(self.make_client(ENUMERATION_SAFE=True), email=OTHER)
         return self.users.find_one({"email": OTHER})["_id"]
 
     def sign_up_again(self):
-        self.client.post("/api/auth/signup", json=signup_body())
+        sign_up(self.client)
         return DECOY_EMAIL
 
     def sign_up_again_where_nothing_is_told(self):
-        self.make_client(ENUMERATION_SAFE=True).post("/api/auth/signup", json=signup_body())
+        sign_up(self.make_client(ENUMERATION_SAFE=True))
 
     def log_in(self):
         self.send_login("ADA@Example.com")

@@ -6,15 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from tests.factories import ARGON2ID, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, PHC_HASHES, fastapi_user, signup_body
-
-
-def log_in(client, username="ada@example.com", password=PASSWORD, **fields):
-    return client.post("/api/auth/login", data={"username": username, "password": password, **fields})
+from tests.factories import ARGON2ID, HASH_2A, HASH_2B, HASH_2Y, PASSWORD, PHC_HASHES, fastapi_user, log_in, sign_up
 
 
 def test_login_answers_with_a_bearer_token(client, account):
-    response = log_in(client, grant_type="password", scope="")
+    form = {"username": account.email, "password": PASSWORD, "grant_type": "password", "scope": ""}
+    response = client.post("/api/auth/login", data=form)
     assert response.status_code == 200
     assert set(response.json) == {"access_token", "token_type", "expires_in", "refresh_token"}
     assert response.json["token_type"] == "bearer"
@@ -23,7 +20,9 @@ def test_login_answers_with_a_bearer_token(client, account):
 
 
 def test_login_takes_what_oauth_clients_send_along(client, account):
-    assert log_in(client, client_id="web", client_secret="", scope="openid", grant_type="password").status_code == 200
+    form = {"username": account.email, "password": PASSWORD, "grant_type": "password"}
+    extra = {"client_id": "web", "client_secret": "", "scope": "openid"}
+    assert client.post("/api/auth/login", data=form | extra).status_code == 200
 
 
 def test_login_takes_a_multipart_form(client, account):
@@ -51,7 +50,7 @@ ONE_ADDRESS = [
 
 @pytest.mark.parametrize(("signed_up_with", "typed"), ONE_ADDRESS)
 def test_login_takes_the_address_in_any_case_that_unicode_has(client, users, signed_up_with, typed):
-    assert client.post("/api/auth/signup", json=signup_body(email=signed_up_with)).status_code == 201
+    assert sign_up(client, email=signed_up_with).status_code == 201
     assert log_in(client, typed).status_code == 200
     assert log_in(client, signed_up_with).status_code == 200
 
@@ -73,7 +72,7 @@ def test_a_user_with_an_older_case_folding_logs_in(client, users, stored, typed)
 
 def test_wrong_passwords_count_for_the_account_however_its_address_is_typed(make_app, counts):
     client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour").test_client()
-    assert client.post("/api/auth/signup", json=signup_body(email="straße@example.com")).status_code == 201
+    assert sign_up(client, email="straße@example.com").status_code == 201
     for typed in ("straße@example.com", " STRASSE@example.com"):
         assert log_in(client, typed, "wrong-password-1").status_code == 401
     assert log_in(client, "Strasse@example.com ", "wrong-password-1").status_code == 429
@@ -151,7 +150,7 @@ def test_login_with_a_form_that_could_be_misread_is_refused(client, account, for
 def test_login_with_a_file_in_the_place_of_a_password_is_refused(client, account, tmp_path):
     (tmp_path / "password").write_text(PASSWORD)
     with (tmp_path / "password").open("rb") as file:
-        response = client.post("/api/auth/login", data={"username": account.email, "password": file})
+        response = log_in(client, account.email, file)
     assert response.status_code == 422
     assert response.json["errors"] == {"password": ["Not a valid string."]}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.auth.conftest import NEW_PASSWORD, is_refused
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, log_in
 
 ME = "/api/users/me"
 THIEF_S = "thief@example.com"
@@ -81,8 +81,7 @@ def test_no_address_is_changed_by_a_link_that_was_asked_for_in_the_meantime(
     before_a_write("users", getattr(owner, defence))
     client.open(path, method=method, json=body, headers=account.bearer)
     assert emails_to(THIEF_S) == []
-    form = {"username": account.email, "password": NEW_PASSWORD}
-    assert client.post("/api/auth/login", data=form).status_code == 200
+    assert log_in(client, account.email, NEW_PASSWORD).status_code == 200
 
 
 def test_a_session_ends_no_other_one_when_it_has_ended_itself(client, account, owner, users, before_a_write):

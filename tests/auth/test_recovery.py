@@ -8,7 +8,7 @@ from pixora.passwords import verify as passwords
 from pixora.passwords.queue import HashingQueue
 from pixora.tokens.one_time import OneTimeToken
 from tests.auth.conftest import NEW_PASSWORD, is_refused
-from tests.factories import PASSWORD, fastapi_user
+from tests.factories import PASSWORD, fastapi_user, log_in
 
 REQUEST = "/api/auth/password-reset"
 CONFIRM = "/api/auth/password-reset/confirm"
@@ -44,14 +44,14 @@ def test_neither_the_token_nor_its_secret_is_stored(token, users):
     assert repr(OneTimeToken.parse(token).secret) not in stored
 
 
-def test_a_reset_sets_the_new_password(client, log_in, account, token):
+def test_a_reset_sets_the_new_password(client, account, token):
     assert confirm(client, token).status_code == 204
-    assert log_in(password=PASSWORD).status_code == 401
-    assert log_in(password=NEW_PASSWORD).status_code == 200
+    assert log_in(client, password=PASSWORD).status_code == 401
+    assert log_in(client, password=NEW_PASSWORD).status_code == 200
 
 
-def test_a_reset_ends_every_session(client, log_in, account, token):
-    other = log_in().json
+def test_a_reset_ends_every_session(client, account, token):
+    other = log_in(client).json
     confirm(client, token)
     assert client.get("/api/users/me", headers=account.bearer).status_code == 401
     for refresh_token in (account.refresh_token, other["refresh_token"]):
@@ -174,12 +174,12 @@ def test_the_address_may_be_typed_in_any_case(client, account, emails_to, typed)
     assert emails_to(account.email)[-1]["template"] == "reset_password"
 
 
-def test_a_user_of_the_fastapi_service_recovers_an_account(client, users, log_in, token_sent):
+def test_a_user_of_the_fastapi_service_recovers_an_account(client, users, token_sent):
     user = fastapi_user()
     users.insert_one(user)
     client.post(REQUEST, json={"email": user["email"]})
     assert confirm(client, token_sent(user["email"], "reset_password")).status_code == 204
-    assert log_in(user["email"], NEW_PASSWORD).status_code == 200
+    assert log_in(client, user["email"], NEW_PASSWORD).status_code == 200
     assert users.find_one()["email_verified"] is True
 
 
@@ -248,7 +248,7 @@ def test_no_link_goes_to_an_email_that_was_just_changed(app, client, account, us
     assert "reset_password" not in users.find_one()["tokens"]
 
 
-def test_a_login_that_was_under_way_opens_no_session_after_a_reset(client, log_in, token, users, monkeypatch):
+def test_a_login_that_was_under_way_opens_no_session_after_a_reset(client, token, users, monkeypatch):
     """The password was right when it was checked, and was reset before the session was opened."""
     cost = passwords.cost
 
@@ -265,7 +265,7 @@ def test_a_login_that_was_under_way_opens_no_session_after_a_reset(client, log_i
         return verify(*arguments)
 
     monkeypatch.setattr(passwords, "verify_password", verify_and_arm)
-    assert log_in(password=PASSWORD).status_code == 401
+    assert log_in(client, password=PASSWORD).status_code == 401
     assert users.find_one()["sessions"] == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from pixora.auth.refresh import MAX_REPEATS
 from pixora.tokens.refresh import make
 from tests.conftest import make_account
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, log_in
 
 
 def refresh(client, token, **fields):
@@ -168,7 +168,7 @@ def test_a_copy_of_the_token_of_the_session_that_changed_the_password_is_noticed
 
 
 def test_theft_ends_one_session_and_not_the_others(client, account, move_clock):
-    other = client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD}).json
+    other = log_in(client, account.email).json
     refresh(client, account.refresh_token)
     move_clock(seconds=11)
     assert_refused(refresh(client, account.refresh_token))
@@ -309,7 +309,7 @@ def test_the_grace_may_be_none(make_app, users):
 
 def test_ended_sessions_are_dropped_at_a_refresh(client, account, users, move_clock):
     move_clock(days=10)
-    newer = client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD}).json
+    newer = log_in(client, account.email).json
     move_clock(days=5)
     refresh(client, newer["refresh_token"])
     assert len(users.find_one({"_id": account.id})["sessions"]) == 1

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from tests.conftest import MovableClock
-from tests.factories import PASSWORD, signup_body
+from tests.factories import log_in, sign_up
 
 IDLE, ABSOLUTE, MOST = timedelta(days=14), timedelta(days=90), 3
 GRACE, UNANSWERED = timedelta(seconds=10), timedelta(minutes=5)
@@ -62,7 +62,7 @@ class SessionMachine(RuleBasedStateMachine):
     @initialize()
     def sign_up(self):
         self.empty_database()
-        assert self.client.post("/api/auth/signup", json=signup_body()).status_code == 201
+        assert sign_up(self.client).status_code == 201
 
     @property
     def now(self):
@@ -73,7 +73,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(target=tokens)
     def log_in(self):
         now = self.now
-        grant = self.client.post("/api/auth/login", data={"username": "ada@example.com", "password": PASSWORD}).json
+        grant = log_in(self.client).json
         number = len(self.opened)
         self.opened.append(Session(now, grant))
         self.living = {key: session for key, session in self.living.items() if session.ends > now}

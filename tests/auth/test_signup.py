@@ -3,11 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from tests.factories import PASSWORD, signup_body
-
-
-def sign_up(client, **changes):
-    return client.post("/api/auth/signup", json=signup_body(**changes))
+from tests.factories import PASSWORD, log_in, sign_up, signup_body
 
 
 def test_signup_answers_with_the_id_and_where_the_profile_is(client):
@@ -67,7 +63,7 @@ def test_a_name_with_nothing_to_see_is_refused(client, users, field, name):
 def test_parallel_signups_of_one_address_make_one_user(app, users):
     def attempt(number):
         email = ("ada@example.com", "ADA@Example.com")[number % 2]
-        return app.test_client().post("/api/auth/signup", json=signup_body(email=email)).status_code
+        return sign_up(app.test_client(), email=email).status_code
 
     with ThreadPoolExecutor(60) as pool:
         statuses = list(pool.map(attempt, range(60)))
@@ -146,6 +142,5 @@ def test_signup_with_a_weak_password_is_refused_with_advice(client, password, to
 )
 def test_a_password_is_taken_as_it_was_typed(client, password):
     assert sign_up(client, password=password).status_code == 201
-    form = {"username": "ada@example.com", "password": password}
-    assert client.post("/api/auth/login", data=form).status_code == 200
-    assert client.post("/api/auth/login", data=form | {"password": password.strip() + "x"}).status_code == 401
+    assert log_in(client, password=password).status_code == 200
+    assert log_in(client, password=password.strip() + "x").status_code == 401

@@ -3,7 +3,7 @@ import pytest
 from pixora.tokens.one_time import OneTimeToken
 from tests.auth.conftest import is_refused
 from tests.conftest import make_account
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.factories import PASSWORD, fastapi_user, log_in, sign_up
 
 SEND = "/api/auth/verify-email"
 CONFIRM = "/api/auth/verify-email/confirm"
@@ -26,7 +26,7 @@ def confirm(client, token, password=PASSWORD):
 
 def test_signup_queues_the_email_in_the_same_operation(client, emails_to, watch_commands):
     with watch_commands() as commands:
-        client.post("/api/auth/signup", json=signup_body())
+        sign_up(client)
     assert [command.command_name for command in commands if "users" in command.command.values()] == ["insert"]
     assert [letter["template"] for letter in emails_to("ada@example.com")] == ["verify_email"]
 
@@ -56,7 +56,7 @@ def test_a_wrong_password_verifies_nothing_and_keeps_the_token_valid(client, tok
 def test_wrong_passwords_count_as_attempts_on_the_account(make_app, account, token, counts):
     client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="3 per hour").test_client()
     assert [confirm(client, token, "wrong").status_code for _ in range(4)] == [403, 403, 403, 429]
-    assert client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD}).status_code == 429
+    assert log_in(client, account.email).status_code == 429
 
 
 def test_an_invalid_token_is_no_attempt(make_app, account, counts):
@@ -130,10 +130,10 @@ def test_all_kinds_of_emails_are_counted_together(make_app, account, counts, ema
     assert client.post(SEND, headers=account.bearer).status_code == 429
 
 
-def test_a_user_of_the_fastapi_service_verifies_an_address(client, users, token_sent, log_in):
+def test_a_user_of_the_fastapi_service_verifies_an_address(client, users, token_sent):
     user = fastapi_user()
     users.insert_one(user)
-    bearer = {"Authorization": f"Bearer {log_in(user['email']).json['access_token']}"}
+    bearer = {"Authorization": f"Bearer {log_in(client, user['email']).json['access_token']}"}
     assert client.post(SEND, headers=bearer).status_code == 202
     assert confirm(client, token_sent(user["email"], "verify_email")).status_code == 204
     assert users.find_one()["email_verified"] is True
@@ -141,23 +141,22 @@ def test_a_user_of_the_fastapi_service_verifies_an_address(client, users, token_
 
 def test_required_verification_refuses_a_login_before_it(make_app, account, token):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
-    form = {"username": account.email, "password": PASSWORD}
-    response = client.post("/api/auth/login", data=form)
+    response = log_in(client, account.email)
     assert (response.status_code, response.json["code"]) == (403, "email_not_verified")
     assert confirm(client, token).status_code == 204
-    assert client.post("/api/auth/login", data=form).status_code == 200
+    assert log_in(client, account.email).status_code == 200
 
 
 def test_required_verification_answers_a_wrong_password_as_usual(make_app, account):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
-    response = client.post("/api/auth/login", data={"username": account.email, "password": "wrong"})
+    response = log_in(client, account.email, "wrong")
     assert (response.status_code, response.json["code"]) == (401, "invalid_credentials")
 
 
 def test_required_verification_does_not_count_a_right_password(make_app, account, counts):
     client = make_app(REQUIRE_VERIFIED_EMAIL=True).test_client()
     for _ in range(3):
-        client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+        log_in(client, account.email)
     assert {document["count"] for document in counts.find()} == {0}
 
 
@@ -166,38 +165,34 @@ class TestALoginBeforeVerification:
     def strict(self, make_app, counts):
         return make_app(REQUIRE_VERIFIED_EMAIL=True, THROTTLE_MAIL_PER_ACCOUNT="3 per hour").test_client()
 
-    @staticmethod
-    def log_in(client, email, password=PASSWORD):
-        return client.post("/api/auth/login", data={"username": email, "password": password})
-
     def test_sends_a_new_link_once_the_last_one_has_expired(self, strict, account, move_clock, emails_to, token_sent):
         move_clock(hours=24)
-        response = self.log_in(strict, account.email)
+        response = log_in(strict, account.email)
         assert (response.status_code, response.json["code"]) == (403, "email_not_verified")
         assert "log in again to get a new one" in response.json["detail"]
         assert [letter["template"] for letter in emails_to(account.email)] == ["verify_email"] * 2
         assert confirm(strict, token_sent(account.email, "verify_email")).status_code == 204
-        assert self.log_in(strict, account.email).status_code == 200
+        assert log_in(strict, account.email).status_code == 200
 
     def test_sends_none_while_the_last_one_works(self, strict, account, emails_to, token):
-        self.log_in(strict, account.email)
+        log_in(strict, account.email)
         assert len(emails_to(account.email)) == 1
         assert confirm(strict, token).status_code == 204
 
     def test_sends_none_when_the_password_is_wrong(self, strict, account, move_clock, emails_to):
         move_clock(hours=24)
-        assert self.log_in(strict, account.email, "wrong-password-1").status_code == 401
+        assert log_in(strict, account.email, "wrong-password-1").status_code == 401
         assert len(emails_to(account.email)) == 1
 
     def test_sends_only_so_many(self, strict, account, move_clock, emails_to, users):
         for _ in range(5):
             users.update_one({}, {"$unset": {"tokens": True}})
-            assert self.log_in(strict, account.email).status_code == 403
+            assert log_in(strict, account.email).status_code == 403
         assert len(emails_to(account.email)) == 4  # with that of the sign-up, which another application has counted
 
     def test_sends_one_to_a_user_of_the_fastapi_service(self, strict, users, emails_to):
         users.insert_one(user := fastapi_user())
-        assert self.log_in(strict, user["email"]).status_code == 403
+        assert log_in(strict, user["email"]).status_code == 403
         assert len(emails_to(user["email"])) == 1
 
 
@@ -208,8 +203,7 @@ def test_a_reset_meets_the_required_verification(make_app, users, token_sent):
     client.post("/api/auth/password-reset", json={"email": user["email"]})
     body = {"token": token_sent(user["email"], "reset_password"), "new_password": "analytical-engine-no-1"}
     assert client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
-    form = {"username": user["email"], "password": body["new_password"]}
-    assert client.post("/api/auth/login", data=form).status_code == 200
+    assert log_in(client, user["email"], body["new_password"]).status_code == 200
 
 
 def test_a_stranger_whose_address_was_signed_up_with_takes_the_account_by_a_reset(client, token_sent, users):

@@ -20,21 +20,19 @@ from pymongo.errors import (
 )
 
 from pixora.errors import DatabaseUnavailable
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.factories import PASSWORD, fastapi_user, log_in, sign_up, signup_body
 from tests.timeouts import LONG, SOON
 
 
 def test_the_unique_index_is_there_before_the_first_request_is_served(make_app, dropped):
-    make_app().test_client().post("/api/auth/login", data={"username": "ada@example.com", "password": PASSWORD})
+    log_in(make_app().test_client())
     assert dropped.index_information()["email_1"] == {"v": 2, "key": [("email", 1)], "unique": True}
 
 
 def test_workers_that_start_at_once_make_one_index_and_one_user(make_app, dropped):
     clients = [make_app().test_client() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        statuses = list(
-            pool.map(lambda client: client.post("/api/auth/signup", json=signup_body()).status_code, clients)
-        )
+        statuses = list(pool.map(lambda client: sign_up(client).status_code, clients))
     assert sorted(statuses) == [201] + [409] * 7
     assert dropped.count_documents({}) == 1
 
@@ -49,7 +47,7 @@ def test_an_index_that_is_not_unique_is_reported_and_keeps_the_service_from_serv
     client = make_app().test_client()
     with capture_logs() as lines:
         assert client.get("/health").json == {"status": "unhealthy", "database": "indexes"}
-        assert client.post("/api/auth/signup", json=signup_body()).status_code == 503
+        assert sign_up(client).status_code == 503
     [line] = [line for line in lines if line.get("event") == "indexes_failed"]
     assert "users.email_1: The index is wrong. Run: flask --app wsgi db upgrade" in line["message"]
     assert dropped.count_documents({}) == 0
@@ -90,12 +88,12 @@ def test_an_index_that_is_dropped_meanwhile_is_noticed_and_made_again(make_app, 
 def test_while_a_dropped_index_cannot_be_made_again_nobody_signs_up(make_app, dropped, monkeypatch):
     monkeypatch.setattr("pixora.database.client.INDEX_CHECK_SECONDS", 0)
     client = make_app().test_client()
-    assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
+    assert sign_up(client).status_code == 201
     dropped.drop_index("email_1")
     dropped.insert_many([fastapi_user(), fastapi_user()])
     for _ in range(2):
         assert client.get("/health").json == {"status": "unhealthy", "database": "indexes"}
-    assert client.post("/api/auth/signup", json=signup_body()).status_code == 503
+    assert sign_up(client).status_code == 503
 
 
 def test_health_asks_for_the_indexes_once_in_a_few_seconds(make_app, users, watch_commands):
@@ -123,7 +121,7 @@ def test_requests_do_not_wait_for_an_index_that_takes_long(make_app, mongo, drop
         dropped.delete_one({}, session=session)  # until this ends, the collection is locked against an index
         for _ in range(2):
             started = time.monotonic()
-            assert client.post("/api/auth/signup", json=signup_body()).status_code == 503
+            assert sign_up(client).status_code == 503
             assert client.get("/health").json["database"] == "indexes"
             assert time.monotonic() - started < SOON
     deadline = time.monotonic() + LONG
@@ -167,7 +165,7 @@ def test_writes_wait_for_the_majority_and_reads_go_to_the_primary_whatever_the_u
 ):
     app = make_app(MONGO_URI=settings.mongo_uri + "&w=0&readPreference=secondary")
     with watch_commands() as commands:
-        assert app.test_client().post("/api/auth/signup", json=signup_body()).status_code == 201
+        assert sign_up(app.test_client()).status_code == 201
     [insert] = [command.command for command in commands if command.command_name == "insert"]
     assert insert["writeConcern"]["w"] == "majority"
     collection = app.extensions["services"].users.collection
@@ -177,7 +175,7 @@ def test_writes_wait_for_the_majority_and_reads_go_to_the_primary_whatever_the_u
 def test_every_operation_has_a_deadline(client, account, watch_commands):
     with watch_commands() as commands:
         client.get("/api/users/me", headers=account.bearer)
-        client.post("/api/auth/signup", json=signup_body(email="new@example.com"))
+        sign_up(client, email="new@example.com")
     assert [command.command_name for command in commands] == ["find", "update", "update", "insert", "update"]
     assert all(0 < command.command["maxTimeMS"] <= 3000 for command in commands)
 

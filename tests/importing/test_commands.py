@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from mongod import Mongod
@@ -16,16 +15,11 @@ from mongod import Mongod
 import config
 from pixora.importing import batches, importer, lines
 from pixora.importing.checkpoints import fingerprint
-from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PHC_HASHES, SCRYPT, fastapi_user
+from tests import ROOT
+from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PHC_HASHES, SCRYPT, fastapi_user, log_in
 from tests.importing.conftest import jsonl, record, summary
 
-ROOT = Path(__file__).resolve().parents[2]
-
 NO_HASH = "not a hash by bcrypt at a cost from 4 to 16, nor by argon2id, scrypt, pbkdf2-sha256"
-
-
-def log_in(app, email):
-    return app.test_client().post("/api/auth/login", data={"username": email, "password": PASSWORD}).status_code
 
 
 def emails(users):
@@ -44,7 +38,7 @@ def test_imported_users_log_in_with_their_passwords(app, run, users):
         summary(imported=5),
         [],
     )
-    assert [log_in(app, f"USER{number}@example.com") for number in range(5)] == [200] * 5
+    assert [log_in(app.test_client(), f"USER{number}@example.com").status_code for number in range(5)] == [200] * 5
     assert {user["password"][:7] for user in users.find()} == {"$2b$04$"}
 
 
@@ -99,7 +93,7 @@ def test_a_repeated_import_changes_nothing(run, users, audit):
 def test_a_repeated_import_recognises_users_with_a_new_hash_or_address(app, run, users):
     data = jsonl(*map(record, range(3)))
     run(data)
-    assert log_in(app, "user0@example.com") == 200
+    assert log_in(app.test_client(), "user0@example.com").status_code == 200
     users.update_one({"email": "user1@example.com"}, {"$set": {"email": "another@example.com"}})
     before = list(users.find())
     assert run(data) == (0, summary(already_there=3), [])
@@ -109,7 +103,7 @@ def test_a_repeated_import_recognises_users_with_a_new_hash_or_address(app, run,
 def test_a_repeated_import_recognises_users_with_ids_from_the_file(app, run, users):
     data = jsonl(*(record(number, id=f"{number:024x}") for number in range(3)))
     assert run(data)[:2] == (0, summary(imported=3))
-    assert log_in(app, "user0@example.com") == 200
+    assert log_in(app.test_client(), "user0@example.com").status_code == 200
     users.update_one({"email": "user1@example.com"}, {"$set": {"email": "another@example.com"}})
     assert run(data)[:2] == (0, summary(already_there=3))
 
@@ -122,8 +116,8 @@ class TestErasedUser:
         mongo.get_default_database()["erased"].delete_many({})
         data = jsonl(record(0, **changes), record(1))
         assert run(data)[:2] == (0, summary(imported=2))
-        client, form = app.test_client(), {"username": "user0@example.com", "password": PASSWORD}
-        token = client.post("/api/auth/login", data=form).json["access_token"]
+        client = app.test_client()
+        token = log_in(client, "user0@example.com").json["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         assert client.delete("/api/users/me", json={"password": PASSWORD}, headers=headers).status_code == 204
         return data

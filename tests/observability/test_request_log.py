@@ -8,7 +8,7 @@ import pytest
 
 from pixora.observability import logs, request_log
 from pixora.observability.request_log import REQUEST_LOG, Line
-from tests.factories import PASSWORD
+from tests.factories import log_in
 from tests.timeouts import LONG
 
 AT = datetime.datetime(2026, 11, 24, 9, 30, tzinfo=datetime.UTC)
@@ -79,9 +79,8 @@ def test_a_fault_and_a_body_that_is_refused_have_their_line(make_app, lines):
 
 
 def test_login_and_refresh_tell_whose_they_were(client, account, lines):
-    form = {"username": account.email, "password": PASSWORD}
     refresh = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
-    told = lines(lambda: (client.post("/api/auth/login", data=form), client.post("/api/auth/refresh", data=refresh)))
+    told = lines(lambda: (log_in(client, account.email), client.post("/api/auth/refresh", data=refresh)))
     assert [line["user_id"] for line in told] == [account.id, account.id]
 
 

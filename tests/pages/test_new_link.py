@@ -8,7 +8,7 @@ import pytest
 from pixora import clock
 from pixora.mail.rendering import render
 from pixora.pages import texts
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up
 
 PAGE = "/verify-email/again"
 EMAIL = "ada@example.com"
@@ -19,16 +19,12 @@ def strict(make_app, users, counts):
     """A client of a service where Ada has signed up and cannot log in yet."""
     app = make_app(REQUIRE_VERIFIED_EMAIL=True, THROTTLE_MAIL_PER_ACCOUNT="3 per hour")
     client = app.test_client()
-    assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
+    assert sign_up(client).status_code == 201
     return client
 
 
 def send(client, email=EMAIL, password=PASSWORD):
     return client.post(PAGE, data={"email": email, "password": password})
-
-
-def log_in(client):
-    return client.post("/api/auth/login", data={"username": EMAIL, "password": PASSWORD}).status_code
 
 
 @pytest.mark.parametrize("hours", [24, 100])
@@ -45,7 +41,7 @@ def test_the_pages_lead_from_an_expired_link_to_a_login(strict, token_sent, move
     assert (sent.status_code, texts.NEW_LINK_SENT.heading in sent.text) == (202, True)
     fields = {"token": token_sent(EMAIL, "verify_email"), "password": PASSWORD}
     assert strict.post("/verify-email", data=fields).status_code == 200
-    assert log_in(strict) == 200
+    assert log_in(strict, EMAIL).status_code == 200
 
 
 def test_the_page_of_a_replaced_link_leads_to_a_new_one(strict, token_sent):
@@ -95,9 +91,9 @@ def test_the_number_of_emails_is_limited(strict, emails_to):
 
 def test_wrong_passwords_count_as_failed_logins(make_app, users, counts):
     client = make_app(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour").test_client()
-    client.post("/api/auth/signup", json=signup_body())
+    sign_up(client)
     assert [send(client, password="wrong").status_code for _ in range(3)] == [401, 401, 429]
-    assert log_in(client) == 429
+    assert log_in(client, EMAIL).status_code == 429
 
 
 def test_a_password_changed_in_the_meantime_sends_nothing(strict, users, emails_to, before_a_write):

@@ -14,7 +14,7 @@ from pixora.passwords.queue import HashingQueue
 from pixora.tokens.one_time import OneTimeToken
 from pixora.web.middleware import HEADERS
 from tests.conftest import make_account
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up
 
 NEW_PASSWORD = "analytical-engine-no-1"
 NEW_EMAIL = "lovelace@example.com"
@@ -124,8 +124,7 @@ def test_a_confirmed_address_is_verified(client, account, token_for):
 
 def test_the_new_password_logs_in_and_every_session_has_ended(client, account, token_for):
     send(client, "/reset-password", token_for("/reset-password"))
-    form = {"username": account.email, "password": NEW_PASSWORD}
-    assert client.post("/api/auth/login", data=form).status_code == 200
+    assert log_in(client, account.email, NEW_PASSWORD).status_code == 200
     assert client.get("/api/users/me", headers=account.bearer).status_code == 401
 
 
@@ -416,6 +415,6 @@ def test_the_time_to_wait_is_in_minutes_or_hours(seconds, wait):
 
 
 def test_a_sign_up_is_verified_without_further_api_calls(client, token_sent):
-    client.post("/api/auth/signup", json=signup_body(email="grace@example.com"))
+    sign_up(client, email="grace@example.com")
     token = token_sent("grace@example.com", "verify_email")
     assert send(client, "/verify-email", token).status_code == 200

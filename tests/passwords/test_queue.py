@@ -8,17 +8,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from pixora.errors import Overloaded
 from pixora.passwords.cores import NICENESS, CoreLock
 from pixora.passwords.queue import LATE_FACTOR, HashingQueue
-from tests.factories import PASSWORD, signup_body
+from tests import ROOT
+from tests.factories import PASSWORD, log_in, sign_up
 from tests.timeouts import LONG, SOON
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -266,13 +264,12 @@ def test_nothing_is_computed_for_a_client_that_has_left(make_queue):
 def test_an_overloaded_service_says_when_to_try_again_and_still_serves_logged_in_users(make_app, users):
     app = make_app(GUNICORN_THREADS=2, HASH_QUEUE_SECONDS=0.2)  # one slot
     client = app.test_client()
-    client.post("/api/auth/signup", json=signup_body())
-    form = {"username": "ada@example.com", "password": PASSWORD}
-    token = client.post("/api/auth/login", data=form).json["access_token"]
+    sign_up(client)
+    token = log_in(client).json["access_token"]
     with app.extensions["services"].hashing_queue.slot():
         for response in (
-            client.post("/api/auth/login", data=form),
-            client.post("/api/auth/signup", json=signup_body()),
+            log_in(client),
+            sign_up(client),
         ):
             assert response.status_code == 503
             assert response.json["code"] == "overloaded"
@@ -304,7 +301,7 @@ def test_an_unknown_user_costs_as_much_as_most_hashes(make_app, users, monkeypat
         "pixora.passwords.verify.bcrypt.checkpw", lambda *args: checked.append(args[1][:7]) or check(*args)
     )
     for name in ("ada", "ada", "nobody"):
-        client.post("/api/auth/login", data={"username": f"{name}@example.com", "password": "wrong"})
+        log_in(client, f"{name}@example.com", "wrong")
     assert checked == [b"$2b$06$"] * 3
 
 

@@ -19,10 +19,10 @@ import pytest
 from mongod import free_port
 from playwright.sync_api import Browser
 
+from tests import ROOT
 from tests.conftest import NO_THROTTLES
 from tests.system.browser import running as running_browser
 
-ROOT = Path(__file__).resolve().parents[2]
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
 # Started by root, nginx would change to a user who may not enter the tests' folders.
 NGINX_OPTIONS = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")

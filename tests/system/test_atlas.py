@@ -13,7 +13,7 @@ import config
 from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import blocks
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up
 from tests.timeouts import SOON
 
 USER = "pixora@example.com"
@@ -152,8 +152,8 @@ def test_a_wrong_database_password_is_answered_as_no_database_and_told_to_nobody
 ):
     client = make_app(MONGO_URI=uri(atlas, DATABASE_PASSWORD + "x", **trusting), DATABASE_TIMEOUT_MS=1000).test_client()
     with capture_logs() as lines:
-        signup = client.post("/api/auth/signup", json=signup_body())
-        login = client.post("/api/auth/login", data={"username": "ada@example.com", "password": PASSWORD})
+        signup = sign_up(client)
+        login = log_in(client)
         health = client.get("/health")
     assert (signup.status_code, signup.json["code"]) == (503, "database_unavailable")
     assert (login.status_code, login.json["code"]) == (503, "database_unavailable")
@@ -167,7 +167,7 @@ def test_a_server_that_cannot_be_trusted_is_answered_as_no_database_within_the_d
     client = make_app(MONGO_URI=uri(atlas), DATABASE_TIMEOUT_MS=1000).test_client()
     with capture_logs() as lines:
         start = time.monotonic()
-        signup = client.post("/api/auth/signup", json=signup_body())
+        signup = sign_up(client)
         duration = time.monotonic() - start
         health = client.get("/health")
     assert (signup.status_code, signup.json["code"]) == (503, "database_unavailable")

@@ -7,27 +7,14 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from mongod import free_port
 
-from tests.factories import PASSWORD, signup_body
+from tests.factories import log_in, sign_up, signup_body
+from tests.system.client import Client
 from tests.system.conftest import running_nginx
 from tests.timeouts import LONG, SOON
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Answer:
-    def __init__(self, response):
-        self.status = response.status
-        self.headers = response.headers
-        self.text = response.read().decode()
-
-    @property
-    def json(self):
-        return json.loads(self.text)
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +32,13 @@ def nginx(api, tmp_path_factory):
 
 
 @pytest.fixture
-def call(nginx):
-    """Make a request through nginx, on a connection of its own."""
-
-    def call(method, path, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", nginx, timeout=LONG)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        answer = Answer(connection.getresponse())
-        connection.close()
-        return answer
-
-    return call
+def client(nginx):
+    """Asks through nginx."""
+    return Client(f"http://127.0.0.1:{nginx}")
 
 
 def assert_problem(answer, status, code):
-    assert answer.status == status
+    assert answer.status_code == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert set(answer.json) == {"type", "title", "status", "detail", "code", "request_id"}
     assert answer.json["status"] == status
@@ -83,23 +62,20 @@ def exchange(port, *parts, pause=0.0):
         return received
 
 
-def test_the_four_calls_work(call):
-    created = call(
-        "POST", "/api/auth/signup", json.dumps(signup_body(email="four@example.com")), Content_Type="application/json"
-    )
-    assert created.status == 201
-    form = f"username=Four%40Example.com&password={PASSWORD}"
-    login = call("POST", "/api/auth/login", form, Content_Type="application/x-www-form-urlencoded")
-    assert login.status == 200
-    bearer = f"Bearer {login.json['access_token']}"
-    me = call("GET", "/api/users/me", Authorization=bearer)
-    assert me.status == 200
+def test_the_four_calls_work(client):
+    created = sign_up(client, email="four@example.com")
+    assert created.status_code == 201
+    login = log_in(client, "Four@Example.com")
+    assert login.status_code == 200
+    bearer = {"Authorization": f"Bearer {login.json['access_token']}"}
+    me = client.get("/api/users/me", headers=bearer)
+    assert me.status_code == 200
     assert me.json["id"] == created.json["id"]
-    assert call("GET", created.headers["Location"], Authorization=bearer).json == me.json
+    assert client.get(created.headers["Location"], headers=bearer).json == me.json
 
 
-def test_a_body_over_the_limit_is_refused_by_nginx_in_our_shape(call):
-    answer = call("POST", "/api/auth/signup", b"x" * 20_000, Content_Type="application/json")
+def test_a_body_over_the_limit_is_refused_by_nginx_in_our_shape(client):
+    answer = client.post("/api/auth/signup", data=b"x" * 20_000, content_type="application/json")
     assert_problem(answer, 413, "payload_too_large")
 
 
@@ -115,24 +91,24 @@ def test_a_chunked_body_over_the_limit_is_refused(which, request):
     assert b'"payload_too_large"' in answer
 
 
-def test_a_body_of_just_the_limit_passes(call):
+def test_a_body_of_just_the_limit_passes(client):
     body = json.dumps(signup_body(email="limit@example.com")).encode().ljust(16384)
-    assert call("POST", "/api/auth/signup", body, Content_Type="application/json").status == 201
+    assert client.post("/api/auth/signup", data=body, content_type="application/json").status_code == 201
 
 
-def test_headers_over_the_limit_are_refused_in_our_shape(call):
-    answer = call("GET", "/", X_Large="x" * 20_000)
-    assert answer.status in (400, 431)
+def test_headers_over_the_limit_are_refused_in_our_shape(client):
+    answer = client.get("/", headers={"X-Large": "x" * 20_000})
+    assert answer.status_code in (400, 431)
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_client_that_sends_its_headers_slowly_is_cut_off_and_holds_up_nobody(nginx, call):
+def test_a_client_that_sends_its_headers_slowly_is_cut_off_and_holds_up_nobody(nginx, client):
     started = time.monotonic()
     slow = socket.create_connection(("127.0.0.1", nginx), 30)
     slow.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
     for _ in range(5):
         asked = time.monotonic()
-        assert call("GET", "/health/live").status == 200
+        assert client.get("/health/live").status_code == 200
         assert time.monotonic() - asked < SOON
     slow.settimeout(30)
     try:
@@ -174,16 +150,17 @@ def test_many_requests_share_a_connection(nginx):
     connection = http.client.HTTPConnection("127.0.0.1", nginx, timeout=LONG)
     for _ in range(20):
         connection.request("GET", "/health/live")
-        answer = Answer(connection.getresponse())
+        answer = connection.getresponse()
+        answer.read()
         assert answer.status == 200
         assert answer.headers["Connection"] != "close"
         assert connection.sock is not None
     connection.close()
 
 
-def test_nginx_keeps_its_connections_to_gunicorn(nginx, api, call):
+def test_nginx_keeps_its_connections_to_gunicorn(nginx, api, client):
     for _ in range(30):
-        call("GET", "/health/live")
+        client.get("/health/live")
     established = subprocess.run(
         ["ss", "-Htn", "state", "established", f"( dport = :{api} )"], capture_output=True, text=True
     )
@@ -191,14 +168,14 @@ def test_nginx_keeps_its_connections_to_gunicorn(nginx, api, call):
         assert 1 <= len(established.stdout.splitlines()) <= 10
 
 
-def test_a_request_id_passes_and_is_made_where_none_came(call):
-    assert call("GET", "/", X_Request_ID="follow-me").headers["X-Request-ID"] == "follow-me"
-    assert len(call("GET", "/").headers["X-Request-ID"]) == 32
+def test_a_request_id_passes_and_is_made_where_none_came(client):
+    assert client.get("/", headers={"X-Request-ID": "follow-me"}).headers["X-Request-ID"] == "follow-me"
+    assert len(client.get("/").headers["X-Request-ID"]) == 32
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics/x"])
-def test_metrics_are_closed(call, path):
-    assert_problem(call("GET", path), 404, "not_found")
+def test_metrics_are_closed(client, path):
+    assert_problem(client.get(path), 404, "not_found")
 
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO", "Script-Name", "SCRIPT-NAME"])
@@ -212,28 +189,25 @@ def test_a_header_does_not_move_the_application(which, name, request):
     assert b"not_found" not in answer
 
 
-def test_metadata_leads_to_the_port_where_clients_come_in(call, nginx):
-    metadata = call("GET", "/.well-known/oauth-authorization-server").json
+def test_metadata_leads_to_the_port_where_clients_come_in(client, nginx):
+    metadata = client.get("/.well-known/oauth-authorization-server").json
     assert metadata["jwks_uri"] == f"http://127.0.0.1:{nginx}/.well-known/jwks.json"
 
 
-def test_a_redirect_stays_where_the_client_is(call):
-    answer = call("GET", "/api//users/me?x=1")
-    assert (answer.status, answer.headers["Location"]) == (308, "/api/users/me?x=1")
+def test_a_redirect_stays_where_the_client_is(client):
+    answer = client.get("/api//users/me?x=1")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "/api/users/me?x=1")
 
 
-def test_an_error_of_the_application_passes_nginx_untouched(call):
-    answer = call("GET", "/api/users/me")
+def test_an_error_of_the_application_passes_nginx_untouched(client):
+    answer = client.get("/api/users/me")
     assert_problem(answer, 401, "missing_token")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_nginx_says_that_the_application_is_away_in_our_shape(tmp_path):
     with running_nginx(tmp_path, free_port()) as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)
-        connection.request("GET", "/api/users/me")
-        answer = Answer(connection.getresponse())
-        connection.close()
+        answer = Client(f"http://127.0.0.1:{port}").get("/api/users/me")
     assert_problem(answer, 502, "bad_gateway")
     assert answer.headers["Retry-After"]
 
@@ -249,36 +223,21 @@ def test_chunks_that_are_not_well_formed_are_a_bad_request(api):
 
 
 def test_one_client_s_storm_of_logins_stops_at_nginx_and_not_the_others(nginx):
-    form = f"username=nobody%40example.com&password={PASSWORD}"
-
-    def log_in(address):
-        connection = http.client.HTTPConnection("127.0.0.1", nginx, timeout=LONG, source_address=(address, 0))
-        connection.request("POST", "/api/auth/login", form, {"Content-Type": "application/x-www-form-urlencoded"})
-        answer = Answer(connection.getresponse())
-        connection.close()
-        return answer
-
+    one, other = (Client(f"http://127.0.0.1:{nginx}", ip) for ip in ("127.0.0.2", "127.0.0.3"))
     with ThreadPoolExecutor(60) as pool:
-        answers = list(pool.map(log_in, ["127.0.0.2"] * 120))
-    refused = [answer for answer in answers if answer.status == 429]
+        answers = list(pool.map(lambda _: log_in(one, "nobody@example.com"), range(120)))
+    refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 40
     assert_problem(refused[0], 429, "rate_limited")
     assert refused[0].headers["Retry-After"] == "5"
-    assert log_in("127.0.0.3").status == 401
+    assert log_in(other, "nobody@example.com").status_code == 401
 
 
-def storm(port, method, path, address):
+def storm(port, method, path, ip):
     """Send 70 requests from a client of this address; return their status codes."""
-
-    def call(_):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG, source_address=(address, 0))
-        connection.request(method, path)
-        answer = Answer(connection.getresponse())
-        connection.close()
-        return answer.status
-
+    client = Client(f"http://127.0.0.1:{port}", ip)
     with ThreadPoolExecutor(35) as pool:
-        return list(pool.map(call, range(70)))
+        return [answer.status_code for answer in pool.map(lambda _: client.open(path, method=method), range(70))]
 
 
 def test_one_client_s_storm_of_deletions_stops_at_nginx(nginx):
@@ -296,22 +255,14 @@ def test_who_finds_the_waiting_room_full_gets_the_refusal_slowly_and_holds_up_no
         running_nginx(tmp_path, int(url.rsplit(":", 1)[1])) as port,
         ThreadPoolExecutor(1) as pool,
     ):
-
-        def ask(method, path, body=None, media_type="text/plain"):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
-            connection.request(method, path, body, {"Content-Type": media_type})
-            answer = Answer(connection.getresponse())
-            connection.close()
-            return answer
-
-        waiting = pool.submit(ask, "POST", "/api/auth/signup", json.dumps(signup_body()), "application/json")
+        client = Client(f"http://127.0.0.1:{port}")
+        waiting = pool.submit(sign_up, client)
         time.sleep(0.5)  # it has the only seat by now, and a hash of cost 15 takes some seconds
         began = time.monotonic()
-        form = f"username=nobody%40example.com&password={PASSWORD}"
-        refused = ask("POST", "/api/auth/login", form, "application/x-www-form-urlencoded")
+        refused = log_in(client, "nobody@example.com")
         slowly = time.monotonic() - began
-        assert (refused.status, refused.json["code"]) == (503, "overloaded")
+        assert (refused.status_code, refused.json["code"]) == (503, "overloaded")
         assert "X-Accel-Limit-Rate" not in refused.headers
         assert slowly > 1
-        assert ask("GET", "/health").status == 200
-        assert waiting.result().status == 201
+        assert client.get("/health").status_code == 200
+        assert waiting.result().status_code == 201

@@ -17,7 +17,6 @@ import threading
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import pymongo
@@ -25,6 +24,7 @@ import pytest
 from mongod import free_port
 
 from pixora.server.worker import STOP_LINGER_SECONDS
+from tests import ROOT
 from tests.factories import PASSWORD, signup_body
 from tests.system.conftest import running_nginx
 from tests.timeouts import SOON
@@ -42,7 +42,6 @@ AWAY = 502
 """What nginx answers while there is no gunicorn."""
 
 SLOW_CLIENTS = 400
-ROOT = Path(__file__).resolve().parents[2]
 # Hashing has low priority: on a busy machine 2 seconds would be too few, and "overloaded" the right answer.
 SETTINGS = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "64", "PROXY_COUNT": "1", "HASH_QUEUE_SECONDS": "20"}
 FORM = "application/x-www-form-urlencoded"

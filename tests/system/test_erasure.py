@@ -2,19 +2,18 @@
 
 import contextlib
 import http.client
-import json
 import os
 import secrets
 import signal
 import threading
 import time
-from urllib.parse import urlencode, urlsplit
 
 import pymongo
 import pytest
 
-from tests.factories import PASSWORD, signup_body
-from tests.timeouts import LONG
+from tests.conftest import make_account
+from tests.factories import PASSWORD
+from tests.system.client import Client
 
 WAIT_SECONDS = 120
 
@@ -26,14 +25,6 @@ def database(mongo_uri):
         database = client[f"{client.get_default_database().name}_erasure"]
         yield database
         client.drop_database(database)
-
-
-def call(url, method, path, body, media_type="application/json", **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=LONG)
-    connection.request(method, path, body.encode(), {"Content-Type": media_type} | headers)
-    text = connection.getresponse().read()
-    connection.close()
-    return json.loads(text) if text else None
 
 
 def wait_until(condition):
@@ -55,17 +46,14 @@ def test_a_worker_that_is_killed_when_the_account_is_gone_leaves_nothing_for_eve
     uri = mongo_uri.replace("?", "_erasure?")
     secret = secrets.token_urlsafe(48)
     with gunicorn(MONGO_URI=uri, SECRET_KEY=secret, DATABASE_TIMEOUT_MS="20000") as url:
-        user_id = call(url, "POST", "/api/auth/signup", json.dumps(signup_body()))["id"]
-        form = urlencode({"username": "ada@example.com", "password": PASSWORD})
-        grant = call(url, "POST", "/api/auth/login", form, "application/x-www-form-urlencoded")
+        account = make_account(Client(url))
         with database.client.start_session() as session:
             session.start_transaction()  # which holds up who would write this row as well
             database["audit"].update_one({"event": "login"}, {"$set": {"locked": True}}, session=session)
 
             def delete():
-                bearer = {"Authorization": f"Bearer {grant['access_token']}"}
                 with contextlib.suppress(OSError, http.client.HTTPException):
-                    call(url, "DELETE", "/api/users/me", json.dumps({"password": PASSWORD}), **bearer)
+                    Client(url).delete("/api/users/me", json={"password": PASSWORD}, headers=account.bearer)
 
             deleting = threading.Thread(target=delete)
             deleting.start()
@@ -77,7 +65,7 @@ def test_a_worker_that_is_killed_when_the_account_is_gone_leaves_nothing_for_eve
             wait_until(lambda: not operations(database, "audit"))
             session.abort_transaction()
     assert database["users"].count_documents({}) == 0
-    assert database["audit"].count_documents({"user_id": user_id}) > 0
+    assert database["audit"].count_documents({"user_id": account.id}) > 0
     move_clock(minutes=11)
     app = make_app(MONGO_URI=uri, SECRET_KEY=secret)
     assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import http.client
 import json
 import re
 import secrets
@@ -16,51 +15,35 @@ from mongod import free_port
 
 from pixora import create_app
 from tests.conftest import close
-from tests.factories import HASH_2B, PASSWORD, fastapi_user, signup_body
+from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in, sign_up, signup_body
+from tests.system.client import Client
 from tests.system.conftest import running_nginx
-from tests.timeouts import LONG
 
 NEW_PASSWORD = "analytical-engine-no-1"
 EMAIL = "ada@example.com"
 DATABASE_PASSWORD = "s3cr3t-of-the-database"
 FORGED = '{"level": "FORGED"}'
 LINE_ENDS = "\n", "\r\n", "\r", "\x85", "\u2028", "\u2029", "\x00", "\x1b[2K\x1b[1A", "\x0b", "\x0c", "\x1e"
+JSON = "application/json"
 PLACEHOLDERS = {"token", "refresh_token", "password", "current_password", "new_password", "username", "email"}
 
 
-class Service:
+class Service(Client):
     """A gunicorn to talk to, past what a well-behaved client would send."""
-
-    def __init__(self, url):
-        self.port = urlsplit(url).port
 
     def send(self, data):
         """Send bytes as they are; return what comes back."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+        with socket.create_connection(("127.0.0.1", urlsplit(self.url).port), 10) as connection:
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             with contextlib.suppress(ConnectionResetError):
                 return b"".join(iter(lambda: connection.recv(65536), b""))
         return b""
 
-    def call(self, method, path, body=b"", media_type="application/json", **headers):
-        """Send a request; return the status and the body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG)
-        sent = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, sent)
-        response = connection.getresponse()
-        status, text = response.status, response.read()
-        connection.close()
-        return status, json.loads(text) if text and "json" in response.headers["Content-Type"] else text
-
     def sign_up(self, email):
         """Sign up and log in."""
-        assert self.call("POST", "/api/auth/signup", json.dumps(signup_body(email=email)).encode())[0] == 201
-        return self.log_in(email)
-
-    def log_in(self, email=EMAIL, password=PASSWORD):
-        form = urlencode({"username": email, "password": password}).encode()
-        return self.call("POST", "/api/auth/login", form, "application/x-www-form-urlencoded")[1]
+        assert sign_up(self, email=email).status_code == 201
+        return log_in(self, email).json
 
 
 def try_to_break_lines(service):
@@ -83,15 +66,15 @@ def try_to_break_lines(service):
             b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + data,
         ):
             service.send(head + b"\r\nConnection: close\r\n\r\n")
-        service.log_in(text, text)
+        log_in(service, text, text)
         for body in (json.dumps(signup_body(first_name=text, email=text)), json.dumps({text: text}), text):
             for path in ("/api/auth/signup", "/api/auth/password-reset", "/api/auth/password-reset/confirm"):
-                service.call("POST", path, body.encode())
+                service.post(path, data=body.encode(), content_type=JSON)
 
 
 def try_all_routes(service, one_time_token):
     """Put each secret wherever the API can be given one, and where it cannot; as a user and as nobody."""
-    document = service.call("GET", "/openapi.json")[1]
+    document = service.get("/openapi.json").json
     for number, (path, item) in enumerate(document["paths"].items()):
         for method, operation in item.items():
             if method == "parameters":
@@ -102,17 +85,18 @@ def try_all_routes(service, one_time_token):
             told = {name: text for name, text in told.items() if name in PLACEHOLDERS}
             place = re.sub(r"{\w+}", quote(grant["access_token"]), path)
             query = urlencode(told | {"limit": PASSWORD, "after": grant["refresh_token"], "email": PASSWORD})
-            service.call(method.upper(), f"{place}?{query}")
+            service.open(f"{place}?{query}", method=method.upper())
             for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
-                is_json = media_type == "application/json"
+                is_json = media_type == JSON
                 write = json.dumps if is_json else urlencode
                 right = body["example"] | {name: text for name, text in told.items() if name in body["example"]}
                 for fields in (right | {PASSWORD: PASSWORD}, dict.fromkeys(right, PASSWORD), right):
                     data = write(fields).encode()
-                    service.call(method.upper(), place, data, media_type)
-                    service.call(method.upper(), place, data[:-1] + b"\xff", media_type, **bearer)
-                    service.call(method.upper(), place, data, "text/plain", **bearer)
-                    service.call(method.upper(), place, data, media_type, **bearer)
+                    sent = {"method": method.upper(), "data": data, "content_type": media_type}
+                    service.open(place, **sent)
+                    service.open(place, headers=bearer, **sent | {"data": data[:-1] + b"\xff"})
+                    service.open(place, headers=bearer, **sent | {"content_type": "text/plain"})
+                    service.open(place, headers=bearer, **sent)
             basic = base64.b64encode(f"{EMAIL}:{PASSWORD}".encode()).decode()
             for credentials in (
                 f"Bearer {grant['access_token']}x",
@@ -121,15 +105,14 @@ def try_all_routes(service, one_time_token):
                 bearer["Authorization"],
             ):
                 headers = {"Authorization": credentials, "Cookie": f"session={PASSWORD}", "Referer": f"/?{PASSWORD}"}
-                service.call(method.upper(), place, **headers)
+                service.open(place, method=method.upper(), headers=headers)
 
 
 def try_pages(service, one_time_token):
     """Open the links of letters and send their forms."""
     for page in ("/verify-email", "/reset-password", "/confirm-email"):
-        service.call("GET", f"{page}?token={one_time_token}")
-        form = urlencode({"token": one_time_token, "password": PASSWORD, "new_password": "short"}).encode()
-        service.call("POST", page, form, "application/x-www-form-urlencoded")
+        service.get(f"{page}?token={one_time_token}")
+        service.post(page, data={"token": one_time_token, "password": PASSWORD, "new_password": "short"})
 
 
 def try_faults(service, users):
@@ -137,19 +120,19 @@ def try_faults(service, users):
     users.insert_one(fastapi_user(email="corrupt@example.com", password=f"{HASH_2B[:-9]}!"))
     users.insert_one(fastapi_user(email="odd@example.com", password=[HASH_2B]))
     for email in ("corrupt@example.com", "odd@example.com"):
-        service.log_in(email)
+        log_in(service, email)
     bearer = {"Authorization": f"Bearer {service.sign_up('faulty@example.com')['access_token']}"}
-    body = json.dumps({"current_password": PASSWORD, "new_password": NEW_PASSWORD}).encode()
+    body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     users.database.command("collMod", users.name, validator={"password": "nothing"})
     statuses = [
-        service.call("POST", "/api/auth/signup", json.dumps(signup_body(email="grace@example.com")).encode())[0],
-        service.call("POST", "/api/users/me/password", body, **bearer)[0],
-        service.call("PATCH", "/api/users/me", b'{"first_name": "Augusta"}', **bearer)[0],
+        sign_up(service, email="grace@example.com").status_code,
+        service.post("/api/users/me/password", json=body, headers=bearer).status_code,
+        service.patch("/api/users/me", json={"first_name": "Augusta"}, headers=bearer).status_code,
     ]
     users.database.command("collMod", users.name, validator={})
     assert statuses == [500, 500, 500]
-    service.call("PUT", "/api/users/me", PASSWORD.encode())
-    service.call("POST", "/api/auth/login", PASSWORD.encode() * 1000)
+    service.open("/api/users/me", method="PUT", data=PASSWORD.encode())
+    service.post("/api/auth/login", data=PASSWORD.encode() * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -171,16 +154,9 @@ def printed(gunicorn, mongo_uri, settings):
     close(app)
     away = f"mongodb://root:{DATABASE_PASSWORD}@127.0.0.1:{free_port()}/pixora"
     with gunicorn(MONGO_URI=away, DATABASE_TIMEOUT_MS="200", is_healthy=False) as gone:
-        for path, media_type, body in (
-            ("/api/auth/signup", "application/json", json.dumps(signup_body())),
-            (
-                "/api/auth/login",
-                "application/x-www-form-urlencoded",
-                urlencode({"username": EMAIL, "password": PASSWORD}),
-            ),
-            ("/api/auth/password-reset", "application/json", json.dumps({"email": EMAIL})),
-        ):
-            assert Service(gone).call("POST", path, body.encode(), media_type)[0] == 503
+        client = Client(gone)
+        reset = client.post("/api/auth/password-reset", json={"email": EMAIL})
+        assert [answer.status_code for answer in (sign_up(client), log_in(client), reset)] == [503] * 3
     return url.log.read_bytes() + gone.log.read_bytes()
 
 

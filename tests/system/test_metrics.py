@@ -1,6 +1,7 @@
 """GET /metrics of real workers: what several count together, and what becomes of it when they come and go."""
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -19,6 +20,8 @@ import pytest
 from mongod import free_port
 
 from pixora.observability import metric_files
+from tests.factories import log_in
+from tests.system.client import Client
 from tests.system.conftest import ROOT, running_nginx
 
 WORKERS = 4
@@ -246,13 +249,11 @@ def test_what_waited_in_a_worker_that_is_killed_waits_no_more(lone):
     def queue():
         return float(re.search(r"^pixora_hashing_queue (\S+)$", ask(lone, "/metrics")[1], re.MULTILINE)[1])
 
-    def log_in():
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(
-                f"{lone}/api/auth/login", b"username=x%40example.com&password=wrong", timeout=SECONDS
-            )
+    def log_in_in_vain():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            log_in(Client(lone), "x@example.com")
 
-    thread = threading.Thread(target=log_in)
+    thread = threading.Thread(target=log_in_in_vain)
     thread.start()
     wait_until(lambda: queue() == 1)
     [worker] = workers(lone)

@@ -8,7 +8,7 @@ from pixora import clock
 from pixora.accounts import outbox
 from pixora.accounts.outbox import LEASE, Backlog
 from pixora.observability import metrics
-from tests.factories import PASSWORD, signup_body
+from tests.factories import log_in, sign_up
 from tests.timeouts import SOON
 
 
@@ -148,13 +148,12 @@ def test_database_failures_are_counted_by_reason(make_app, growth):
 
 
 def test_hashes_are_counted_and_timed(client, account, growth, samples):
-    def log_in():
-        form = {"username": account.email, "password": PASSWORD}
-        assert client.post("/api/auth/login", data=form).status_code == 200
+    def log_in_once():
+        assert log_in(client, account.email).status_code == 200
 
     for name in ("pixora_hashing_run_seconds_count", "pixora_hashing_wait_seconds_count"):
-        assert growth(name, log_in) == 1
-    assert growth('pixora_events_total{event="login"}', log_in) == 1
+        assert growth(name, log_in_once) == 1
+    assert growth('pixora_events_total{event="login"}', log_in_once) == 1
     assert samples()["pixora_hashing_queue"] == 0
 
 
@@ -163,8 +162,7 @@ def test_requests_rejected_by_the_hashing_queue_are_counted(make_app, growth):
 
     def log_in_while_the_only_seat_is_taken():
         with app.app_context(), app.extensions["services"].hashing_queue.slot():
-            form = {"username": "x@example.com", "password": PASSWORD}
-            assert app.test_client().post("/api/auth/login", data=form).json["code"] == "overloaded"
+            assert log_in(app.test_client(), "x@example.com").json["code"] == "overloaded"
 
     assert growth("pixora_hashing_shed_total", log_in_while_the_only_seat_is_taken) == 1
 
@@ -174,7 +172,7 @@ def test_throttled_requests_are_counted_by_limit(make_app, counts, growth):
 
     def sign_up_twice():
         for email in ("a@example.com", "b@example.com"):
-            client.post("/api/auth/signup", json=signup_body(email=email))
+            sign_up(client, email=email)
 
     assert growth('pixora_throttled_total{limit="THROTTLE_SIGNUP_PER_IP"}', sign_up_twice) == 1
 
@@ -192,7 +190,7 @@ def test_throttled_e_mails_are_counted(make_app, users, counts, growth):
 def test_the_outbox_is_measured_by_age_and_number(make_app, users, samples, move_clock):
     app = make_app()
     client = app.test_client()
-    client.post("/api/auth/signup", json=signup_body())
+    sign_up(client)
     move_clock(minutes=20)
     found = samples(client)
     assert found["pixora_outbox_oldest_seconds"] == pytest.approx(1200, abs=10)
@@ -272,7 +270,7 @@ def test_every_metric_has_the_prefix_and_a_help_text():
 
 
 def test_metrics_have_no_personal_data(client, account):
-    client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+    log_in(client, account.email)
     text = client.get("/metrics").text
     assert account.email not in text
     assert account.id not in text

@@ -3,7 +3,6 @@
 `--screenshots FOLDER` saves a picture of every page: on a telephone and a desktop, light and dark.
 """
 
-import json
 import os
 import re
 import secrets
@@ -21,10 +20,10 @@ from mongod import Mongod, free_port
 from playwright.sync_api import expect
 
 from tests import smtp_server
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up
 from tests.system.browser import Visit
+from tests.system.client import Client
 from tests.system.conftest import ROOT
-from tests.timeouts import LONG
 
 NEW_PASSWORD = "analytical-engine-no-1"
 SENDER = "Example <no-reply@example.com>"
@@ -36,35 +35,22 @@ class Service:
 
     def __init__(self, url, smtp, environment):
         self.url, self.smtp, self.environment = url, smtp, environment
-
-    def call(self, method, path, body=None, token=None, media_type="application/json"):
-        data = body and (json.dumps(body) if media_type.endswith("json") else urllib.parse.urlencode(body)).encode()
-        headers = {"Content-Type": media_type} | ({"Authorization": f"Bearer {token}"} if token else {})
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=LONG) as response:
-            text = response.read()
-        return json.loads(text) if text else None
+        self.client = Client(url)
 
     def sign_up(self):
         """Create an account and return its e-mail address."""
         email = f"ada-{secrets.token_hex(4)}@example.com"
-        self.call("POST", "/api/auth/signup", signup_body(email=email))
+        sign_up(self.client, email=email)
         return email
 
     def log_in(self, email, password=PASSWORD):
-        form = {"username": email, "password": password}
-        return self.call("POST", "/api/auth/login", form, media_type="application/x-www-form-urlencoded")[
-            "access_token"
-        ]
+        return log_in(self.client, email, password).json["access_token"]
 
     def is_refused(self, email, password):
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            self.log_in(email, password)
-        with caught.value as answer:  # which holds a connection
-            return answer.code == 401
+        return log_in(self.client, email, password).status_code == 401
 
     def profile(self, token):
-        return self.call("GET", "/api/users/me", token=token)
+        return self.client.get("/api/users/me", headers={"Authorization": f"Bearer {token}"}).json
 
     def link_sent_to(self, email):
         """Send the e-mails that are due, and return the link in the newest one to an address."""
@@ -79,10 +65,11 @@ class Service:
         """Return a link to a page, for the user with this address or a new one."""
         email = email or self.sign_up()
         if page == "reset-password":
-            self.call("POST", "/api/auth/password-reset", {"email": email})
+            self.client.post("/api/auth/password-reset", json={"email": email})
         elif page == "confirm-email":
             new = {"email": f"new-{email}", "password": PASSWORD}
-            self.call("POST", "/api/users/me/email", new, self.log_in(email))
+            bearer = {"Authorization": f"Bearer {self.log_in(email)}"}
+            self.client.post("/api/users/me/email", json=new, headers=bearer)
             email = new["email"]
         return self.link_sent_to(email)
 
@@ -250,7 +237,7 @@ def test_an_invalid_link_leads_to_a_page_with_advice(service, page, name):
 def test_an_email_taken_in_the_meantime_is_reported(service, page):
     email = service.sign_up()
     page.open(service.link_to("confirm-email", email))
-    service.call("POST", "/api/auth/signup", signup_body(email=f"new-{email}"))
+    sign_up(service.client, email=f"new-{email}")
     page.page.get_by_role("button", name="Use this address").click()
     page.is_headed("This e-mail address is taken")
     page.look("confirm-email-taken")

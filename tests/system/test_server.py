@@ -10,18 +10,16 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from pathlib import Path
 
 import pymongo
 import pytest
 from mongod import free_port
 
-from tests.factories import PASSWORD, signup_body
+from tests import ROOT
+from tests.factories import PASSWORD, log_in, sign_up
+from tests.system.client import Client
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 START = (ROOT / "docs/start.md").read_text()
 
@@ -118,41 +116,25 @@ def server(running):
     return running
 
 
-def post(url, data, media_type):
-    request = urllib.request.Request(url, data, {"Content-Type": media_type})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return json.load(response)
-
-
-def log_in(server):
-    form = urllib.parse.urlencode({"username": "ada@example.com", "password": PASSWORD}).encode()
-    return post(server.url + "/api/auth/login", form, "application/x-www-form-urlencoded")["access_token"]
-
-
-def get_me(server, token):
-    request = urllib.request.Request(server.url + "/api/users/me", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return json.load(response)
-
-
 def test_users_and_tokens_outlive_a_restart_and_ctrl_c_stops_everything(serve, tmp_path):
     server = serve().wait_until_up()
     assert f"Try it in the browser: {server.url}/docs" in server.output
-    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
-    token = log_in(server)
+    sign_up(Client(server.url))
+    token = log_in(Client(server.url)).json["access_token"]
     lock = int((tmp_path / "instance/mongodb/mongod.lock").read_text())
     server.press_ctrl_c()
     assert server.wait_until_ended() == 0
     assert server.output.rstrip().endswith("Stopped.")
     assert "Traceback" not in server.output
-    with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(server.url, timeout=5)
+    with pytest.raises(ConnectionRefusedError):
+        Client(server.url).get("/")
     with pytest.raises(ProcessLookupError):
         os.kill(lock, 0)
 
     again = serve().wait_until_up()
-    assert get_me(again, token)["email"] == "ada@example.com"
-    assert log_in(again)
+    profile = Client(again.url).get("/api/users/me", headers={"Authorization": f"Bearer {token}"})
+    assert profile.json["email"] == "ada@example.com"
+    assert log_in(Client(again.url)).status_code == 200
 
 
 def test_the_call_in_the_banner_works_as_it_is_printed(server):
@@ -162,7 +144,7 @@ def test_the_call_in_the_banner_works_as_it_is_printed(server):
 
 
 def test_the_letters_are_read_as_the_banner_says_and_the_link_goes_to_the_server(server):
-    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    sign_up(Client(server.url))
     [call] = re.findall(r"^ +(script/flask .* mail show)$", server.output, re.MULTILINE)
     run = subprocess.run(call, shell=True, cwd=ROOT, capture_output=True, text=True)
     assert "To: ada@example.com\n" in run.stdout, run.stderr
@@ -185,7 +167,7 @@ def test_a_command_without_a_server_gets_a_sentence(tmp_path):
 
 
 def test_the_commands_for_administrators_of_the_start_page_work(server):
-    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    sign_up(Client(server.url))
     [block] = re.findall(r"```sh\n(script/flask users .*?)```", START, re.DOTALL)
     script = block.replace("script/flask", f"script/flask --instance {server.instance}")
     run = subprocess.run(["bash", "-ec", script], cwd=ROOT, capture_output=True, text=True, input=f"{PASSWORD}\n")
@@ -256,8 +238,7 @@ def processes():
 
 
 def jwks(server):
-    with urllib.request.urlopen(server.url + "/.well-known/jwks.json", timeout=60) as response:
-        return json.load(response)["keys"]
+    return Client(server.url).get("/.well-known/jwks.json").json["keys"]
 
 
 def header(token):
@@ -265,9 +246,10 @@ def header(token):
 
 
 def test_tokens_are_signed_by_a_key_pair(server):
-    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    sign_up(Client(server.url))
     [key] = jwks(server)
-    assert header(log_in(server)) | {"alg": "ES256", "kid": key["kid"]} == header(log_in(server))
+    signed = header(log_in(Client(server.url)).json["access_token"])
+    assert (signed["alg"], signed["kid"]) == ("ES256", key["kid"])
 
 
 def test_keys_of_ones_own_are_used_instead_and_made_where_there_are_none(serve, tmp_path):
@@ -280,9 +262,8 @@ def test_keys_of_ones_own_are_used_instead_and_made_where_there_are_none(serve, 
 def test_with_hosts_that_are_trusted_it_starts_and_with_a_secret_of_ones_own(serve):
     server = serve(TRUSTED_HOSTS="auth.example.com", JWT_SECRET_KEY="secret" * 8).wait_until_up()
     assert "TRUSTED_HOSTS lets requests in by other names only, for example auth.example.com." in server.output
-    request = urllib.request.Request(server.url + "/.well-known/jwks.json", headers={"Host": "auth.example.com"})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        assert json.load(response) == {"keys": []}
+    answer = Client(server.url).get("/.well-known/jwks.json", headers={"Host": "auth.example.com"})
+    assert answer.json == {"keys": []}
 
 
 def test_a_faulty_setting_gets_a_sentence(serve):
@@ -294,14 +275,14 @@ def test_a_faulty_setting_gets_a_sentence(serve):
 
 def test_a_database_of_ones_own_is_used_instead(serve, tmp_path, mongo_uri, users):
     server = serve(MONGO_URI=mongo_uri).wait_until_up()
-    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    sign_up(Client(server.url))
     assert users.count_documents({}) == 1
     assert not (tmp_path / "instance/mongodb").exists()
 
 
 def test_it_starts_after_everything_was_killed(serve, tmp_path):
     server = serve().wait_until_up()
-    post(server.url + "/api/auth/signup", json.dumps(signup_body()).encode(), "application/json")
+    sign_up(Client(server.url))
     mongod = int((tmp_path / "instance/mongodb/mongod.lock").read_text())
     gunicorn = children(server.process.pid) - {mongod}
     workers = {worker for master in gunicorn for worker in children(master)}
@@ -310,7 +291,7 @@ def test_it_starts_after_everything_was_killed(serve, tmp_path):
             os.kill(pid, signal.SIGKILL)
     server.wait_until_ended()
     again = serve().wait_until_up()
-    assert log_in(again)
+    assert log_in(Client(again.url)).status_code == 200
     again.press_ctrl_c()
     assert again.wait_until_ended() == 0
     assert not (tmp_path / "instance/environment").exists()

@@ -8,12 +8,12 @@ import pty
 import shutil
 import subprocess
 import zipfile
-from pathlib import Path
 
 import pytest
 from mongod import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
 SERVE, DEV = "pixora_stub_serve", "pixora_stub_dev"
 SECONDS = 600
 """A busy machine is no reason to fail: making an environment takes some seconds of CPU."""

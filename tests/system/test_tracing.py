@@ -7,9 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -17,7 +14,8 @@ import pytest
 from mongod import free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.factories import PASSWORD, signup_body
+from tests.factories import PASSWORD, log_in, sign_up, signup_body
+from tests.system.client import Client
 from tests.system.conftest import ROOT
 from tests.timeouts import LONG, SOON
 
@@ -76,32 +74,15 @@ def service(gunicorn, collector):
         yield url
 
 
-def call(url, path, body=None, media_type="application/json", **headers):
-    """Return status and JSON of an answer."""
-    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-    headers = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data, headers), timeout=LONG) as response:
-            read = response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            read = error.read()
-    return json.loads(read) if read[:1] == b"{" else read
-
-
-def log_in(url, email):
-    form = urllib.parse.urlencode({"username": email, "password": PASSWORD}).encode()
-    return call(url, "/api/auth/login", form, "application/x-www-form-urlencoded")["access_token"]
-
-
 def attributes(span):
     return {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
 
 
 def test_a_request_is_a_span_with_its_commands_to_mongodb_and_its_log_line_names_the_trace(service, collector):
-    call(service, "/api/auth/signup", signup_body(email="traced@example.com"))
-    token = log_in(service, "traced@example.com")
-    call(service, "/api/users/me", Authorization=f"Bearer {token}", X_Request_ID="follow-me")
+    client = Client(service)
+    sign_up(client, email="traced@example.com")
+    token = log_in(client, "traced@example.com").json["access_token"]
+    client.get("/api/users/me", headers={"Authorization": f"Bearer {token}", "X-Request-ID": "follow-me"})
     [span] = collector.wait_for(lambda span: attributes(span).get("request_id") == "follow-me")
     assert (span.name, span.kind) == ("GET /api/users/me", SERVER)
     assert attributes(span)["http.status_code"] == 200
@@ -115,23 +96,24 @@ def test_a_request_is_a_span_with_its_commands_to_mongodb_and_its_log_line_names
 
 
 def test_the_service_has_a_name(service, collector):
-    call(service, "/")
+    Client(service).get("/")
     collector.wait_for(lambda span: span.name == "GET /")
     resource = ExportTraceServiceRequest.FromString(collector.received[-1]).resource_spans[0].resource
     assert {one.key: one.value.string_value for one in resource.attributes}["service.name"] == "pixora"
 
 
 def test_nothing_secret_or_personal_leaves_the_house(service, collector):
-    body = signup_body(email="private@example.com")
+    client = Client(service)
     for _ in range(2):
-        call(service, "/api/auth/signup", body)  # the second meets the unique index, whose message has the address
-    token = log_in(service, "private@example.com")
+        sign_up(client, email="private@example.com")  # the second meets the unique index, whose message has the address
+    token = log_in(client, "private@example.com").json["access_token"]
     for path in ("/verify-email?token=s3cr3t", "/nowhere/s3cr3t?token=s3cr3t", "/api/users/s3cr3t"):
-        call(service, path, Authorization=f"Bearer {token}", User_Agent="agent-s3cr3t", Cookie="s3cr3t")
-    call(service, "/api/users/me", X_Request_ID="the-last")
+        headers = {"Authorization": f"Bearer {token}", "User-Agent": "agent-s3cr3t", "Cookie": "s3cr3t"}
+        client.get(path, headers=headers)
+    client.get("/api/users/me", headers={"X-Request-ID": "the-last"})
     collector.wait_for(lambda span: attributes(span).get("request_id") == "the-last")
     told = b"".join(collector.received)
-    for secret in ("private@example.com", "s3cr3t", PASSWORD, token, body["last_name"], "127.0.0.1:"):
+    for secret in ("private@example.com", "s3cr3t", PASSWORD, token, signup_body()["last_name"], "127.0.0.1:"):
         assert secret.encode() not in told, secret
     assert "GET /verify-email" in {span.name for span in collector.spans()}
     assert "GET" in {span.name for span in collector.spans()}
@@ -140,8 +122,8 @@ def test_nothing_secret_or_personal_leaves_the_house(service, collector):
 
 def test_probes_and_what_happens_outside_of_a_request_are_not_traced(service, collector):
     for path in ("/health", "/health/live", "/metrics"):
-        call(service, path)
-    call(service, "/", X_Request_ID="after-the-probes")
+        Client(service).get(path)
+    Client(service).get("/", headers={"X-Request-ID": "after-the-probes"})
     collector.wait_for(lambda span: attributes(span).get("request_id") == "after-the-probes")
     spans = list(collector.spans())
     assert not [span.name for span in spans if "health" in span.name or "metrics" in span.name]
@@ -150,7 +132,7 @@ def test_probes_and_what_happens_outside_of_a_request_are_not_traced(service, co
 
 def test_spans_of_the_last_requests_are_sent_when_the_service_stops(gunicorn, collector):
     with gunicorn(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="60000") as url:
-        call(url, "/", X_Request_ID="the-very-last")
+        Client(url).get("/", headers={"X-Request-ID": "the-very-last"})
         assert not [span for span in collector.spans() if attributes(span).get("request_id") == "the-very-last"]
     collector.wait_for(lambda span: attributes(span).get("request_id") == "the-very-last")
 
@@ -159,7 +141,7 @@ def test_without_a_collector_requests_are_answered_as_ever_and_stopping_takes_no
     with gunicorn(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}", OTEL_BSP_SCHEDULE_DELAY="100") as url:
         began = time.monotonic()
         for _ in range(100):
-            assert call(url, "/")["name"] == "Pixora"
+            assert Client(url).get("/").json["name"] == "Pixora"
         assert time.monotonic() - began < SOON
         began = time.monotonic()
         os.kill(url.pid, 15)

@@ -15,7 +15,7 @@ from pixora.passwords import strength, verify
 from pixora.services import services
 from pixora.throttling import limits
 from tests.conftest import close
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.factories import PASSWORD, fastapi_user, log_in, sign_up, signup_body
 from tests.timeouts import SOON
 
 LIMITS = {
@@ -40,22 +40,23 @@ def client(throttled):
     return throttled().test_client()
 
 
-def log_in(client, password="wrong", email=EMAIL, client_ip="192.0.2.1", **headers):
-    return client.post(
-        "/api/auth/login",
-        data={"username": email, "password": password},
+def attempt_login(client, password="wrong", email=EMAIL, client_ip="192.0.2.1", **headers):
+    return log_in(
+        client,
+        email,
+        password,
         environ_overrides={"REMOTE_ADDR": client_ip},
         headers={name.replace("_", "-"): value for name, value in headers.items()},
     )
 
 
 def statuses(client, times, **options):
-    return [log_in(client, **options).status_code for _ in range(times)]
+    return [attempt_login(client, **options).status_code for _ in range(times)]
 
 
 def at_once(times, *clients, **options):
     with ThreadPoolExecutor(times) as pool:
-        calls = [pool.submit(log_in, clients[number % len(clients)], **options) for number in range(times)]
+        calls = [pool.submit(attempt_login, clients[number % len(clients)], **options) for number in range(times)]
         return sorted(call.result().status_code for call in calls)
 
 
@@ -66,12 +67,12 @@ def state(counts):
 
 def test_every_attempt_is_refused_after_the_limit_of_wrong_ones(client):
     assert statuses(client, 11) == [401] * 10 + [429]
-    assert log_in(client, PASSWORD).status_code == 429
+    assert attempt_login(client, PASSWORD).status_code == 429
 
 
 def test_a_refusal_is_a_problem_with_retry_after(client):
     statuses(client, 10)
-    response = log_in(client)
+    response = attempt_login(client)
     assert response.content_type == "application/problem+json"
     assert response.json["code"] == "rate_limited"
     assert response.json["status"] == 429
@@ -82,23 +83,23 @@ def test_a_refused_attempt_costs_no_hash_and_leaves_nothing(client, counts, monk
     statuses(client, 10)
     before = list(counts.find())
     monkeypatch.setattr(verify, "verify_password", None)
-    assert log_in(client).status_code == 429
+    assert attempt_login(client).status_code == 429
     assert list(counts.find()) == before
 
 
 def test_a_refused_network_costs_two_commands_and_no_write(throttled, counts, watch_commands):
     client = throttled(THROTTLE_LOGIN_PER_IP="1 per hour").test_client()
-    log_in(client)
+    attempt_login(client)
     with watch_commands() as commands:
-        assert log_in(client).status_code == 429
+        assert attempt_login(client).status_code == 429
     assert [command.command_name for command in commands] == ["update", "find"]
 
 
 @pytest.mark.parametrize("client_ip", ["192.0.2.1", "2001:db8:1:2::1"])
 def test_a_login_takes_five_commands(client, watch_commands, client_ip):
-    log_in(client, PASSWORD, client_ip=client_ip)
+    attempt_login(client, PASSWORD, client_ip=client_ip)
     with watch_commands() as commands:
-        assert log_in(client, PASSWORD, client_ip=client_ip).status_code == 200
+        assert attempt_login(client, PASSWORD, client_ip=client_ip).status_code == 200
     assert [(one.command_name, one.command[one.command_name]) for one in commands] == [
         *(("update", "throttles"), ("find", "users"), ("update", "throttles")),
         *(("update", "users"), ("update", "audit")),
@@ -112,7 +113,7 @@ def test_correct_attempts_are_handed_back(client, counts):
 
 def test_a_correct_attempt_hands_back_only_itself(client):
     statuses(client, 9)
-    assert log_in(client, PASSWORD).status_code == 200
+    assert attempt_login(client, PASSWORD).status_code == 200
     assert statuses(client, 2) == [401, 429]
 
 
@@ -127,7 +128,7 @@ def test_an_attempt_without_a_verdict_is_handed_back(client, counts, monkeypatch
         raise DatabaseUnavailable
 
     monkeypatch.setattr(verify, "verify_password", fail)
-    assert log_in(client).status_code == 503
+    assert attempt_login(client).status_code == 503
     assert state(counts) == {(0, 0)}
 
 
@@ -149,7 +150,7 @@ def test_an_attempt_waits_for_the_verdicts_on_those_in_flight(throttled):
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour")
     with ThreadPoolExecutor(1) as pool:
         with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1") as attempt:
-            waiting = pool.submit(log_in, app.test_client(), PASSWORD)
+            waiting = pool.submit(attempt_login, app.test_client(), PASSWORD)
             time.sleep(0.3)
             assert not waiting.done()
             attempt.is_correct = True
@@ -162,7 +163,7 @@ def test_an_attempt_that_waits_too_long_is_refused_until_the_leases_expire(throt
     monkeypatch.setattr(verify, "verify_password", None)
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour", HASH_QUEUE_SECONDS=10)
     with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1"):
-        response = log_in(app.test_client(), PASSWORD)
+        response = attempt_login(app.test_client(), PASSWORD)
     assert response.status_code == 429
     assert 15 <= int(response.headers["Retry-After"]) <= 28  # 2 * 10 + 3 + 5
 
@@ -171,9 +172,8 @@ def test_the_attempt_of_a_killed_worker_makes_room_when_its_lease_expires(thrott
     monkeypatch.setattr(pixora, "LEASE_MARGIN", timedelta(0))
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour", HASH_QUEUE_SECONDS=0.1, DATABASE_TIMEOUT_MS=800)
     with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1") as lost:
-        assert (
-            log_in(throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour").test_client(), PASSWORD).status_code == 200
-        )
+        patient = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour").test_client()
+        assert attempt_login(patient, PASSWORD).status_code == 200
         lost.is_correct = True
 
 
@@ -182,7 +182,7 @@ def test_a_wrong_attempt_that_took_longer_than_its_lease_stays_counted(throttled
     app = throttled(HASH_QUEUE_SECONDS=0.1, DATABASE_TIMEOUT_MS=300)
     with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1"):
         time.sleep(0.6)
-        assert log_in(app.test_client(), PASSWORD).status_code == 200
+        assert attempt_login(app.test_client(), PASSWORD).status_code == 200
     assert state(counts) == {(1, 0)}
 
 
@@ -192,11 +192,11 @@ def test_waiting_attempts_leave_slots_for_others(throttled, users, monkeypatch):
     app = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="1 per hour", GUNICORN_THREADS=8)
     with ThreadPoolExecutor(4) as pool:
         with app.app_context(), services.throttles.attempt(EMAIL.lower(), "192.0.2.1") as attempt:
-            waiting = [pool.submit(log_in, app.test_client(), PASSWORD) for _ in range(4)]
+            waiting = [pool.submit(attempt_login, app.test_client(), PASSWORD) for _ in range(4)]
             refused = next(as_completed(waiting)).result()
             assert refused.status_code == 429
             assert int(refused.headers["Retry-After"]) > 1
-            assert log_in(app.test_client(), PASSWORD, "ada@example.com").status_code == 200
+            assert attempt_login(app.test_client(), PASSWORD, "ada@example.com").status_code == 200
             attempt.is_correct = True
         assert sorted(call.result().status_code for call in waiting) == [200] * 3 + [429]
 
@@ -222,14 +222,14 @@ def test_a_waiting_attempt_is_refused_as_soon_as_the_others_were_wrong(throttled
 )
 def test_every_spelling_of_an_address_is_counted_together(client, spelling):
     statuses(client, 10, email=spelling)
-    assert log_in(client, PASSWORD).status_code == 429
+    assert attempt_login(client, PASSWORD).status_code == 429
 
 
 def test_an_unknown_account_is_throttled_like_a_known_one(client):
     known, unknown = [], []
     for _ in range(11):
-        known.append(log_in(client))
-        unknown.append(log_in(client, email="nobody@example.com"))
+        known.append(attempt_login(client))
+        unknown.append(attempt_login(client, email="nobody@example.com"))
     answers = [
         [(response.status_code, response.json["code"]) for response in responses] for responses in (known, unknown)
     ]
@@ -239,28 +239,28 @@ def test_an_unknown_account_is_throttled_like_a_known_one(client):
 
 def test_the_owner_logs_in_from_another_network_while_an_attacker_is_refused(client):
     statuses(client, 200)
-    assert log_in(client).status_code == 429
-    assert log_in(client, PASSWORD, client_ip="198.51.100.7").status_code == 200
+    assert attempt_login(client).status_code == 429
+    assert attempt_login(client, PASSWORD, client_ip="198.51.100.7").status_code == 200
 
 
 def test_another_account_logs_in_from_the_same_network(client, users):
     users.insert_one(fastapi_user(email="ada@example.com"))
     statuses(client, 11)
-    assert log_in(client, PASSWORD, "ada@example.com").status_code == 200
+    assert attempt_login(client, PASSWORD, "ada@example.com").status_code == 200
 
 
 def test_attempts_on_one_account_from_many_networks_are_limited(throttled):
     client = throttled(THROTTLE_LOGIN_PER_ACCOUNT="5 per hour").test_client()
-    answers = [log_in(client, client_ip=f"192.0.2.{number}") for number in range(6)]
+    answers = [attempt_login(client, client_ip=f"192.0.2.{number}") for number in range(6)]
     assert [response.status_code for response in answers] == [401] * 5 + [429]
     assert 3590 <= int(answers[-1].headers["Retry-After"]) <= 3600
 
 
 def test_attempts_of_one_network_on_many_accounts_are_limited(throttled, counts):
     client = throttled(THROTTLE_LOGIN_PER_IP="5 per hour").test_client()
-    answers = [log_in(client, email=f"{number}@example.com").status_code for number in range(5)]
+    answers = [attempt_login(client, email=f"{number}@example.com").status_code for number in range(5)]
     stored = counts.count_documents({})
-    answers += [log_in(client, email=f"{number}@example.com").status_code for number in range(5, 8)]
+    answers += [attempt_login(client, email=f"{number}@example.com").status_code for number in range(5, 8)]
     assert answers == [401] * 5 + [429] * 3
     assert counts.count_documents({}) == stored
 
@@ -273,7 +273,12 @@ def test_an_attempt_that_one_limit_refuses_is_not_counted_by_another(throttled, 
 
 def test_an_attempt_that_a_later_limit_refuses_is_not_counted_by_earlier_ones(throttled, counts):
     client = throttled(THROTTLE_LOGIN_PER_ACCOUNT="2 per hour").test_client()
-    assert [log_in(client, client_ip=f"192.0.2.{number}").status_code for number in range(4)] == [401, 401, 429, 429]
+    assert [attempt_login(client, client_ip=f"192.0.2.{number}").status_code for number in range(4)] == [
+        401,
+        401,
+        429,
+        429,
+    ]
     networks = counts.find({"_id": {"$regex": "PER_IP/"}})
     assert sorted((one["count"], len(one["leases"])) for one in networks) == [(0, 0), (0, 0), (1, 0), (1, 0)]
 
@@ -290,14 +295,14 @@ def test_a_spoofed_header_does_not_change_the_client(throttled, header, proxies)
         if proxies:
             seen = [headers.get("X-Forwarded-For"), "198.51.100.7"]
             headers["X-Forwarded-For"] = ", ".join(filter(None, seen))
-        answers.append(log_in(client, **headers).status_code)
+        answers.append(attempt_login(client, **headers).status_code)
     assert answers == [401] * 10 + [429]
 
 
 def test_behind_a_proxy_each_client_is_counted_separately(throttled):
     client = throttled(PROXY_COUNT=1).test_client()
     assert statuses(client, 11, X_Forwarded_For="198.51.100.7")[-1] == 429
-    assert log_in(client, X_Forwarded_For="198.51.100.8").status_code == 401
+    assert attempt_login(client, X_Forwarded_For="198.51.100.8").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -332,9 +337,9 @@ def test_an_ipv6_client_has_a_wide_network(client_ip, network):
 
 def test_many_networks_of_one_customer_cannot_lock_the_owner_out(throttled):
     client = throttled().test_client()
-    answers = [log_in(client, client_ip=f"2001:db8:1:{number}::1").status_code for number in range(52)]
+    answers = [attempt_login(client, client_ip=f"2001:db8:1:{number}::1").status_code for number in range(52)]
     assert answers == [401] * 50 + [429] * 2
-    assert log_in(client, PASSWORD, client_ip="2001:db8:2::1").status_code == 200
+    assert attempt_login(client, PASSWORD, client_ip="2001:db8:2::1").status_code == 200
 
 
 def test_sign_ups_from_many_networks_of_one_customer_are_limited(throttled):
@@ -349,15 +354,15 @@ def test_sign_ups_from_many_networks_of_one_customer_are_limited(throttled):
 
 
 def test_the_addresses_of_one_ipv6_network_are_counted_together(client):
-    answers = [log_in(client, client_ip=f"2001:db8:1:2::{number}").status_code for number in range(11)]
+    answers = [attempt_login(client, client_ip=f"2001:db8:1:2::{number}").status_code for number in range(11)]
     assert answers == [401] * 10 + [429]
-    assert log_in(client, client_ip="2001:db8:1:3::1").status_code == 401
+    assert attempt_login(client, client_ip="2001:db8:1:3::1").status_code == 401
 
 
 def test_a_window_ends_after_retry_after(throttled):
     client = throttled(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per 2 second").test_client()
     statuses(client, 2)
-    refused = log_in(client)
+    refused = attempt_login(client)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] in ("1", "2")
     time.sleep(int(refused.headers["Retry-After"]))
@@ -366,7 +371,7 @@ def test_a_window_ends_after_retry_after(throttled):
 
 def test_sign_ups_from_one_network_are_refused_when_the_limit_is_reached(throttled):
     client = throttled(THROTTLE_SIGNUP_PER_IP="3 per hour").test_client()
-    answers = [client.post("/api/auth/signup", json=signup_body()) for _ in range(4)]
+    answers = [sign_up(client) for _ in range(4)]
     assert [response.status_code for response in answers] == [201, 409, 409, 429]
     assert answers[-1].json["code"] == "rate_limited"
     assert 3590 <= int(answers[-1].headers["Retry-After"]) <= 3600
@@ -375,29 +380,29 @@ def test_sign_ups_from_one_network_are_refused_when_the_limit_is_reached(throttl
 def test_an_invalid_sign_up_is_not_counted(throttled):
     client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
     for _ in range(3):
-        assert client.post("/api/auth/signup", json=signup_body(password="short")).status_code == 422
-    assert client.post("/api/auth/signup", json=signup_body()).status_code == 201
+        assert sign_up(client, password="short").status_code == 422
+    assert sign_up(client).status_code == 201
 
 
 def test_a_sign_up_with_a_password_that_is_easy_to_guess_is_counted(throttled):
     client = throttled(THROTTLE_SIGNUP_PER_IP="2 per hour").test_client()
-    answers = [client.post("/api/auth/signup", json=signup_body(password="adalovelace1990")) for _ in range(3)]
+    answers = [sign_up(client, password="adalovelace1990") for _ in range(3)]
     assert [response.status_code for response in answers] == [422, 422, 429]
 
 
 def test_a_refused_sign_up_costs_no_hash_and_no_score(throttled, monkeypatch):
     client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
-    client.post("/api/auth/signup", json=signup_body())
+    sign_up(client)
     monkeypatch.setattr(verify, "hash_password", None)
     monkeypatch.setattr(strength, "zxcvbn", None)
-    assert client.post("/api/auth/signup", json=signup_body(email="new@example.com")).status_code == 429
+    assert sign_up(client, email="new@example.com").status_code == 429
 
 
 def test_sign_ups_do_not_count_as_login_attempts(throttled):
     client = throttled(THROTTLE_SIGNUP_PER_IP="1 per hour").test_client()
     for _ in range(12):
         client.post("/api/auth/signup", json=signup_body(), environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
-    assert log_in(client, PASSWORD).status_code == 200
+    assert attempt_login(client, PASSWORD).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["login", "signup"])
@@ -407,7 +412,7 @@ def test_everything_is_refused_when_the_counters_are_unreachable(throttled, monk
     monkeypatch.setattr(verify, "verify_password", None)
     monkeypatch.setattr(verify, "hash_password", None)
     started = time.monotonic()
-    response = log_in(client) if path == "login" else client.post("/api/auth/signup", json=signup_body())
+    response = attempt_login(client) if path == "login" else sign_up(client)
     assert time.monotonic() - started < SOON
     assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
 
@@ -451,8 +456,8 @@ def test_counters_and_log_contain_no_e_mail_address(client, counts, capture_logs
 
 @pytest.mark.parametrize("text", [EMAIL.lower(), "192.0.2.1", "2001:db8:1:2::/64", "2001:db8:1::/48"])
 def test_counters_identify_nobody_without_the_key(client, counts, text):
-    log_in(client)
-    log_in(client, client_ip="2001:db8:1:2::1")
+    attempt_login(client)
+    attempt_login(client, client_ip="2001:db8:1:2::1")
     client.post("/api/auth/signup", json=signup_body(), environ_overrides={"REMOTE_ADDR": "192.0.2.1"})
     stored = str(list(counts.find()))
     assert text not in stored
@@ -461,16 +466,16 @@ def test_counters_identify_nobody_without_the_key(client, counts, text):
 
 def test_another_secret_key_has_other_counters(throttled, counts):
     for secret in ("one", "another"):
-        log_in(throttled(SECRET_KEY=secret).test_client())
+        attempt_login(throttled(SECRET_KEY=secret).test_client())
     assert state(counts) == {(1, 0)}
 
 
 def test_counters_of_an_earlier_version_are_read(client, counts):
-    log_in(client)
+    attempt_login(client)
     counts.update_many({}, {"$unset": {"leases": True}, "$set": {"count": 1_000_000_001}})
-    assert log_in(client, PASSWORD).status_code == 429
+    assert attempt_login(client, PASSWORD).status_code == 429
     counts.update_many({}, {"$set": {"count": 3}})
-    assert log_in(client, PASSWORD).status_code == 200
+    assert attempt_login(client, PASSWORD).status_code == 200
 
 
 def test_parallel_first_attempts_create_one_counter(throttled, counts):

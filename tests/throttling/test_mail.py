@@ -8,7 +8,7 @@ import pytest
 from pixora.services import services
 from pixora.throttling.mail import RESET_LINK
 from pixora.tokens.one_time import LIFETIMES, Purpose
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests.factories import PASSWORD, fastapi_user, log_in, sign_up
 
 OWNER, STRANGER = "192.0.2.1", "198.51.100.7"
 NEW_PASSWORD = "analytical-engine-no-1"
@@ -43,10 +43,10 @@ def reset(client, email, client_ip=OWNER):
     return client.post(RESET, json={"email": email}, environ_overrides={"REMOTE_ADDR": client_ip}).status_code
 
 
-def sign_up(client, email="ada@example.com"):
+def open_session(client, email="ada@example.com"):
     """Sign up and log in; return the header of the session."""
-    client.post("/api/auth/signup", json=signup_body(email=email))
-    login = client.post("/api/auth/login", data={"username": email, "password": PASSWORD})
+    sign_up(client, email=email)
+    login = log_in(client, email)
     return {"Authorization": f"Bearer {login.json['access_token']}"}
 
 
@@ -60,14 +60,14 @@ def change_to_and_fro(client, bearer, times):
 
 
 def by_a_change_of_address(client, safe, email):
-    bearer = sign_up(client, "mallory@example.com")
+    bearer = open_session(client, "mallory@example.com")
     for _ in range(5):
         client.post(CHANGE, json={"email": email, "password": PASSWORD}, headers=bearer)
 
 
 def by_sign_ups(client, safe, email):
     for _ in range(5):
-        client.post("/api/auth/signup", json=signup_body(email=email))
+        sign_up(client, email=email)
 
 
 def by_safe_sign_ups(client, safe, email):
@@ -89,7 +89,7 @@ def by_resets(client, safe, email):
 @pytest.mark.parametrize("need", ["reset", "verification", "change of address"])
 def test_what_a_stranger_asks_for_leaves_the_owner_what_he_needs(service, sent, attack, need):
     client, safe = service(), service(ENUMERATION_SAFE=True)
-    bearer = sign_up(client)
+    bearer = open_session(client)
     attack(client, safe, "ada@example.com")
     before = sent("ada@example.com")
     assert before <= 4
@@ -108,7 +108,7 @@ def test_what_a_stranger_asks_for_leaves_the_owner_what_he_needs(service, sent, 
 
 def test_strangers_of_many_networks_fill_no_mailbox_and_leave_a_link_in_it(service, sent, counts, token_sent):
     client = service()
-    sign_up(client)
+    open_session(client)
     for number in range(10):
         reset(client, "ada@example.com", f"198.51.100.{number}")
     assert sent("ada@example.com", "reset_password") == 3
@@ -124,7 +124,7 @@ def test_strangers_of_many_networks_fill_no_mailbox_and_leave_a_link_in_it(servi
 def test_the_last_e_mail_is_for_a_link_when_there_is_none(service, sent):
     """Whoever has signed up with the address of another, and asks for what can be asked for."""
     client = service()
-    bearer = sign_up(client)
+    bearer = open_session(client)
     for _ in range(8):
         client.post(VERIFY, headers=bearer)
     by_safe_sign_ups(client, service(ENUMERATION_SAFE=True), "ada@example.com")
@@ -140,7 +140,7 @@ def test_a_link_counts_for_as_long_as_it_is_valid():
 
 def test_a_link_that_was_used_is_no_longer_in_the_mailbox(service, sent, token_sent):
     client = service()
-    sign_up(client)
+    open_session(client)
     for number in range(5):
         reset(client, "ada@example.com", f"198.51.100.{number}")
     body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
@@ -152,7 +152,7 @@ def test_a_link_that_was_used_is_no_longer_in_the_mailbox(service, sent, token_s
 
 def test_an_unverified_address_gets_five_e_mails_whoever_asks_and_whatever_for(service, sent):
     client = service(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1000 per hour")
-    bearer = sign_up(client)
+    bearer = open_session(client)
     change_to_and_fro(client, bearer, 8)
     for number in range(8):
         client.post(VERIFY, headers=bearer)
@@ -164,7 +164,7 @@ def test_an_account_that_is_made_again_and_again_gets_five_e_mails_in_all(servic
     client = service()
     total = 0
     for _ in range(4):
-        bearer = sign_up(client)
+        bearer = open_session(client)
         for _ in range(5):
             client.post(VERIFY, headers=bearer)
         total += sent("ada@example.com")
@@ -176,14 +176,14 @@ def test_a_sign_up_whose_e_mail_may_not_go_makes_the_account_without_a_link(serv
     client = service()
     for _ in range(4):
         users.delete_many({})
-        sign_up(client)
+        open_session(client)
     assert sent("ada@example.com") == 0
     assert users.find_one()["tokens"] == {}
 
 
 def test_a_notice_to_a_verified_address_is_never_suppressed(service, users, sent):
     client = service()
-    bearer = sign_up(client)
+    bearer = open_session(client)
     users.update_one({}, {"$set": {"email_verified": True}})
     by_resets(client, None, "ada@example.com")
     assert change_to_and_fro(client, bearer, 6) == [204] * 5 + [429]
@@ -192,7 +192,7 @@ def test_a_notice_to_a_verified_address_is_never_suppressed(service, users, sent
 
 def test_a_change_that_fails_is_not_counted(service):
     client = service(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1 per hour")
-    bearer = sign_up(client)
+    bearer = open_session(client)
     weak = {"current_password": PASSWORD, "new_password": "password12345"}
     assert client.post(PASSWORD_CHANGE, json=weak, headers=bearer).status_code == 422
     assert change_to_and_fro(client, bearer, 2) == [204, 429]
@@ -210,25 +210,24 @@ def test_a_network_asks_for_only_so_many_e_mails_to_whomever(service, users, sen
 @pytest.mark.parametrize("path", [VERIFY, CHANGE])
 def test_what_a_session_asks_for_counts_for_its_network_too(service, path):
     client = service(THROTTLE_MAIL_PER_IP="1 per hour")
-    bearer = sign_up(client)
+    bearer = open_session(client)
     body = {"email": "new@example.com", "password": PASSWORD} if path == CHANGE else None
     assert [client.post(path, json=body, headers=bearer).status_code for _ in range(2)] == [202, 429]
 
 
 def test_a_reset_lets_the_owner_in_who_was_locked_out(service, token_sent):
     client = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour", THROTTLE_LOGIN_PER_ACCOUNT="3 per hour")
-    sign_up(client)
+    open_session(client)
 
-    def log_in(password, client_ip):
-        form = {"username": "ada@example.com", "password": password}
-        return client.post("/api/auth/login", data=form, environ_overrides={"REMOTE_ADDR": client_ip}).status_code
+    def status(password, client_ip):
+        return log_in(client, password=password, environ_overrides={"REMOTE_ADDR": client_ip}).status_code
 
-    assert [log_in("wrong", OWNER), log_in("wrong", OWNER), log_in("wrong", STRANGER)] == [401] * 3
-    assert log_in(PASSWORD, OWNER) == log_in(PASSWORD, STRANGER) == 429
+    assert [status("wrong", OWNER), status("wrong", OWNER), status("wrong", STRANGER)] == [401] * 3
+    assert status(PASSWORD, OWNER) == status(PASSWORD, STRANGER) == 429
     reset(client, "ada@example.com")
     body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
     assert client.post(f"{RESET}/confirm", json=body).status_code == 204
-    assert log_in(NEW_PASSWORD, OWNER) == log_in(NEW_PASSWORD, STRANGER) == 200
+    assert status(NEW_PASSWORD, OWNER) == status(NEW_PASSWORD, STRANGER) == 200
 
 
 def test_many_resets_for_unknown_addresses_at_once_all_answer(app, mongo):

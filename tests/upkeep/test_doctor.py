@@ -6,7 +6,6 @@ import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -20,10 +19,9 @@ from pixora.upkeep import settings as checks_of_settings
 from pixora.upkeep.commands import app_with_doctor_only
 from pixora.upkeep.doctor import Check, examine
 from pixora.upkeep.findings import State, fault, ok
-from tests import smtp_server
+from tests import ROOT, smtp_server
 from tests.factories import ARGON2ID, HASH_2B, fastapi_user
 
-ROOT = Path(__file__).resolve().parents[2]
 ALL = {
     *("environment", "secrets", "signing_key", "uri", "write_concern", "database", "version", "topology", "clock"),
     *("disk", "indexes", "addresses", "hashes", "erasures", "outbox", "smtp", "client"),

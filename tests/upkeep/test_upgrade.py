@@ -8,7 +8,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pymongo
 import pytest
@@ -25,9 +24,9 @@ from pixora.emails import canonical, spellings
 from pixora.services import services
 from pixora.upkeep import rewriting
 from pixora.upkeep.addresses import mask, survey
-from tests.factories import PASSWORD, fastapi_user, signup_body
+from tests import ROOT
+from tests.factories import fastapi_user, log_in, sign_up
 
-ROOT = Path(__file__).resolve().parents[2]
 CLASSIC = datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=UTC)
 
 
@@ -331,7 +330,7 @@ def test_an_upgraded_address_cannot_sign_up_again_in_another_case(old_users, upg
     client = make_app().test_client()
     old_users.insert_one(fastapi_user())
     assert upgrade()[0] == 0
-    response = client.post("/api/auth/signup", json=signup_body(email="GRACE.hopper@Example.com"))
+    response = sign_up(client, email="GRACE.hopper@Example.com")
     assert (response.status_code, response.json["code"]) == (409, "email_taken")
     assert old_users.count_documents({}) == 1
 
@@ -341,7 +340,7 @@ def test_an_upgraded_user_logs_in_in_any_case(old_users, upgrade, make_app):
     upgrade()
     client = make_app().test_client()
     for typed in ("Grace.Hopper@example.com", "grace.hopper@example.com", "GRACE.HOPPER@EXAMPLE.COM"):
-        response = client.post("/api/auth/login", data={"username": typed, "password": PASSWORD})
+        response = log_in(client, typed)
         assert response.status_code == 200, typed
 
 

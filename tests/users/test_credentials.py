@@ -13,7 +13,7 @@ from pixora.passwords.queue import HashingQueue
 from pixora.throttling.limits import Throttles
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.conftest import make_account
-from tests.factories import HASH_2A, PASSWORD, fastapi_user
+from tests.factories import HASH_2A, PASSWORD, fastapi_user, log_in
 
 ME = "/api/users/me"
 PASSWORD_PATH = "/api/users/me/password"
@@ -33,16 +33,16 @@ def delete(client, account):
     return lambda password=PASSWORD: client.delete(ME, json={"password": password}, headers=account.bearer)
 
 
-def test_the_new_password_logs_in_and_the_old_one_does_not(change, log_in):
+def test_the_new_password_logs_in_and_the_old_one_does_not(client, change):
     response = change()
     assert response.status_code == 204
     assert response.data == b""
-    assert log_in(password=NEW_PASSWORD).status_code == 200
-    assert log_in(password=PASSWORD).status_code == 401
+    assert log_in(client, password=NEW_PASSWORD).status_code == 200
+    assert log_in(client, password=PASSWORD).status_code == 401
 
 
-def test_a_change_ends_every_other_session(client, account, log_in, change):
-    other = log_in().json
+def test_a_change_ends_every_other_session(client, account, change):
+    other = log_in(client).json
     change()
     assert client.get(ME, headers=account.bearer).status_code == 200
     assert client.get(ME, headers={"Authorization": f"Bearer {other['access_token']}"}).status_code == 401
@@ -130,13 +130,13 @@ def test_an_unknown_field_is_refused(change):
     assert change(email="new@example.com").json["errors"] == {"email": ["Unknown field."]}
 
 
-def test_a_user_of_the_fastapi_service_changes_the_password(client, users, log_in):
+def test_a_user_of_the_fastapi_service_changes_the_password(client, users):
     user = fastapi_user(password=HASH_2A)
     users.insert_one(user)
-    bearer = {"Authorization": f"Bearer {log_in(user['email']).json['access_token']}"}
+    bearer = {"Authorization": f"Bearer {log_in(client, user['email']).json['access_token']}"}
     body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
     assert client.post(PASSWORD_PATH, json=body, headers=bearer).status_code == 204
-    assert log_in(user["email"], NEW_PASSWORD).status_code == 200
+    assert log_in(client, user["email"], NEW_PASSWORD).status_code == 200
 
 
 def test_of_many_changes_at_once_one_is_made(app, account, users):
@@ -192,11 +192,10 @@ class TestEveryRouteThatChecksThePassword:
         def call(password):
             return client.open(path, method=method, json={field: password, **more}, headers=account.bearer)
 
-        form = {"username": account.email.upper(), "password": "wrong"}
-        assert client.post("/api/auth/login", data=form).status_code == 401
+        assert log_in(client, account.email.upper(), "wrong").status_code == 401
         assert [call("wrong").status_code for _ in range(3)] == [403, 403, 429]
         assert call(PASSWORD).status_code == 429
-        assert client.post("/api/auth/login", data=form | {"password": PASSWORD}).status_code == 429
+        assert log_in(client, account.email.upper()).status_code == 429
 
     def test_hashes_in_the_queue_and_reports_an_overload(self, app, account, monkeypatch, method, path, field, more):
         def refuse(*args, **kwargs):
@@ -258,14 +257,14 @@ def test_a_deletion_without_a_body_is_refused(client, account, users):
     assert users.count_documents({}) == 1
 
 
-def test_after_deletion_every_token_is_refused(client, account, delete, log_in):
+def test_after_deletion_every_token_is_refused(client, account, delete):
     response = delete()
     assert response.status_code == 204
     assert response.data == b""
     assert client.get(ME, headers=account.bearer).status_code == 401
     form = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
     assert client.post("/api/auth/refresh", data=form).status_code == 401
-    assert log_in().status_code == 401
+    assert log_in(client).status_code == 401
 
 
 def test_deletion_leaves_other_users_alone(client, delete, other_account, users):
@@ -274,9 +273,9 @@ def test_deletion_leaves_other_users_alone(client, delete, other_account, users)
     assert users.count_documents({}) == 1
 
 
-def test_the_attempts_at_an_account_go_with_it_and_nothing_else(client, account, delete, log_in, counts):
-    log_in(password="wrong")
-    log_in("nobody@example.com")
+def test_the_attempts_at_an_account_go_with_it_and_nothing_else(client, account, delete, counts):
+    log_in(client, password="wrong")
+    log_in(client, "nobody@example.com")
     assert counts.count_documents({"_id": {"$regex": "LOGIN_PER_ACCOUNT"}}) == 4
     delete()
     assert counts.count_documents({"_id": {"$regex": "LOGIN_PER_ACCOUNT"}}) == 2

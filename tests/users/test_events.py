@@ -7,7 +7,7 @@ from bson import ObjectId
 from pixora.accounts.audit import COMMAND
 from pixora.services import services
 from pixora.users import events
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, log_in
 
 PATH = "/api/users/me/events"
 EXPORT = "/api/users/me/export"
@@ -48,7 +48,7 @@ def networks(page):
 
 
 def test_a_user_sees_what_has_happened_the_newest_first(client, account, list_events):
-    client.post("/api/auth/login", data={"username": account.email, "password": "wrong"})
+    log_in(client, account.email, "wrong")
     page = list_events().json
     assert [item["event"] for item in page["items"]] == ["login_failed", "login", "signup"]
     assert page["next"] is None

@@ -4,7 +4,7 @@ import pytest
 
 from pixora.accounts.audit import COMMAND
 from pixora.services import services
-from tests.factories import PASSWORD, fastapi_user
+from tests.factories import PASSWORD, fastapi_user, log_in
 
 EXPORT = "/api/users/me/export"
 
@@ -31,7 +31,7 @@ EXPORTED = {
 @pytest.fixture
 def eventful(app, client, account, users):
     """Ada has sessions, letters and tokens of every kind."""
-    client.post("/api/auth/login", data={"username": account.email, "password": PASSWORD})
+    log_in(client, account.email)
     client.post("/api/auth/refresh", data={"grant_type": "refresh_token", "refresh_token": account.refresh_token})
     client.post("/api/auth/password-reset", json={"email": account.email})
     body = {"email": "new@example.com", "password": PASSWORD}
@@ -106,7 +106,7 @@ def test_an_export_has_no_emails_to_others(client, eventful):
 def test_a_user_of_the_fastapi_service_has_an_export(client, users):
     user = fastapi_user()
     users.insert_one(user)
-    login = client.post("/api/auth/login", data={"username": user["email"], "password": PASSWORD}).json
+    login = log_in(client, user["email"]).json
     response = client.get(EXPORT, headers={"Authorization": f"Bearer {login['access_token']}"})
     assert response.status_code == 200
     assert response.json["profile"]["contact"] == "ring the Navy, ext. 7"

@@ -8,7 +8,7 @@ from pixora import clock
 from pixora.accounts.store import UserStore
 from pixora.web.etags import etag
 from tests.auth.conftest import NEW_PASSWORD
-from tests.factories import HASH_2B, PASSWORD, fastapi_user
+from tests.factories import HASH_2B, fastapi_user, log_in
 
 ME = "/api/users/me"
 CHANGES = {"first_name": "Augusta", "last_name": "King", "contact": "+442079460959", "birthday": "1991-01-31"}
@@ -104,7 +104,7 @@ def test_a_body_that_changes_nothing_is_refused(patch, users, body):
 def test_a_user_of_the_fastapi_service_changes_one_field_and_the_others_stay(client, users):
     user = fastapi_user()
     users.insert_one(user)
-    login = client.post("/api/auth/login", data={"username": user["email"], "password": PASSWORD}).json
+    login = log_in(client, user["email"]).json
     bearer = {"Authorization": f"Bearer {login['access_token']}"}
     tag = client.get(ME, headers=bearer).headers["ETag"]
     response = client.patch(ME, json={"last_name": "Murray"}, headers=bearer | {"If-Match": tag})
