@@ -1,20 +1,19 @@
 """Administrators: at least one must remain enabled.
 
-Two who demote each other at the same moment would both see that there is another. So a change that takes an
-administrator away is announced first, in the user document (`leaving`, a time), and only then are the others counted:
-those who are leaving themselves do not count. Of two who announce themselves at once, both may be refused; never do
-both succeed, for the announcement of at least one is committed when the other counts. No transaction and no lock is
-needed, so this holds on a lone mongod as well.
+Two administrators who demote each other at the same moment would both see another one. So a change that removes an
+administrator first announces it in the user document (`leaving`, a time), and then counts the others without those who
+are leaving. If two announce at once, both may be refused, but never do both succeed: the announcement of at least one
+is committed when the other counts. This needs no transaction and no lock, so it works on a standalone mongod as well.
 
-- A process that dies in between leaves an administrator who does not count as another, until the announcement has
-  expired. Nobody has lost a role.
-- A process that is held up until then finds that its change is not made: the server looks at its own clock before it
-  makes one, and refuses it in the second half of the time. The first half is longer than all operations of a request
-  may take, the second longer than the one that was begun at the end of the first.
-- The others are read as a majority of the members has them, after a majority has the announcement.
+- If the process dies in between, the administrator keeps the role, and does not count as another until the announcement
+  expires.
+- If the process is delayed until then, its change has no effect: the server checks its own clock before each change
+  and rejects it in the second half of the time. The first half is longer than all operations of a request can take,
+  the second longer than one operation.
+- The others are read with read concern majority, after a majority has acknowledged the announcement.
 
-Simpler would be to demote, count, and restore. But a process that dies before it restores leaves no administrator who
-could; the sessions that a disabled user has lost cannot be restored; and in between, requests are refused for nothing.
+To demote, count and restore would be simpler. But if the process dies before it restores, no administrator remains; the
+ended sessions of a disabled user cannot be restored; and meanwhile requests of the administrator are rejected.
 """
 
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable, LastAdmin
 
 LEAVING_DEADLINES = 10
-"""For how long an announcement counts, in deadlines of the database: half a minute by default."""
+"""How long an announcement counts, in multiples of `DATABASE_TIMEOUT_MS`: half a minute by default."""
 
 
 class Administrators:
@@ -42,10 +41,10 @@ class Administrators:
 
     @contextmanager
     def removing(self, user_id: str) -> Iterator[Document]:
-        """Give the `with` block the condition under which it may take a user from among the enabled administrators.
+        """Give the `with` block the condition under which it may remove a user from the enabled administrators.
 
         The condition must be part of the query of the change. If it matches nothing, the user's roles have changed or
-        too much time has passed: try again. For other users this costs one read.
+        too much time has passed: try again. For users who are no administrators this costs one read.
 
         Raises:
             LastAdmin: no other administrator is enabled.
@@ -66,7 +65,7 @@ class Administrators:
             self._withdraw(user_id, mine)
             raise LastAdmin
         yield {**mine, "$expr": _is_younger(self._valid_for / 2)}
-        # Not where the block has raised: what it has sent may still be under way.
+        # Not after an error of the block: its change may still take effect.
         self._withdraw(user_id, mine)
 
     def _is_another(self, user_id: str) -> bool:
@@ -76,11 +75,11 @@ class Administrators:
             return committed.find_one(staying, {"_id": 1}) is not None
 
     def _withdraw(self, user_id: str, mine: Document) -> None:
-        # The change is made, or refused: it must not fail because of this, and an announcement expires by itself.
+        # The change is decided and must not fail because of this; an announcement expires by itself.
         with suppress(DatabaseUnavailable), self._store.operation("administrators.withdraw"):
             self._store.collection.update_one({"_id": user_id, **mine}, {"$unset": {"leaving": True}})
 
 
 def _is_younger(age: timedelta) -> Document:
-    """Return the expression for an announcement of less than this age; false where there is none."""
+    """Return the expression for an announcement younger than `age`; it is false if there is none."""
     return {"$gt": ["$leaving", {"$subtract": ["$$NOW", age / timedelta(milliseconds=1)]}]}

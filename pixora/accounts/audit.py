@@ -40,19 +40,19 @@ from pixora.web.middleware import request_id
 log = logging.getLogger(__name__)
 
 COMMAND = "command"
-"""The author of what a command does."""
+"""`by` of events that a command causes."""
 
 MAX_UNKNOWN_ROWS = 10_000
 """How many rows events about unknown accounts may take."""
 
 
 class Event(NamedTuple):
-    """What can happen.
+    """A kind of event.
 
     Attributes:
-        description: The line of the log.
-        details: The names of what may be told with it: never an e-mail address, a name, a secret or the id of a user.
-        level: Of the line of the log.
+        description: The message of the log line.
+        details: The names of its details. They never hold an e-mail address, a name, a secret or the id of a user.
+        level: The level of the log line.
 
     """
 
@@ -62,7 +62,7 @@ class Event(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where in the trail of a user a row stands. Of those of one millisecond, the greater id comes first."""
+    """The position of a row in the trail of a user. Within one millisecond, the greater id comes first."""
 
     at: datetime
     row_id: str
@@ -70,7 +70,7 @@ class Position(NamedTuple):
 
 _SESSION = frozenset({"session_id"})
 _OUTCOME = frozenset({"outcome"})
-"""`unknown`, where the database went away before it had told what became of an administrator's change."""
+"""`unknown` if the database failed before it acknowledged an administrator's change."""
 
 EVENTS: Mapping[str, Event] = {
     "signup": Event("A user signed up."),
@@ -104,7 +104,7 @@ EVENTS: Mapping[str, Event] = {
 
 
 def indexes(days: int) -> Indexes:
-    """Return the indexes of a trail that is kept for so many days."""
+    """Return the indexes of a trail that is kept for this number of days."""
     kept = int(timedelta(days=days).total_seconds())
     return {
         "audit": [
@@ -123,13 +123,13 @@ class Audit:
         self._collection = cast(Collection[AuditEvent], database.collection("audit"))
 
     def record(self, event: str, user_id: str | None, *, by: str | None = None, **details: Any) -> None:
-        """Record what has happened, in the log and as a row; where there can be no row, in the log only.
+        """Record an event in the log and as a row; if the row cannot be written, in the log only.
 
         Args:
             event: One of `EVENTS`.
-            user_id: To whom; None where there is no such account, or it is about none.
-            by: Who did it to them: the id of an administrator, or `COMMAND`; None where nobody else did.
-            details: As the event has them.
+            user_id: The user it concerns; None if there is no such account, or it concerns none.
+            by: The id of the administrator who caused it, or `COMMAND`; None if the user did.
+            details: The details of the event.
 
         Raises:
             ValueError: there is no such event, or it has no such detail.
@@ -143,7 +143,7 @@ class Audit:
         try:
             with self._database.operation("audit.record"):
                 upserted(lambda: self._collection.replace_one({"_id": place}, row, upsert=True))
-        except DatabaseUnavailable:  # which is logged
+        except DatabaseUnavailable:  # already logged
             pass
         except PyMongoError as error:
             log.error(
@@ -153,14 +153,14 @@ class Audit:
             )
 
     def record_all(self, event: str, user_ids: list[str], *, by: str, at_least: float = 0.001, **details: Any) -> None:
-        """Record the same of many users: a row of each, and one line in the log, with their number.
+        """Record an event of up to a thousand users: a row for each, and one log line with their number.
 
         Args:
             event: One of `EVENTS`.
-            user_ids: To whom; some hundreds, or a thousand.
-            by: Who did it to them, as in `record`.
+            user_ids: The users it concerns.
+            by: As in `record`.
             at_least: As in `Database.operation`.
-            details: As the event has them.
+            details: The details of the event.
 
         Raises:
             DatabaseUnavailable: not all rows could be written.
@@ -178,12 +178,12 @@ class Audit:
         )
 
     def list_events(self, user_id: str, limit: int, after: Position | None = None) -> list[AuditEvent]:
-        """Return what has happened to a user, the newest first.
+        """Return events of a user, newest first.
 
         Args:
-            user_id: To whom.
-            limit: The most that are returned.
-            after: The place that they come after, of an older call.
+            user_id: The user.
+            limit: The maximum number of events.
+            after: The position of the last event of the previous page.
 
         Raises:
             DatabaseUnavailable: MongoDB does not answer in time.
@@ -197,18 +197,18 @@ class Audit:
             return list(self._collection.find(query, sort=[("at", -1), ("_id", -1)], limit=limit))
 
     def anonymize(self, user_id: str, pseudonym: str, at_least: float = 0.001) -> None:
-        """Put a pseudonym in the place of a user's id in all rows, and drop what else leads to the user.
+        """Replace the id of a deleted user by a pseudonym in all rows, and remove what else identifies the user.
 
-        That is the network; and the id of the request, which the client may have chosen. In rows of what an
-        administrator did to others they are the administrator's.
+        That is the network, and the id of the request, which the client may have chosen. In rows of an administrator's
+        actions these belong to the administrator.
 
         Args:
-            user_id: Who is forgotten, and has no account any more.
-            pseudonym: What stands for the user, in all rows; it has nothing to do with the id.
+            user_id: The deleted user.
+            pseudonym: Replaces the id in all rows; it does not derive from it.
             at_least: As in `Database.operation`.
 
         Raises:
-            DatabaseUnavailable: what was done stays done; the rest is to be tried again.
+            DatabaseUnavailable: some rows may be done; call this again for the rest.
 
         """
         with self._database.operation("audit.anonymize", at_least=at_least):
@@ -219,8 +219,8 @@ class Audit:
     @staticmethod
     def _log(row: AuditEvent) -> None:
         event = EVENTS[row["event"]]
-        told = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
-        log.log(event.level, event.description, extra=told | row["details"])
+        fields = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
+        log.log(event.level, event.description, extra=fields | row["details"])
 
 
 def _row(event: str, user_id: str | None, by: str | None, details: Document) -> AuditEvent:
@@ -228,13 +228,13 @@ def _row(event: str, user_id: str | None, by: str | None, details: Document) -> 
         raise ValueError(f"there is no event {event}")
     if unknown := details.keys() - EVENTS[event].details:
         raise ValueError(f"{event} has no detail {', '.join(sorted(unknown))}")
-    asked = has_request_context()
+    in_request = has_request_context()
     row: AuditEvent = {
         "user_id": user_id,
         "event": event,
         "at": clock.utcnow(),
-        "network": network(request.remote_addr) if asked else None,
-        "request_id": request_id() if asked else None,
+        "network": network(request.remote_addr) if in_request else None,
+        "request_id": request_id() if in_request else None,
         "details": details,
     }
     if by is not None:

@@ -1,13 +1,13 @@
 """Counts the stored password hashes by kind, for the doctor and for the cost of rejecting a login.
 
-A refusal costs as much as a check of the dearest hash that is stored, and never less than one of `BCRYPT_ROUNDS`:
-whether the address is unknown, the password wrong, or the user disabled. So time tells nothing, also where hashes of
-several costs are stored; a login that replaces an old hash by a dearer one changes nothing; and nobody but an operator,
-who imports hashes or sets `BCRYPT_ROUNDS`, decides it. A cost drawn for each address from those that are stored would
-be cheaper, but would tell: that of an unknown address stays, that of an account changes when its owner logs in.
+Rejecting a login costs as much as checking the most expensive stored hash, and at least as much as `BCRYPT_ROUNDS`,
+whether the e-mail address is unknown, the password wrong or the user disabled. So the time reveals nothing, even if
+stored hashes differ in cost. Only operators change this cost, by importing hashes or setting `BCRYPT_ROUNDS`. To choose
+a cost for each address from those that are stored would be cheaper, but would reveal accounts: the cost of an unknown
+address would stay, that of an account would change when its owner logs in.
 
-The hashes are counted in the background, at the first attempt to log in and every hour: no request waits for it. Until
-the first count is there, a worker takes `BCRYPT_ROUNDS` for the dearest.
+The hashes are counted in the background at the first login attempt and then every hour; no request waits for it. Until
+the first count is done, a worker uses `BCRYPT_ROUNDS`.
 """
 
 import logging
@@ -27,26 +27,26 @@ log = logging.getLogger(__name__)
 
 RECOUNT_SECONDS = 3600
 COUNT_SECONDS = 60
-"""For a count: of some million users."""
+"""The time limit of a count: enough for some million users."""
 
 MOST_COUNTED = 2_000_000
 SAMPLE = 100_000
-"""Where there are more users than that, a sample of so many is counted."""
+"""With more than `MOST_COUNTED` users, a sample of this size is counted."""
 
 COMMENT = "pixora: what password hashes there are"
-"""What MongoDB's log and profiler call it: it looks at all users."""
+"""Names the query, which reads all users, in MongoDB's log and profiler."""
 
 PARTS = {"$split": ["$password", {"$literal": "$"}]}
 
 
 class Census(NamedTuple):
-    """How many hashes there are.
+    """The numbers of hashes.
 
     Attributes:
-        counts: By `passwords.kind`.
+        counts: The number of hashes by `verify.kind`.
         examples: A hash of each kind.
-        unreadable: How many cannot be checked.
-        is_sample: Whether not all users were looked at.
+        unreadable: The number of hashes that cannot be checked.
+        is_sample: Whether only a sample of the users was counted.
 
     """
 
@@ -57,10 +57,10 @@ class Census(NamedTuple):
 
 
 def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
-    """Count the hashes of all users, or of a sample where they are very many; `at_least`: the seconds it may take.
+    """Count the hashes of all users, or of a sample of very many, within `at_least` seconds.
 
     Raises:
-        DatabaseUnavailable: there was no answer in time.
+        DatabaseUnavailable: MongoDB does not answer in time.
 
     """
     counts: Counter[int | str] = Counter()
@@ -83,7 +83,7 @@ def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
 
 
 def _form() -> dict[str, Any]:
-    """Return the expression by which hashes are grouped: what is true of one of a group for a login is true of all."""
+    """Return the expression by which hashes are grouped, so that all of a group cost the same."""
     # Scheme and parameters, the lengths of salt and digest, and whether they are in passlib's base64.
     parameters = {"$slice": [PARTS, {"$subtract": [{"$size": PARTS}, 2]}]}
     has_dots = {"$regexMatch": {"input": "$password", "regex": r"\."}}
@@ -105,11 +105,11 @@ def _length(index: int) -> dict[str, Any]:
 
 
 class RefusalCost:
-    """What it costs to refuse a login, for one application.
+    """The cost of rejecting a login, for one application.
 
     Args:
-        users: Where the hashes are.
-        rounds: The least cost.
+        users: The store of users.
+        rounds: The minimum cost.
 
     """
 
@@ -121,7 +121,7 @@ class RefusalCost:
         self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """Return it, for `passwords.verify_password`; count anew, in the background, where that is due."""
+        """Return the cost, for `verify.verify_password`; start a count in the background when one is due."""
         if time.monotonic() >= self._due and self._lock.acquire(blocking=False):
             self._due = time.monotonic() + RECOUNT_SECONDS
             threading.Thread(target=self._count, daemon=True).start()
@@ -131,8 +131,8 @@ class RefusalCost:
         try:
             examples = count_hashes(self._users).examples.values()
             self._cost = max([float(self._rounds), *(math.log2(verify.units(example)) for example in examples)])
-        except Exception as error:  # noqa: BLE001  # whatever it is, logins go on
-            self._due = 0.0  # the next attempt to log in begins another count
+        except Exception as error:  # noqa: BLE001  # logins go on whatever fails
+            self._due = 0.0  # the next login attempt starts another count
             log.warning(
                 "The hashes could not be counted.", extra={"event": "not_counted", "cause": type(error).__name__}
             )

@@ -186,7 +186,7 @@ class Outbox:
         """Count the e-mails that wait to be sent, within `BACKLOG_SECONDS`."""
         waiting = {"letters.due_at": {"$type": "date"}}
         pipeline: list[Document] = [
-            {"$match": waiting},  # by the index, and so the earliest first
+            {"$match": waiting},  # uses the index, so the earliest come first
             {"$limit": MAX_COUNTED},
             {"$project": {"letters.due_at": 1, "letters.failure": 1}},
             {"$unwind": "$letters"},

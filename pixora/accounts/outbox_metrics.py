@@ -21,9 +21,9 @@ class OutboxMetrics(Collector):
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._looking = threading.Lock()
+        self._lock = threading.Lock()
         self._backlog: Backlog | None = None
-        self._good_until = 0.0
+        self._valid_until = 0.0
 
     def collect(self) -> Iterator[Metric]:
         """Yield the age of the e-mail that has been due longest, and the number of e-mails by state."""
@@ -46,12 +46,12 @@ class OutboxMetrics(Collector):
 
     def _look(self) -> Backlog | None:
         # A concurrent scrape gets the previous result instead of blocking a thread on a slow database.
-        if time.monotonic() >= self._good_until and self._looking.acquire(blocking=False):
+        if time.monotonic() >= self._valid_until and self._lock.acquire(blocking=False):
             try:
                 self._backlog = None
                 with contextlib.suppress(DatabaseUnavailable):
                     self._backlog = self._outbox.backlog()
-                self._good_until = time.monotonic() + OUTBOX_SECONDS
+                self._valid_until = time.monotonic() + OUTBOX_SECONDS
             finally:
-                self._looking.release()
+                self._lock.release()
         return self._backlog

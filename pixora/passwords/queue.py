@@ -72,7 +72,7 @@ class HashingQueue:
     """Computes hashes for the requests of one worker.
 
     Args:
-        cores: How many hashes may be computed at once on this
+        cores: How many hashes may be computed at once on this machine.
         slots: How many requests of this worker may hash or wait for it.
         timeout: Seconds a request waits for its job to begin.
         rounds: The bcrypt cost of most hashes.

@@ -94,7 +94,7 @@ def _score_apart(password: str, known_words: list[str]) -> Strength:
             timeout=TIMEOUT_SECONDS,
         ).stdout
     except subprocess.TimeoutExpired:
-        return Strength(0, "Could not be checked in time. Please use fewer different symbols.", [])
+        return Strength(0, "Could not be checked in time. Use fewer different symbols.", [])
     return Strength(*json.loads(output))
 
 
