@@ -71,6 +71,10 @@ class Settings:
     public_url: str | None
     smtp_url: str | None
     mail_from: str | None
+    mail_templates: str | None
+    default_locale: str
+    brand_color: str | None
+    brand_logo: str | None
     jwt_issuer: str
     jwt_audience: str
     token_claims: list[str]
@@ -161,6 +165,10 @@ def _read(env: FileAwareEnv) -> Settings:
         public_url=public_url,
         smtp_url=env.str("SMTP_URL", None, validate=_smtp_url) or None,
         mail_from=env.str("MAIL_FROM", None, validate=_mail_from) or None,
+        mail_templates=env.str("MAIL_TEMPLATES", None, validate=_directory) or None,
+        default_locale=env.str("DEFAULT_LOCALE", "en", validate=_locale),
+        brand_color=env.str("BRAND_COLOR", None, validate=_color) or None,
+        brand_logo=env.str("BRAND_LOGO", None, validate=_page) or None,
         jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
         token_claims=_token_claims(env.str("TOKEN_CLAIMS", "roles", validate=_token_claims)),
@@ -329,6 +337,34 @@ def _mail_from(value: str) -> None:
     except ValueError:
         if value:
             raise ValidationError("Must be one address, as in Example <no-reply@example.com>.") from None
+
+
+def _locale(value: str) -> None:
+    """Check for a language tag (BCP 47)."""
+    if not re.fullmatch(r"(?!.{36})[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2}|-[0-9]{3})?", value):
+        raise ValidationError("Must be a language, as in de or de-AT.")
+
+
+def _color(value: str) -> None:
+    """Check for a colour as HTML writes it."""
+    if value and not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
+        raise ValidationError("Must be a colour, as in #1d4ed8.")
+
+
+def _page(value: str) -> None:
+    """Check for a URL that a browser opens: https, or http on loopback."""
+    if not value:
+        return
+    try:
+        parts = urlsplit(value)
+        host, _ = _host_and_port(parts.netloc)
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host.strip("[]")))
+    except ValueError:
+        is_safe, host = False, ""
+    if not (is_safe and host) or "*" in host or not re.fullmatch(r"[\w.~:/?#\[\]@!$&()*+,;=%-]+", value, re.ASCII):
+        raise ValidationError(
+            "Must be as in https://app.example.com/signed-in, percent-encoded, and begin with https://."
+        )
 
 
 def _region(value: str) -> None:

@@ -9,6 +9,7 @@ from flask import Flask
 
 import config
 from pixora import create_app
+from pixora.email_templates.faults import TemplateFault
 from pixora.tokens.keys import KeyFault
 from pixora.upkeep.commands import app_with_doctor_only
 
@@ -28,6 +29,8 @@ def _create() -> Flask:
         message, faults = str(error), error.faults
     except KeyFault as error:
         message, faults = f"Pixora cannot start: {error}", {"JWT_KEY_DIR": [str(error)]}
+    except TemplateFault as error:
+        message, faults = f"Pixora cannot start: {error}", {"MAIL_TEMPLATES": [str(error)]}
     context = click.get_current_context(silent=True)
     if context and isinstance(context.command, click.Group):
         return app_with_doctor_only(message, faults)  # `flask` is looking up a command, which may be the doctor

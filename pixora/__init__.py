@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import flask
 from flask.json.provider import DefaultJSONProvider
@@ -28,6 +29,8 @@ from pixora.admin.routes import blueprint as admin
 from pixora.auth.routes import blueprint as auth
 from pixora.database import deadline
 from pixora.database.client import Database
+from pixora.email_templates import rendering
+from pixora.email_templates.catalogue import Catalogue
 from pixora.errors import PixoraError
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
@@ -65,6 +68,7 @@ def create_app(settings: Settings) -> flask.Flask:
 
     Raises:
         KeyFault: a key file of `JWT_KEY_DIR` cannot be used.
+        TemplateFault: a template of `MAIL_TEMPLATES` cannot be used.
 
     """
     app = Flask(__name__)
@@ -128,6 +132,9 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
     users = UserStore(database)
     one_time_tokens = OneTimeTokenStore(users, database)
     outbox = Outbox(users, settings.secret_key)
+    directory = Path(settings.mail_templates) if settings.mail_templates else None
+    email_templates = Catalogue(directory, settings.default_locale)
+    rendering.check(email_templates)
     return Services(
         settings=settings,
         tokens=Tokens(jwt_manager, settings),
@@ -144,5 +151,6 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
         erasure=Erasure(database, users, one_time_tokens, outbox, audit_trail, secret_key=settings.secret_key),
         administrators=Administrators(users, LEAVING_DEADLINES * database_timeout),
         directory=Directory(users),
+        email_templates=email_templates,
         refusal_cost=RefusalCost(users, settings.bcrypt_rounds),
     )

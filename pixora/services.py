@@ -18,6 +18,7 @@ from pixora.accounts.outbox_metrics import OutboxMetrics
 from pixora.accounts.sessions import SessionStore
 from pixora.accounts.store import UserStore
 from pixora.database.client import Database
+from pixora.email_templates.catalogue import Catalogue
 from pixora.passwords.queue import HashingQueue
 from pixora.throttling.limits import Throttles
 from pixora.throttling.mail import MailThrottles
@@ -43,6 +44,7 @@ class Services:
     erasure: Erasure
     administrators: Administrators
     directory: Directory
+    email_templates: Catalogue
     refusal_cost: RefusalCost
 
 

@@ -145,6 +145,18 @@ def test_production_refuses_one_secret_for_both_uses(faults):
         ("CORS_ORIGINS", "*"),
         ("CORS_ORIGINS", "https://a.example.com, b.example.com"),
         ("CORS_ORIGINS", "https://a.example.com/"),
+        ("MAIL_TEMPLATES", "/nowhere"),
+        *(("DEFAULT_LOCALE", value) for value in ("", "german", "de_DE", "DE", "../de", "de-AT-x")),
+        *(("BRAND_COLOR", value) for value in ("blue", "#12", "#12345g", "1d4ed8", "#1d4ed8;color:red")),
+        *(
+            ("BRAND_LOGO", value)
+            for value in (
+                *("logo.png", "//example.com/logo.png", "http://example.com/logo.png", "javascript:alert(1)"),
+                *("https://", "https://example.com/a b.png", 'https://example.com/"x', "https://example.com/<x>"),
+                *("https://user@example.com/logo.png", "https://*.example.com/logo.png", "data:image/png;base64,xx"),
+                *("https://example.com/x\ny", "https://example.com:99999/x", "https://bücher.example/x"),
+            )
+        ),
         ("MAX_CONTENT_LENGTH", "16k"),
         ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "ten per minute"),
         ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", ""),

@@ -71,6 +71,8 @@ class User(TypedDict):
     metadata_size: NotRequired[int]  # bytes at most
     app_metadata: NotRequired[dict[str, Any]]  # the administrators'
     app_metadata_size: NotRequired[int]
+    locale: NotRequired[str | None]  # the language that the user has chosen (BCP 47)
+    accept_language: NotRequired[list[str]]  # the languages of the browser at sign-up, where none was chosen
     leaving: NotRequired[datetime]  # see `pixora.accounts.administrators`
     sessions: NotRequired[list[Session]]
     tokens: NotRequired[dict[str, OneTimeTokenRecord]]

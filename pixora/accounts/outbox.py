@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 from cryptography.fernet import InvalidToken
 from pymongo import ReturnDocument
 
-from pixora.accounts.documents import Email
+from pixora.accounts.documents import Email, User
 from pixora.accounts.store import UserStore
 from pixora.database.client import Document
 from pixora.tokens.crypto import cipher
@@ -25,6 +25,11 @@ TEMPLATES = (
     "password_changed",
     "address_taken",
 )
+
+READ_WITH_EMAIL = dict.fromkeys(
+    ("tokens", "email", "email_verified", "first_name", "last_name", "locale", "accept_language"), 1
+)
+"""The fields of a user that are read with an e-mail."""
 
 ERASED = "(deleted)"
 """Replaces the address of an erased user."""
@@ -49,12 +54,28 @@ class UnreadableToken(Exception):
     """The token of an e-mail was encrypted under another `SECRET_KEY`."""
 
 
+class Recipient(NamedTuple):
+    """What an e-mail may be adapted to.
+
+    Attributes:
+        languages: The languages of the account's user, the preferred one first.
+        first_name: Empty unless the e-mail goes to the verified address of the account.
+        last_name: Likewise.
+
+    """
+
+    languages: tuple[str, ...] = ()
+    first_name: str = ""
+    last_name: str = ""
+
+
 class Claimed(NamedTuple):
     """An e-mail of a user, and the user's current one-time tokens by purpose."""
 
     user_id: str
     email: Email
     tokens: dict[str, OneTimeTokenRecord]
+    recipient: Recipient = Recipient()
 
 
 class Backlog(NamedTuple):
@@ -70,6 +91,15 @@ class Backlog(NamedTuple):
     due_since: datetime | None
     new: int
     failed: int
+
+
+def _claimed(user: User, email: Email) -> Claimed:
+    chosen = user.get("locale")
+    languages = (chosen,) if chosen else tuple(user.get("accept_language", ()))
+    recipient = Recipient(languages)
+    if user.get("email_verified") and email["to"] == user["email"]:
+        recipient = Recipient(languages, user.get("first_name") or "", user.get("last_name") or "")
+    return Claimed(user["_id"], email, user.get("tokens", {}), recipient)
 
 
 class Outbox:
@@ -136,11 +166,11 @@ class Outbox:
             user = self._store.collection.find_one_and_update(
                 {"letters": {"$elemMatch": {"due_at": {"$lte": now}}}},
                 update,
-                projection={"letters": {"$elemMatch": {"claim": claim}}, "tokens": 1},
+                projection={"letters": {"$elemMatch": {"claim": claim}}, **READ_WITH_EMAIL},
                 sort={"letters.due_at": 1},
                 return_document=ReturnDocument.AFTER,
             )
-        return Claimed(user["_id"], user["letters"][0], user.get("tokens", {})) if user else None
+        return _claimed(user, user["letters"][0]) if user else None
 
     def remove(self, user_id: str, email_id: str) -> None:
         """Remove an e-mail that was sent or is no longer needed."""
@@ -216,7 +246,7 @@ class Outbox:
         """Return the e-mails of all users, the oldest first."""
         with self._store.operation("outbox.list"):
             users = list(
-                self._store.collection.find({"letters.due_at": {"$exists": True}}, {"letters": 1, "tokens": 1})
+                self._store.collection.find({"letters.due_at": {"$exists": True}}, {"letters": 1, **READ_WITH_EMAIL})
             )
-        found = [Claimed(user["_id"], email, user.get("tokens", {})) for user in users for email in user["letters"]]
+        found = [_claimed(user, email) for user in users for email in user["letters"]]
         return sorted(found, key=lambda one: one.email["created_at"])

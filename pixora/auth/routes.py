@@ -53,7 +53,8 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
     If the service hides who has an account (`ENUMERATION_SAFE`), the answer is always 202, and the owner of an address
     that is already taken gets an e-mail instead.
     """
-    user_id = sign_up(account, account.pop("password"), request.remote_addr)
+    accept_language = request.headers.get("Accept-Language", "")
+    user_id = sign_up(account, account.pop("password"), request.remote_addr, accept_language)
     if services.settings.enumeration_safe:
         response = jsonify(schemas.SIGNUP_MESSAGE)
         response.status_code = 202

@@ -8,7 +8,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, vali
 
 from pixora.passwords import policy, verify
 from pixora.services import services
-from pixora.web.fields import Birthday, Contact, Email, PersonName, Text, TypedEmail
+from pixora.web.fields import Birthday, Contact, Email, Locale, PersonName, Text, TypedEmail
 
 SIGNUP_EXAMPLE = {
     "first_name": "Ada",
@@ -84,6 +84,9 @@ class SignupSchema(Schema):
     password = NewPassword(required=True)
     contact = Contact(required=True)
     birthday = Birthday(required=True)
+    locale = Locale(
+        metadata={"description": "The language of e-mails (BCP 47); without it, that of the header Accept-Language."}
+    )
 
 
 class CreatedSchema(Schema):

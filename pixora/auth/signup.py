@@ -12,9 +12,10 @@ from pixora.auth import credentials, verification
 from pixora.errors import EmailTaken
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
+from pixora.web import languages
 
 
-def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None) -> str:
+def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None, accept_language: str = "") -> str:
     """Create a user, queue the verification e-mail, and return the user's id.
 
     With `ENUMERATION_SAFE` the owner of a taken e-mail gets a message, and the returned id belongs to nobody. In both
@@ -35,6 +36,10 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None) ->
         user_id, email = new_id(), profile["email"]
         token, message = verification.new_token(user_id, email, now)
         user = new_user(profile, password_hash, now, user_id=user_id)
+        if locale := profile.get("locale"):
+            user["locale"] = locale
+        elif preferred := languages.preferred(accept_language):
+            user["accept_language"] = preferred
         user["tokens"], user["letters"] = {Purpose.VERIFY_EMAIL.value: token}, [message]
         if not services.settings.enumeration_safe:
             try:

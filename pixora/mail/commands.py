@@ -14,18 +14,24 @@ from typing import Any
 import click
 
 from pixora import clock
-from pixora.accounts.outbox import Claimed, UnreadableToken
+from pixora.accounts.documents import Email
+from pixora.accounts.outbox import TEMPLATES, Claimed, Recipient, UnreadableToken
 from pixora.cli import Group
+from pixora.email_templates.catalogue import has_link
 from pixora.errors import DatabaseUnavailable
 from pixora.mail import rendering
 from pixora.mail.failures import ServerUnavailable
 from pixora.mail.links import StaleLink, link_token
 from pixora.mail.sender import Sender, connection
 from pixora.services import services
+from pixora.tokens.one_time import LIFETIMES, Purpose
+from pixora.web import languages
 
 log = logging.getLogger(__name__)
 
 mail = Group("mail", help="Send and show the e-mails in the outbox.")
+
+PREVIEW_EMAIL = "ada@example.com"
 
 POLL_SECONDS = 1.0
 LONGEST_POLL_SECONDS = 60.0
@@ -76,6 +82,42 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     for email in shown:
         click.echo(f"To: {email['to']}\nSubject: {email['subject']}\nState: {_state(email)}\n\n{email['text']}")
     click.echo(f"E-mails in the outbox: {len(shown)}." if shown else "The outbox is empty.")
+
+
+@mail.command()
+@click.argument("name", metavar="NAME", type=click.Choice(TEMPLATES))
+@click.option("--language", metavar="TAG", help="The reader's language, as in de or de-AT; DEFAULT_LOCALE by default.")
+@click.option("--html", "as_html", is_flag=True, help="Print the HTML part only, to open it in a browser.")
+def preview(name: str, language: str | None, as_html: bool) -> None:  # noqa: FBT001  # click's flag
+    """Print the e-mail NAME, for example verify_email, as a reader would get it, with made-up values. Send nothing.
+
+    It needs no database. The first line says which template was used.
+
+    Exit status: 0, success; 78, a template is faulty.
+    """
+    try:
+        wanted = [languages.canonical(language)] if language else []
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--language") from error
+    now = clock.utcnow()
+    email: Email = {
+        "id": "0" * 24,
+        "template": name,
+        "to": PREVIEW_EMAIL,
+        "context": {"new_email": f"new.{PREVIEW_EMAIL}"},
+        "created_at": now,
+        "due_at": now,
+        "attempts": 0,
+    }
+    token, expires_at = ("preview", now + LIFETIMES[Purpose(name)]) if has_link(name) else (None, None)
+    content = rendering.render(email, token, expires_at, Recipient(tuple(wanted), "Ada", "Lovelace"))
+    if as_html:
+        click.echo(content.html)
+        return
+    found = services.email_templates.find(name, wanted)
+    owner = "Pixora's own" if found.is_ours else "from MAIL_TEMPLATES"
+    click.echo(f"Template: {found.language}/{found.path.name}, {owner}")
+    click.echo(f"To: {PREVIEW_EMAIL}\nSubject: {content.subject}\n\n{content.text}")
 
 
 def _send_once(sender: Sender, stopped: threading.Event) -> int:
@@ -151,7 +193,7 @@ def _shown(claimed: Claimed, now: datetime) -> dict[str, Any] | None:
         token, expires_at = "(encrypted-under-another-SECRET_KEY)", now
     if token is not None and services.settings.pixora_env == "production":
         token = "(hidden)"  # noqa: S105  # no token
-    content = rendering.render(email, token, expires_at)
+    content = rendering.render(email, token, expires_at, claimed.recipient)
     return {
         "id": email["id"],
         "user_id": claimed.user_id,

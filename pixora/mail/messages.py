@@ -4,8 +4,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from pixora.accounts.documents import Email
+from pixora.email_templates.rendering import Content
 from pixora.mail.identity import ascii_address, sender_address
-from pixora.mail.rendering import Content
 
 
 def build(email: Email, content: Content) -> EmailMessage:

@@ -1,24 +1,21 @@
-"""Rendering of e-mails: one template for both text and HTML.
+"""Rendering of the e-mails in the outbox, in the language of their reader.
 
-A template is plain text: the subject in the first line, then paragraphs separated by empty lines. The paragraph that
-begins with `->` is the link and the label of its button.
-
-E-mails never contain names or other text that a stranger could have typed: a sign-up with somebody else's address and
-the name "You have won, see evil.example" would send spam in our name. The notices to an old address contain the new
-one, which was given with the password, but only if the old one is verified: else it too may be a stranger's.
+Our templates never contain names or other text that a stranger could have typed: a sign-up with somebody else's address
+and the name "You have won, see evil.example" would send spam in our name. Templates of the operator may contain names;
+they are empty unless the e-mail goes to the verified address of the account. The notices to an old address contain the
+new one, which was given with the password, but only if the old one is verified: else it too may be a stranger's.
 """
 
-import re
-import textwrap
-from datetime import datetime, timedelta
-from typing import NamedTuple
-
-from flask import render_template
+from datetime import datetime
 
 from pixora.accounts.documents import Email
+from pixora.accounts.outbox import Recipient
+from pixora.email_templates import rendering
+from pixora.email_templates.rendering import Content, Look
+from pixora.email_templates.values import LONGEST_NAME, duration_in_words, harmless, time_in_words
 from pixora.mail.identity import public_url, service_name
-
-LINE_LENGTH = 72
+from pixora.services import services
+from pixora.web.colors import text_color
 
 LINK_PATHS = {"verify_email": "/verify-email", "reset_password": "/reset-password", "change_email": "/confirm-email"}
 """The page of each template's link. The purpose of the token in it has the name of the template."""
@@ -26,48 +23,32 @@ LINK_PATHS = {"verify_email": "/verify-email", "reset_password": "/reset-passwor
 NEW_LINK_PATH = "/verify-email/again"
 """The page that sends a new link to verify an e-mail address."""
 
-
-class Content(NamedTuple):
-    """The rendered parts of an e-mail. `link`, if there is one, is also in `text` and `html`."""
-
-    subject: str
-    text: str
-    html: str
-    link: str | None
+UNKNOWN_RECIPIENT = Recipient()
 
 
-def render(email: Email, token: str | None, expires_at: datetime | None) -> Content:
+def render(
+    email: Email, token: str | None, expires_at: datetime | None, recipient: Recipient = UNKNOWN_RECIPIENT
+) -> Content:
     """Render an e-mail of the outbox, with the one-time token for its link."""
     link = None if token is None else f"{public_url()}{LINK_PATHS[email['template']]}?token={token}"
-    service = service_name()
-    # A .txt template does not escape values. The HTML layout escapes the whole text.
-    rendered = render_template(
-        f"mail/{email['template']}.txt",
-        service=service,
-        when=_format_time(email["created_at"]),
-        until=expires_at and _format_time(expires_at),
-        lasts=expires_at and _format_duration(expires_at - email["created_at"]),
-        new_link_url=f"{public_url()}{NEW_LINK_PATH}",
-        **email["context"],
-    )
-    subject, *paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", rendered.strip())]
-    parts = [
-        {"is_link": part.startswith("-> "), "words": part.removeprefix("-> "), "lines": _wrap(part)}
-        for part in paragraphs
-    ]
-    layout = {"subject": subject, "parts": parts, "link": link, "service": service}
-    text = render_template("mail/layout.txt", **layout)
-    return Content(subject, text, render_template("mail/layout.html", **layout), link)
+    found = services.email_templates.find(email["template"], recipient.languages)
+    language, created_at = found.language, email["created_at"]
+    values = {
+        "service": service_name(),
+        "first_name": harmless(recipient.first_name, LONGEST_NAME),
+        "last_name": harmless(recipient.last_name, LONGEST_NAME),
+        "when": time_in_words(created_at, language),
+        "until": time_in_words(expires_at, language) if expires_at else "",
+        "lasts": duration_in_words(expires_at - created_at, language) if expires_at else "",
+        "new_link_url": f"{public_url()}{NEW_LINK_PATH}",
+        "new_email": harmless(email["context"].get("new_email")),
+    }
+    return rendering.compose(services.email_templates, found, values, link=link, look=look())
 
 
-def _wrap(paragraph: str) -> str:
-    return textwrap.fill(paragraph, LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
-
-
-def _format_time(time: datetime) -> str:
-    return f"{time.day} {time:%B %Y}, {time:%H:%M} UTC"
-
-
-def _format_duration(duration: timedelta) -> str:
-    minutes = round(duration.total_seconds() / 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
+def look() -> Look:
+    """Return the look of e-mails, by `BRAND_COLOR` and `BRAND_LOGO`."""
+    color = services.settings.brand_color
+    if color is None:
+        return rendering.DEFAULT_LOOK._replace(logo=services.settings.brand_logo)
+    return Look(color, text_color(color), services.settings.brand_logo)

@@ -106,7 +106,8 @@ def connection() -> Connection:
 
 def _build(claimed: Claimed) -> EmailMessage:
     try:
-        content = rendering.render(claimed.email, *link_token(claimed, clock.utcnow()))
+        token, expires_at = link_token(claimed, clock.utcnow())
+        content = rendering.render(claimed.email, token, expires_at, claimed.recipient)
         return messages.build(claimed.email, content)
     except UnreadableToken as error:
         raise PermanentFailure("secret_key") from error

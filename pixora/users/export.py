@@ -18,6 +18,7 @@ def export(user: User, now: datetime) -> Document:
     return {
         "exported_at": now,
         "profile": user,
+        **({"accept_language": user["accept_language"]} if "accept_language" in user else {}),
         "sessions": [
             session | {"expires_at": services.sessions.lifetimes.end_of(session)}
             for session in user.get("sessions", [])

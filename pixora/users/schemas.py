@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
-from pixora.web.fields import Birthday, Contact, Email, Limit, Personal, PersonName, Text, Timestamp
+from pixora.web.fields import Birthday, Contact, Email, Limit, Locale, Personal, PersonName, Text, Timestamp
 from pixora.web.metadata import JSONObject
 
 EXAMPLE = {
@@ -102,6 +102,10 @@ class ProfileSchema(Schema):
     roles = fields.List(fields.String(), required=True, dump_default=["user"])
     metadata = JSONObject(description="What the user has stored; absent until then. ")
     app_metadata = JSONObject(description="What administrators have stored about the user; absent until then. ")
+    locale = fields.String(
+        allow_none=True,
+        metadata={"description": "The language of e-mails (BCP 47); missing unless the user has chosen one."},
+    )
 
 
 class ProfileChangesSchema(Schema):
@@ -114,6 +118,9 @@ class ProfileChangesSchema(Schema):
     contact = Contact()
     birthday = Birthday()
     metadata = JSONObject(is_patch=True)
+    locale = Locale(
+        allow_none=True, metadata={"description": "The language of e-mails (BCP 47); null for the default."}
+    )
 
     @validates_schema
     def _require_one(self, data: dict[str, Any], **kwargs: Any) -> None:
@@ -238,6 +245,10 @@ class ExportSchema(Schema):
 
     exported_at = Timestamp(required=True)
     profile = fields.Nested(ProfileSchema, required=True)
+    accept_language = fields.List(
+        fields.String(),
+        metadata={"description": "The languages of the browser at sign-up; e-mails have one of them."},
+    )
     sessions = fields.List(fields.Nested(ExportedSessionSchema), required=True)
     pending = fields.List(fields.Nested(PendingSchema), required=True)
     letters = fields.List(fields.Nested(QueuedEmailSchema), required=True)

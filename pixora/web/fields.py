@@ -11,6 +11,7 @@ from flask import current_app
 from marshmallow import ValidationError, fields, missing
 
 from pixora import clock, emails
+from pixora.web import languages
 
 EARLIEST_BIRTHDAY = datetime.date(1900, 1, 1)
 
@@ -168,6 +169,23 @@ class Birthday(Personal, Text):
         if not EARLIEST_BIRTHDAY <= birthday < clock.utcnow().date():
             raise ValidationError(f"Must be in the past and not before {EARLIEST_BIRTHDAY}.")
         return text
+
+
+class Locale(Text):
+    """A language tag by BCP 47, as in `de` or `de-AT`, in its canonical case."""
+
+    longest = languages.LONGEST
+    too_long = "Must be a language tag, as in de or de-AT."
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"maxLength": languages.LONGEST, "description": "The language of e-mails, by BCP 47."}
+        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        try:
+            return languages.canonical(super()._deserialize(value, attr, data, **kwargs))
+        except ValueError as error:
+            raise ValidationError(getattr(error, "messages", [self.too_long])) from error
 
 
 class Limit(fields.Integer):

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import KEPT, LEASE, TEMPLATES, UnreadableToken
+from pixora.accounts.outbox import KEPT, LEASE, UnreadableToken
 from pixora.services import services
 from tests.factories import fastapi_user
 
@@ -49,10 +49,6 @@ def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
 def test_there_is_no_letter_without_a_template(context):
     with pytest.raises(ValueError, match="there is no e-mail template"):
         services.outbox.compose("congratulations", "ada@example.com", clock.utcnow())
-
-
-def test_every_letter_has_its_template(app):
-    assert {f"mail/{template}.txt" for template in TEMPLATES} <= set(app.jinja_env.list_templates())
 
 
 def test_the_database_never_has_the_token_in_clear(users, post):

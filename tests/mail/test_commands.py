@@ -132,3 +132,46 @@ def test_show_includes_an_email_that_is_being_sent(run, post):
     post()
     services.outbox.claim(clock.utcnow())
     assert "E-mails in the outbox: 1." in run("show").stdout
+
+
+def test_preview_prints_an_email_in_a_language_and_sends_nothing(run, users):
+    output = run("preview", "verify_email", "--language", "de-at").stdout
+    assert output.startswith(
+        "Template: de/verify_email.txt, Pixora's own\nTo: ada@example.com\nSubject: E-Mail-Adresse bestätigen\n"
+    )
+    assert "/verify-email?token=preview" in output
+    assert users.count_documents({}) == 0
+
+
+def test_preview_prints_html(run):
+    assert run("preview", "password_changed", "--html").stdout.startswith('<!doctype html>\n<html lang="en"')
+
+
+def test_preview_needs_no_database(make_app):
+    app = make_app(MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/pixora", DATABASE_TIMEOUT_MS=200)
+    assert (
+        "Subject: Reset your password"
+        in app.test_cli_runner().invoke(args=["mail", "preview", "reset_password"]).stdout
+    )
+
+
+@pytest.mark.parametrize("arguments", [["verfy_email"], ["verify_email", "--language", "../de"], []])
+def test_preview_rejects_an_unknown_template_or_language(run, arguments):
+    assert run("preview", *arguments).exit_code == 2
+
+
+def test_preview_uses_the_templates_of_the_operator(make_app, tmp_path):
+    (tmp_path / "fr").mkdir()
+    (tmp_path / "fr/verify_email.txt").write_text("Bonjour {{ first_name }}\n\nVoici :\n\n-> Vérifier\n")
+    runner = make_app(MAIL_TEMPLATES=str(tmp_path)).test_cli_runner()
+    output = runner.invoke(args=["mail", "preview", "verify_email", "--language", "fr-CA"]).stdout
+    assert output.startswith("Template: fr/verify_email.txt, from MAIL_TEMPLATES\n")
+    assert "Subject: Bonjour Ada\n" in output
+
+
+def test_show_prints_emails_in_the_language_of_their_user(run, post, users):
+    post("password_changed")
+    users.update_many({}, {"$set": {"locale": "de-CH", "accept_language": ["fr"]}})
+    assert "Subject: Ihr Passwort wurde geändert" in run("show").stdout
+    users.update_many({}, {"$set": {"locale": None, "accept_language": ["fr", "de", "en"]}})
+    assert "Subject: Ihr Passwort wurde geändert" in run("show").stdout

@@ -1,11 +1,13 @@
 import html
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import TEMPLATES
+from pixora.accounts.outbox import TEMPLATES, Recipient
+from pixora.email_templates.catalogue import Catalogue
 from pixora.mail.rendering import LINK_PATHS, render
 from pixora.services import services
 from tests.mail.conftest import context_of
@@ -17,12 +19,11 @@ TOKEN = "x" * 59
 def rendered(context):
     """Render an e-mail, with a link if its template has one."""
 
-    def rendered(template):
+    def rendered(template, *languages, **names):
         now = clock.utcnow()
         token, expires_at = (TOKEN, now + timedelta(minutes=30)) if template in LINK_PATHS else (None, None)
-        return render(
-            services.outbox.compose(template, "ada@example.com", now, **context_of(template)), token, expires_at
-        )
+        email = services.outbox.compose(template, "ada@example.com", now, **context_of(template))
+        return render(email, token, expires_at, Recipient(languages, **names))
 
     return rendered
 
@@ -36,9 +37,25 @@ def words_of_html(page):
     return words(html.unescape(re.sub(r"<[^>]*>", " ", body)))
 
 
+@pytest.fixture
+def use_templates(context, monkeypatch, tmp_path):
+    """Use templates of the operator, given by their names."""
+
+    def use_templates(**texts):
+        (tmp_path / "de").mkdir()
+        for name, text in texts.items():
+            (tmp_path / f"de/{name}.txt").write_text(text)
+        services = context.extensions["services"]
+        changed = replace(services, email_templates=Catalogue(tmp_path, "en"))
+        monkeypatch.setitem(context.extensions, "services", changed)
+
+    return use_templates
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_text_and_html_say_the_same(rendered, template):
-    content = rendered(template)
+def test_text_and_html_say_the_same(rendered, template, language):
+    content = rendered(template, language)
     text = [word.removesuffix(":") for word in words(content.text) if word not in ("--", "-")]  # after a label
     assert [word.removesuffix(":") for word in words_of_html(content.html)] == text
 
@@ -52,9 +69,19 @@ def test_every_email_says_what_to_do_if_this_was_you_or_not(rendered, template):
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_emails_and_their_lines_are_short(rendered, template):
-    content = rendered(template)
-    assert len(content.text) < 1000
+def test_every_email_says_this_in_german(rendered, template):
+    content = rendered(template, "de-AT", "en")
+    text = " ".join(content.text.split())
+    assert "Wenn Sie das waren" in text
+    assert "Wenn Sie das nicht waren" in text
+    assert '<html lang="de" dir="ltr">' in content.html
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_emails_and_their_lines_are_short(rendered, template, language):
+    content = rendered(template, language)
+    assert len(content.text) < 1100
     assert all(len(line) <= 72 for line in content.text.splitlines() if line != content.link)
 
 
@@ -117,3 +144,39 @@ def test_values_are_escaped_in_html(rendered, context, change_settings):
     content = rendered("password_changed")
     assert "<script>" in content.text
     assert "<script>" not in content.html
+
+
+def test_names_are_in_templates_of_the_operator_and_harmless_there(rendered, use_templates):
+    use_templates(
+        password_changed="{{ first_name }}: Hinweis\n\nHallo {{ first_name }} {{ last_name }},\n\nbis bald.\n"
+    )
+    content = rendered(
+        "password_changed", "de", first_name="<b>A\u202eda</b>\r\nBcc: eve@example.com", last_name="x" * 70
+    )
+    assert content.subject == "<b>Ada</b> Bcc: eve@example.com: Hinweis"
+    assert "&lt;b&gt;Ada&lt;/b&gt;" in content.html
+    assert "<b>" not in content.html
+    assert "\u202e" not in content.text + content.html
+    assert "x" * 39 + "…" in content.text
+    assert "x" * 40 not in content.text
+
+
+def test_a_name_makes_no_paragraph_and_no_button(rendered, use_templates):
+    use_templates(verify_email="Hallo\n\n{{ first_name }}\n\n-> Weiter\n")
+    content = rendered("verify_email", "de", first_name="-> Press\n\n-> here")
+    assert content.html.count("<a href=") == 1
+    assert "Press -> here" in content.text
+
+
+def test_our_own_templates_have_no_names(rendered):
+    for template in TEMPLATES:
+        for language in ("en", "de"):
+            content = rendered(template, language, first_name="Xanthippe", last_name="Lovelace")
+            assert "Xanthippe" not in content.text + content.html
+
+
+def test_color_and_logo_are_settings(rendered, context, change_settings):
+    change_settings(context, BRAND_COLOR="#ffcc00", BRAND_LOGO="https://example.com/logo.png")
+    page = rendered("verify_email").html
+    assert "background: #ffcc00; color: #000000" in page
+    assert '<img src="https://example.com/logo.png" alt="Pixora"' in page
