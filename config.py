@@ -78,6 +78,7 @@ class Settings:
     jwt_issuer: str
     jwt_audience: str
     token_claims: list[str]
+    service_keys: list[tuple[str, str]]
     refresh_grace_seconds: int
     refresh_idle_days: int
     refresh_absolute_days: int
@@ -99,6 +100,7 @@ class Settings:
     throttle_mail_per_account: str
     throttle_mail_per_ip: str
     throttle_password_change_per_account: str
+    throttle_introspection_per_service: str
     audit_days: int
     require_verified_email: bool
     enumeration_safe: bool
@@ -172,6 +174,7 @@ def _read(env: FileAwareEnv) -> Settings:
         jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
         token_claims=_token_claims(env.str("TOKEN_CLAIMS", "roles", validate=_token_claims)),
+        service_keys=_service_keys(env.str("SERVICE_KEYS", None, validate=_service_keys)),
         refresh_grace_seconds=env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
         refresh_idle_days=env.int("REFRESH_IDLE_DAYS", 14, validate=days),
         refresh_absolute_days=env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=days),
@@ -196,6 +199,9 @@ def _read(env: FileAwareEnv) -> Settings:
         throttle_mail_per_ip=env.str("THROTTLE_MAIL_PER_IP", "60 per hour", validate=_limit),
         throttle_password_change_per_account=env.str(
             "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "5 per hour", validate=_limit
+        ),
+        throttle_introspection_per_service=env.str(
+            "THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute", validate=_limit
         ),
         audit_days=env.int("AUDIT_DAYS", 365, validate=days),
         require_verified_email=env.bool("REQUIRE_VERIFIED_EMAIL", False),
@@ -438,6 +444,14 @@ def _token_claims(value: str | None) -> list[str]:
     if len(set(names)) < len(names):
         raise ValidationError("Names a claim twice.")
     return names
+
+
+def _service_keys(value: str | None) -> list[tuple[str, str]]:
+    """Return names and SHA-256 hashes of the keys of services; a name may have several, while its key is replaced."""
+    pairs = [pair.strip() for pair in (value or "").split(",") if pair.strip()]
+    if not all(re.fullmatch("[A-Za-z0-9._-]{1,64}:[0-9A-Fa-f]{64}", pair) for pair in pairs):  # not quoted: maybe a key
+        raise ValidationError("Must be as in orders:<64 hexadecimal digits>, name and SHA-256 hash of each key.")
+    return [(pair.partition(":")[0], pair.partition(":")[2].lower()) for pair in pairs]
 
 
 def _each(read: Callable[[str], str], values: list[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ SERVER = "http://127.0.0.1:8000"
 PROVIDED = {"token": "$EMAIL_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
 """Fields whose example values work for nobody else, and the shell variables that replace them."""
 
-PROVIDED_FOR = {"/api/auth/revoke": {"token": "$REFRESH_TOKEN"}}
+PROVIDED_FOR = {"/api/auth/revoke": {"token": "$REFRESH_TOKEN"}, "/api/auth/introspect": {"token": "$TOKEN"}}
 """The same for fields that have another meaning in one path."""
 
 INTERNAL = ("/health/client",)
@@ -61,7 +61,9 @@ class Route:
         implied = "post" if "requestBody" in self.operation else "get"
         method = "" if self.method == implied else f"-X {self.method.upper()} "
         words = [f"curl {method}{SERVER}{path}"]
-        if self.operation.get("security"):
+        if {"ServiceKey": []} in self.operation.get("security", []):
+            words.append('-u "orders:$SERVICE_KEY"')
+        elif self.operation.get("security"):
             words.append('-H "Authorization: Bearer $TOKEN"')
         return " \\\n  ".join(words + self._body())
 

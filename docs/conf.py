@@ -55,6 +55,7 @@ def _document() -> dict[str, object]:
         "MONGO_URI": "mongodb://127.0.0.1:1/pixora",
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "SERVICE_KEYS": f"orders:{'0' * 64}",  # for the introspection endpoint to be there
     }
     import config  # noqa: PLC0415  # only for this page
     from pixora import create_app  # noqa: PLC0415

@@ -34,6 +34,7 @@ from pixora.email_templates.catalogue import Catalogue
 from pixora.errors import PixoraError
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
+from pixora.oauth.introspection import blueprint as introspection
 from pixora.oauth.routes import blueprint as oauth
 from pixora.observability.request_log import Flask
 from pixora.pages.routes import blueprint as pages
@@ -97,7 +98,9 @@ def create_app(settings: Settings) -> flask.Flask:
     app.after_request(middleware.set_headers)
     cors.init_app(app)
 
-    api_blueprints = auth, oauth, user_routes, admin
+    api_blueprints = [auth, oauth, user_routes, admin]
+    if settings.service_keys:
+        api_blueprints.append(introspection)
     system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)

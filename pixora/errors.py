@@ -172,6 +172,12 @@ class InvalidClient(PixoraError):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Basic realm="pixora"'}
 
 
+class InvalidServiceKey(InvalidClient):
+    """A service does not authenticate with its name and key (RFC 7662, section 2.1)."""
+
+    detail = "Authenticate by HTTP Basic, with the name of your service and its key."
+
+
 class SessionNotFound(PixoraError):
     """The user has no such session; another user may."""
 

@@ -30,7 +30,7 @@ from pixora.accounts.hash_census import COMMENT
 from pixora.accounts.store import INDEXES
 from pixora.observability.logs import Formatter
 from pixora.observability.request_log import REQUEST_LOG
-from tests.factories import Account, log_in, signup_body
+from tests.factories import SERVICE_KEYS, Account, log_in, signup_body
 
 UTCNOW = clock.utcnow
 NO_THROTTLES = dict.fromkeys(
@@ -42,6 +42,7 @@ NO_THROTTLES = dict.fromkeys(
         "THROTTLE_MAIL_PER_ACCOUNT",
         "THROTTLE_MAIL_PER_IP",
         "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT",
+        "THROTTLE_INTROSPECTION_PER_SERVICE",
     ),
     "1000000 per second",
 )
@@ -95,6 +96,7 @@ def settings(mongo_uri: str) -> Settings:
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
         "BCRYPT_ROUNDS": "4",
         "HASH_QUEUE_SECONDS": "20",  # a busy machine is no reason to be sent away
+        "SERVICE_KEYS": SERVICE_KEYS,
         **NO_THROTTLES,
     }
     with pytest.MonkeyPatch.context() as patch:

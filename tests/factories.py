@@ -1,5 +1,6 @@
 """What tests sign up and log in with, and what the FastAPI service left behind."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -8,6 +9,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 PASSWORD = "difference-engine-no-2"
+
+# A service that introspects tokens, and the hash of its key.
+SERVICE, SERVICE_KEY = "orders", "0f" * 32
+SERVICE_KEYS = f"{SERVICE}:{hashlib.sha256(SERVICE_KEY.encode()).hexdigest()}"
 
 # PASSWORD by bcrypt at cost 4, and the same in the prefixes that other implementations write.
 HASH_2B = "$2b$04$muw7kgE2ciZASCJEOOQ5EOvOXaHpSWrGNVzsXqjOF1CkPGGjGu3Be"

@@ -459,3 +459,28 @@ def test_the_claims_of_tokens_are_read(load, value, claims):
 )
 def test_claims_that_are_unknown_repeated_or_shadow_others_are_refused(faults, value):
     assert set(faults(**GOOD | {"TOKEN_CLAIMS": value})) == {"TOKEN_CLAIMS"}
+
+
+HASH = "0f" * 32
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        ("", []),
+        (f"orders:{HASH}", [("orders", HASH)]),
+        (f" orders:{HASH.upper()} , billing.v2:{HASH},", [("orders", HASH), ("billing.v2", HASH)]),
+    ],
+)
+def test_the_keys_of_services_are_read(load, value, keys):
+    assert load(**GOOD | {"SERVICE_KEYS": value}).service_keys == keys
+
+
+@pytest.mark.parametrize(
+    "value",
+    [HASH, f":{HASH}", f"orders:{HASH}0", "orders:secret", f"or ders:{HASH}", f"a:b:{HASH}", f"a:{HASH};b:{HASH}"],
+)
+def test_keys_of_services_that_are_no_hashes_are_refused_and_not_printed(faults, value):
+    found = faults(**GOOD | {"SERVICE_KEYS": value})
+    assert set(found) == {"SERVICE_KEYS"}
+    assert "secret" not in str(found)

@@ -3,6 +3,9 @@
 import pytest
 
 from pixora.web.middleware import HEADERS
+from tests.factories import SERVICE as SERVICE_NAME
+from tests.factories import SERVICE_KEY
+from tests.oauth.conftest import basic
 
 PUBLIC = {
     *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live", "GET /health/client"),
@@ -26,7 +29,8 @@ ADMIN = {
     "DELETE /api/admin/users/{user_id}/sessions",
     *("GET /api/admin/users/{user_id}/events", "GET /api/admin/users/{user_id}/sessions"),
 }
-OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke"}
+SERVICE = {"POST /api/auth/introspect"}
+OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke", *SERVICE}
 """Routes whose errors have the format of RFC 6749."""
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
 PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/confirm-email"}
@@ -61,7 +65,7 @@ def test_every_route_is_documented(session_app, operations):
 
 def test_every_route_documents_who_can_call_it(operations):
     assert {name for name, operation in operations.items() if operation["security"] == []} == PUBLIC
-    assert {name for name, operation in operations.items() if operation["security"]} == USER | ADMIN
+    assert {name for name, operation in operations.items() if operation["security"]} == USER | ADMIN | SERVICE
 
 
 def test_every_admin_route_documents_that_it_is_for_administrators_only(operations):
@@ -122,7 +126,8 @@ def test_every_api_route_rejects_unknown_query_parameters(call, users, account, 
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     for name in operations:
         if name in OAUTH:
-            response = call(name, query, **account.bearer)
+            headers = basic(SERVICE_NAME, SERVICE_KEY) if name in SERVICE else account.bearer
+            response = call(name, query, **headers)
             assert response.status_code == 400, name
             assert response.json["error"] == "invalid_request"
         elif "/api/" in name:
@@ -154,7 +159,7 @@ def test_authorization_is_checked_before_the_query_parameters(call, account, ope
         if operation["security"]:
             response = call(name, f"access_token={account.token}")
             assert response.status_code == 401, name
-            assert response.headers["WWW-Authenticate"] == "Bearer"
+            assert response.headers["WWW-Authenticate"] == ('Basic realm="pixora"' if name in SERVICE else "Bearer")
     for name in ADMIN:
         assert call(name, "colour=red", **account.bearer).status_code == 403
 

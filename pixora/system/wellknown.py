@@ -36,6 +36,8 @@ METADATA_EXAMPLE = {
     "grant_types_supported": ["password", "refresh_token"],
     "token_endpoint_auth_methods_supported": ["none"],
     "revocation_endpoint_auth_methods_supported": ["none"],
+    "introspection_endpoint": "https://auth.example.com/api/auth/introspect",
+    "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
 }
 
 blueprint = Blueprint("wellknown", __name__, url_prefix="/.well-known", description="Offline verification of tokens")
@@ -59,6 +61,8 @@ class MetadataSchema(Schema):
     grant_types_supported = fields.List(fields.String(), required=True)
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
+    introspection_endpoint = fields.String(metadata={"description": "If the service has `SERVICE_KEYS`."})
+    introspection_endpoint_auth_methods_supported = fields.List(fields.String())
 
 
 @blueprint.route("/jwks.json")
@@ -78,6 +82,12 @@ def jwks() -> Response:
 def metadata() -> Response:
     """Get the metadata of this authorization server."""
     base = services.settings.public_url or base_url()
+    introspection = {}
+    if services.settings.service_keys:
+        introspection = {
+            "introspection_endpoint": base + url_for("introspection.introspect"),
+            "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        }
     return _cached(
         {
             "issuer": services.settings.jwt_issuer,
@@ -89,6 +99,7 @@ def metadata() -> Response:
             "grant_types_supported": ["password", "refresh_token"],
             "token_endpoint_auth_methods_supported": ["none"],
             "revocation_endpoint_auth_methods_supported": ["none"],
+            **introspection,
         }
     )
 

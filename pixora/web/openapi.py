@@ -13,6 +13,7 @@ from pixora.web.fields import Personal, Text
 from pixora.web.problems import ProblemSchema
 
 SECURITY_SCHEME = "OAuth2PasswordBearer"
+SERVICE_SCHEME = "ServiceKey"
 
 DESCRIPTION = """\
 Sign up with e-mail address and password, log in for a pair of tokens, manage your own account.
@@ -83,6 +84,9 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
             "flows": {"password": {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}},
         },
     )
+    if app.config["SERVICE_KEYS"]:
+        basic = {"type": "http", "scheme": "basic", "description": "The name of a service, and its key."}
+        api.spec.components.security_scheme(SERVICE_SCHEME, basic)
 
     def from_settings(converter: OpenAPIConverter, field: ma.fields.Field[Any], **kwargs: Any) -> dict[str, Any]:
         return {keyword: app.config[name] for keyword, name in getattr(field, "keywords_from_settings", {}).items()}

@@ -20,7 +20,7 @@ from tests import smtp_server
 from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import ROOT, blocks, commands
-from tests.factories import PASSWORD, fastapi_user
+from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user
 from tests.system.conftest import running_nginx
 from tests.timeouts import LONG
 
@@ -61,6 +61,7 @@ def environment(mongo_uri, settings):
         "MONGO_URI": mongo_uri,
         "SECRET_KEY": settings.secret_key,
         "JWT_SECRET_KEY": settings.jwt_secret_key,
+        "SERVICE_KEYS": SERVICE_KEYS,
     }
 
 
@@ -116,7 +117,7 @@ def variables_of(environment, service, client, mongo, mongo_uri):
             return environment | few | {"MONGO_URI": uri, "EMAIL": "Ada@Example.com", "PASSWORD": PASSWORD}
         account = make_account(client)
         known = {"TOKEN": account.token, "REFRESH_TOKEN": account.refresh_token, "USER_ID": account.id}
-        known |= {"EMAIL": account.email, "PASSWORD": PASSWORD}
+        known |= {"EMAIL": account.email, "PASSWORD": PASSWORD, "SERVICE_KEY": SERVICE_KEY}
         mail = {"SMTP_URL": smtp_url, "MAIL_FROM": "pixora@example.com"}
         return environment | known | mail | {"PUBLIC_URL": service}
 
@@ -191,6 +192,7 @@ def variables(client, users, token_sent):
             return {}
         account = make_account(client)
         made = {"TOKEN": account.token, "REFRESH_TOKEN": account.refresh_token, "USER_ID": account.id}
+        made["SERVICE_KEY"] = SERVICE_KEY
         made["SESSION_ID"] = users.find_one({"_id": account.id})["sessions"][0]["id"]
         if route.path.startswith("/api/admin/"):
             users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})

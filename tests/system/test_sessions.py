@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -90,6 +91,49 @@ def test_parallel_refreshes_over_several_workers_get_one_successor(client):
         answers = list(pool.map(lambda _: refresh(client, grant), range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json["refresh_token"] for answer in answers}) == 1
+
+
+def test_a_session_that_is_revoked_in_the_midst_of_refreshes_never_answers_again(client):
+    has_ended = threading.Event()
+    grants, late = [log_in(client).json], []
+
+    def refresh_once(_):
+        was_revoked = has_ended.is_set()
+        answer = refresh(client, grants[-1])
+        if answer.status_code == 200:
+            grants.append(answer.json)
+            late.extend([answer.json] if was_revoked else [])
+        return answer.status_code
+
+    def revoke(number):
+        token = grants[-1]["access_token" if number % 2 else "refresh_token"]
+        status = client.post("/api/auth/revoke", data={"token": token}).status_code
+        has_ended.set()
+        return status
+
+    with ThreadPoolExecutor(25) as pool:
+        before = [pool.submit(refresh_once, number) for number in range(10)]
+        mixed = [pool.submit(revoke if number % 5 == 4 else refresh_once, number) for number in range(50)]
+    assert 200 in {future.result() for future in before}
+    assert {future.result() for future in mixed} <= {200, 401}
+    assert {future.result() for future in mixed[4::5]} == {200}
+    assert late == []
+    for grant in {grant["access_token"]: grant for grant in grants}.values():
+        assert refresh(client, grant).status_code == 401
+        assert client.get("/api/users/me", headers=bearer(grant["access_token"])).status_code == 401
+
+
+def test_fifty_revocations_at_once_all_succeed_and_are_recorded_once(client):
+    grant = log_in(client).json
+    form = {"token": grant["refresh_token"]}
+    with ThreadPoolExecutor(25) as pool:
+        answers = list(pool.map(lambda _: client.post("/api/auth/revoke", data=form), range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert statuses_of_every_worker(client, grant["access_token"]) == {401}
+    events = client.get("/api/users/me/events", headers=bearer(log_in(client).json["access_token"])).json["items"]
+    session = jwt.decode(grant["access_token"], options={"verify_signature": False})["sid"]
+    ended = [event["event"] for event in events if event["details"].get("session_id") == session]
+    assert sorted(ended) == ["login", "session_ended"]
 
 
 def test_keys_rotate_without_a_restart_and_without_signing_anyone_out(client, key_dir):
