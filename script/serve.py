@@ -1,9 +1,9 @@
-"""Runs gunicorn on a development mongod: the second half of script/server."""
+"""Runs gunicorn with a development mongod; script/server calls it after script/setup."""
 
 import signal
 from dataclasses import fields
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` has its own handler: Ctrl-C prints no traceback
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` sets its handler, so that Ctrl-C prints no traceback
 
 import argparse
 import errno
@@ -50,15 +50,15 @@ BANNER = """
 """
 
 IMPATIENT_SECONDS = 15
-"""After this time without an answer, a line says what the server waits for."""
+"""After this time, a line says what the server waits for."""
 
 
 class Refused(Exception):
-    """The server cannot start; says why, and what to do, in a sentence."""
+    """The server cannot start. The message says why, and what to do."""
 
 
 class Stop:
-    """Ends the program at SIGINT, SIGTERM and SIGHUP, but not while a process is being started."""
+    """Ends the program at SIGINT, SIGTERM and SIGHUP, except while a process is being started."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -71,7 +71,7 @@ class Stop:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Put a signal off to the end of the block, so that no process is left behind that nobody knows."""
+        """Delay signals to the end of the block, so that no started process is left behind."""
         self._deferred = True
         try:
             yield
@@ -136,12 +136,12 @@ def _run(port: int, instance: Path, stack: ExitStack) -> int:
 
 
 def _serve(port: int, host: str, environment: dict[str, str], banner: str) -> int:
-    # Not -m gunicorn: it would start anew, on SIGUSR2, with gunicorn's http package in the place of Python's.
+    # Not -m gunicorn: after SIGUSR2 it would start with gunicorn's package `http` in place of Python's.
     command = [str(Path(sys.executable).with_name("gunicorn")), "--bind", f"127.0.0.1:{port}", "wsgi:app"]
     gunicorn = None
     try:
         with STOP.deferred():
-            # A session of its own, so that Ctrl-C does not reach it on a second way.
+            # In its own session, so that Ctrl-C does not reach it twice.
             gunicorn = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)  # noqa: S603
         if _answers(port, host, gunicorn):
             print(banner, flush=True)
@@ -153,7 +153,7 @@ def _serve(port: int, host: str, environment: dict[str, str], banner: str) -> in
 
 
 def _answers(port: int, host: str, gunicorn: subprocess.Popen[bytes]) -> bool:
-    """Wait until the service is ready; return False when it has ended instead."""
+    """Wait until the service is ready; return False if it has ended instead."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/health", headers={"Host": host})
     impatient_at = time.monotonic() + IMPATIENT_SECONDS
     while gunicorn.poll() is None:
@@ -176,16 +176,16 @@ def _port(text: str) -> int:
 
 
 def _is_given(name: str, environment: Mapping[str, str]) -> bool:
-    """Tell whether a setting is there, also as the path of a file that holds it."""
+    """Return whether a setting is given, directly or as the path of a file."""
     return bool(environment.get(name) or environment.get(f"{name}_FILE"))
 
 
 def _environment(instance: Path, url: str) -> dict[str, str]:
-    """Return the settings: those of the environment, and defaults for development."""
+    """Return the settings: the environment, and defaults for development."""
     environment = dict(os.environ)
     defaults = {"PIXORA_ENV": "development", "MALLOC_ARENA_MAX": "2", "PUBLIC_URL": url}
     if not _is_given("PUBLIC_URL", environment):
-        defaults["JWT_ISSUER"] = "pixora"  # tokens outlive a change of port
+        defaults["JWT_ISSUER"] = "pixora"  # so that tokens stay valid after a change of port
     if not _is_given("SECRET_KEY", environment):
         defaults["SECRET_KEY"] = _secret_key(instance)
     environment |= {name: value for name, value in defaults.items() if not _is_given(name, environment)}
@@ -199,7 +199,7 @@ def _environment(instance: Path, url: str) -> dict[str, str]:
 
 
 def _secret_key(instance: Path) -> str:
-    """Return the secret of this instance, made at its first start, so that refresh tokens outlive a restart."""
+    """Return the secret of this instance, created at its first start: refresh tokens stay valid after a restart."""
     path = instance / "secrets.json"
     if not path.exists():
         unfinished = instance / "secrets.json.new"
@@ -216,7 +216,7 @@ def _secret_key(instance: Path) -> str:
 
 
 def _trusted_host(environment: Mapping[str, str]) -> str:
-    """Return a Host that the service lets in: 127.0.0.1, or the first one of TRUSTED_HOSTS."""
+    """Return a host name that the service accepts: 127.0.0.1, or the first one of TRUSTED_HOSTS."""
     trusted = [host.strip() for host in environment.get("TRUSTED_HOSTS", "").split(",") if host.strip()]
     if not trusted or "127.0.0.1" in trusted:
         return "127.0.0.1"
@@ -225,10 +225,10 @@ def _trusted_host(environment: Mapping[str, str]) -> str:
 
 @contextmanager
 def _occupied(instance: Path, url: str) -> Iterator[None]:
-    """Have this instance for ourselves; raise `Refused` when another one runs on it."""
+    """Lock this instance; raise `Refused` if another server uses it."""
     with (instance / "lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, however that ends
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when this process ends
         except BlockingIOError:
             lock.seek(0)
             raise Refused(
@@ -243,7 +243,7 @@ def _occupied(instance: Path, url: str) -> Iterator[None]:
 
 @contextmanager
 def _left_for_commands(instance: Path, environment: dict[str, str]) -> Iterator[None]:
-    """Keep the settings, secrets among them, where script/flask finds them, while the service runs."""
+    """Store the settings, including secrets, for script/flask while the service runs."""
     os.environ.update(environment)
     config.load_or_exit()
     settings = {field.name.upper() for field in fields(config.Settings)}
@@ -253,7 +253,7 @@ def _left_for_commands(instance: Path, environment: dict[str, str]) -> Iterator[
         if name.removesuffix("_FILE") in settings
     ]
     path = instance / "environment"
-    path.unlink(missing_ok=True)  # it may be there, of one that was killed
+    path.unlink(missing_ok=True)  # left by a server that was killed
     path.touch(mode=0o600)
     path.write_text("".join(lines))
     try:
