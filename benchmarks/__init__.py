@@ -1,4 +1,4 @@
-"""Pixora measured side by side with what it replaces: `benchmarks/run`."""
+"""Benchmarks that compare Pixora with the services it replaces: `benchmarks/run`."""
 
 import sys
 from pathlib import Path

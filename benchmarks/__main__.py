@@ -1,10 +1,10 @@
-"""Measure all parts, or those that are named, and write the report.
+"""Run all benchmarks, or those that are named, and write the report.
 
-    benchmarks/run            everything, in a quarter of an hour
-    benchmarks/run me storm   only these; the results of the others stay
-    benchmarks/run report     nothing, only rewrite the report
+    benchmarks/run            all, in a quarter of an hour
+    benchmarks/run me storm   only these; the other results stay
+    benchmarks/run report     only write the report again
 
-Everything runs on this machine with a mongod of its own. The results are kept in `benchmarks/results.json`, from which
+Everything runs on this machine with its own mongod. The results are stored in `benchmarks/results.json`, from which
 `results.md` and `results.png` are made.
 """
 

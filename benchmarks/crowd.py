@@ -1,7 +1,7 @@
-"""A crowd: 500 clients, each from an address of its own, log in without a pause through the shipped nginx.
+"""A crowd: 500 clients, each with its own IP address, log in without a pause through the shipped nginx.
 
-nginx limits each client, so it takes many for a storm. A client with another address reads
-profiles through the same nginx. The crowd's own program runs on the same cores; the table shows how much CPU it takes.
+nginx limits each client, so a storm takes many clients. Another client reads profiles through the same nginx. The
+program that plays the crowd runs on the same cores; the table shows how much CPU it takes.
 """
 
 import time
@@ -25,11 +25,11 @@ STATUSES = (200, 503, 429)
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return what readers and crowd met, round by round; the crowd's answers by status, a second."""
+    """Return the results of readers and crowd by round, with the crowd's answers a second by status."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(COST)).decode()
     emails = seed(bench, PIXORA, "crowd", CLIENTS + READERS, hashed)
     readers, crowd = emails[:READERS], emails[READERS:]
-    # All of 127.0.0.0/8 is this machine. The readers come from 127.0.0.1.
+    # All of 127.0.0.0/8 is this machine. The readers use 127.0.0.1.
     addresses = [f"127.1.{index // 250}.{index % 250 + 1}" for index in range(CLIENTS)]
     found: dict[str, Any] = {name: [] for name in ("alone", "beside", "p99", "errors", "longest", "cpu", "ceiling")}
     found["statuses"] = {str(status): [] for status in (*STATUSES, "other")}

@@ -1,9 +1,9 @@
-"""What the database holds and does: bytes of a user and of an event, and the CPU that each kind of request takes of it.
+"""The load of the database: bytes of a user and of an event, and MongoDB's CPU for each kind of request.
 
-The users are as Pixora leaves them after sign-up, verification and two logins, each with an address, a hash and so on
-of their own; the events are logins. Sizes on disk are what WiredTiger's default compression makes of them. The CPU is
-less what there is when idle, for requests that come one after the other; hashes have bcrypt's lowest cost. The mongod
-is the only member of its replica set, so what others would take to replicate is not in it.
+The users are in the state after sign-up, verification and two logins, each with different values; the events are
+logins. Sizes on disk are those of WiredTiger's default compression. The CPU is measured for sequential requests, minus
+that of an idle server; hashes have bcrypt's lowest cost. The mongod is the only member of its replica set, so the cost
+of replication is not included.
 """
 
 import http.client
@@ -32,7 +32,7 @@ IDLE_SECONDS = 3
 DATABASE = "sizes"
 
 Clocks = Callable[[], tuple[float, float]]
-"""Return the seconds of CPU that mongod and the service have taken so far."""
+"""Return the CPU seconds of mongod and of the service since their start."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _model(connection: http.client.HTTPConnection, users: Any) -> dict[str, Any]
 
 
 def _user(model: dict[str, Any], index: int, hashed: str) -> dict[str, Any]:
-    """Return a user like the model, with what differs from one to another; the first ones can log in."""
+    """Return a user like the model with different values; the first ones can log in."""
     signed_up = model["created_at"] - timedelta(seconds=random.randrange(365 * 24 * 3600))
     session = {"created_at": signed_up, "last_used_at": signed_up + timedelta(seconds=random.randrange(3600))}
     name = f"user{index}" if index < REQUESTS else secrets.token_hex(random.randint(6, 8))
@@ -74,7 +74,7 @@ def _user(model: dict[str, Any], index: int, hashed: str) -> dict[str, Any]:
         "first_name": secrets.token_hex(3),
         "last_name": secrets.token_hex(4),
         "email": f"{name}@example.com",
-        # As long as a real one, and as hard to compress.
+        # As long as a real one, and equally hard to compress.
         "password": hashed if index < REQUESTS else f"$2b$12${secrets.token_urlsafe(40)[:53]}",
         "contact": f"+4420{random.randrange(10**8):08}",
         "birthday": f"{random.randrange(1940, 2010)}-{random.randrange(1, 13):02}-{random.randrange(1, 29):02}",
@@ -119,7 +119,7 @@ def _sizes(collection: Any) -> dict[str, Any]:
 
 
 def _cpu(connection: http.client.HTTPConnection, read_clocks: Clocks) -> dict[str, list[float]]:
-    """Return the seconds of CPU that mongod and the service take for each request of a kind."""
+    """Return the CPU seconds that mongod and the service take for a request of each kind."""
     began = read_clocks()
     time.sleep(IDLE_SECONDS)
     idle = [(after - before) / IDLE_SECONDS for before, after in zip(began, read_clocks(), strict=True)]

@@ -1,4 +1,4 @@
-"""Format medians and ratios of medians with their spread."""
+"""Formatting of medians and ratios of medians with their spread."""
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median

@@ -1,4 +1,4 @@
-"""What one worker takes: the time to its first answer, and its memory after a load of logins and reads."""
+"""The footprint of one worker: the time to its first answer, and its memory after a load of logins and reads."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ ROUNDS = 3
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return for each service seconds to the first answer and bytes of memory, its master's included, by round."""
+    """Return for each service the seconds to the first answer and the bytes of memory with the master, by round."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     emails = [seed(bench, service, f"footprint_{index}", USERS, hashed) for index, service in enumerate(SERVICES)]
     result: dict[str, Any] = {service.name: {"start": [], "rss": [], "pss": []} for service in SERVICES}

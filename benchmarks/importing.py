@@ -1,7 +1,7 @@
 """`users import` with a hundred thousand users.
 
-They come with hashes of four kinds, names in three scripts, and telephone numbers of three countries; one line in a
-thousand is refused. It is run once as a whole; once more, when everybody is there; and into another database, where it
+They have hashes of four kinds, names in three scripts and telephone numbers of three countries; one line in a thousand
+is refused. The import runs once completely, then again with all users present, and then into another database, where it
 is killed after a third and run again.
 """
 
@@ -25,7 +25,7 @@ NAMES = ("Ada", "José", "Søren", "Zoë", "Дарья", "小明", "Grace", "Wil
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return what each run took and did."""
+    """Return duration and outcome of each run."""
     path = bench.folder / "users.jsonl"
     _write(path)
     whole = [*_command(path, "--rejects", "/dev/null")]

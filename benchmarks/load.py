@@ -1,4 +1,4 @@
-"""Loads: readers, which are wrk, and clients that log in without a pause, each from an address of its own."""
+"""Loads: readers (wrk), and clients that log in without a pause, each with its own IP address."""
 
 import asyncio
 import http.client
@@ -22,11 +22,11 @@ READERS = 8
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TIMEOUT_SECONDS = 25
-"""For the answers still to come when a storm is over."""
+"""How long to wait for outstanding answers after a storm."""
 
 
 class Reads(NamedTuple):
-    """What wrk saw: requests a second, latencies in seconds, and how many were not answered with 200."""
+    """The results of wrk: requests a second, latencies in seconds, and the number of answers other than 200."""
 
     rate: float
     requests: int
@@ -38,7 +38,7 @@ class Reads(NamedTuple):
 def read(
     url: str, tokens: Path, seconds: float, *, connections: int = READERS, cores: Sequence[int] | set[int] = CORES
 ) -> Reads:
-    """Read profiles over kept-alive connections, the tokens of a file in turn, a line each."""
+    """Read profiles over persistent connections, with the tokens of a file in turn, one a line."""
     bound = ["taskset", "--cpu-list", ",".join(map(str, cores))]
     script = str(Path(__file__).with_name("me.lua"))
     options = ["-t1", f"-c{connections}", f"-d{seconds:.0f}s", "--timeout", "20s", "-s", script]
@@ -57,7 +57,7 @@ def log_in(server: Server, email: str) -> str:
 
 
 def bcrypt_ceiling(seconds: float, rounds: int = 12) -> float:
-    """Return how many hashes a second all cores check when they do nothing else."""
+    """Return how many hashes a second all cores check without any other load."""
     stored = bcrypt.hashpw(b"x", bcrypt.gensalt(rounds))
     rates: list[float] = []
 
@@ -77,7 +77,7 @@ def bcrypt_ceiling(seconds: float, rounds: int = 12) -> float:
 
 
 class Answer(NamedTuple):
-    """When a request was sent, when it was answered, by `time.monotonic`, and the status; 0 for none."""
+    """The times of a request and of its answer, by `time.monotonic`, and the status; 0 without an answer."""
 
     sent: float
     came: float
@@ -85,12 +85,12 @@ class Answer(NamedTuple):
 
 
 class Storm:
-    """Clients that log in without a pause, whatever they are answered, each on a connection of its own.
+    """Clients that log in without a pause, whatever the answer, each on its own connection.
 
     Args:
-        port: Of the service.
-        emails: Of the clients, one for each.
-        addresses: Where the clients come from, one for each; by default they share one.
+        port: The port of the service.
+        emails: The e-mail address of each client.
+        addresses: The IP address of each client; by default they share one.
 
     """
 
@@ -102,13 +102,13 @@ class Storm:
         self._addresses = addresses or ["127.0.0.1"] * len(emails)
 
     def run(self, seconds: float) -> None:
-        """Storm for so long, then wait for the last answers."""
+        """Run the storm for `seconds`, then wait for the last answers."""
         self.ends = time.monotonic() + seconds
         asyncio.run(self._run())
 
     @contextmanager
     def beside(self, seconds: float, lead: float) -> Iterator[None]:
-        """Storm for so long, and begin with the block after `lead` seconds; leave it when the storm is over."""
+        """Run the storm for `seconds`, and the `with` block from `lead` seconds on until the storm is over."""
         thread = threading.Thread(target=self.run, args=(seconds,))
         thread.start()
         time.sleep(lead)
@@ -118,16 +118,16 @@ class Storm:
             thread.join()
 
     def rate(self, status: int, lead: float) -> float:
-        """Return the answers of this status a second, from `lead` seconds after the first request to the end."""
+        """Return the answers with this status a second, from `lead` seconds after the first request to the end."""
         begins = self._begin() + lead
         came = sum(begins <= answer.came <= self.ends for answer in self.answers if answer.status == status)
         return came / (self.ends - begins)
 
     def rate_to_the_last(self, status: int) -> float:
-        """Return the answers of this status a second, from the first request to the last of them.
+        """Return the answers with this status a second, from the first request to the last such answer.
 
-        What was under way at the end counts, and so does its time: of answers that come all at once, as those of a
-        thread pool, a window would see one lot more or less.
+        This includes requests that were outstanding at the end, and their time: a thread pool answers in batches, and a
+        fixed window would count one batch more or less.
         """
         times = [answer.came for answer in self.answers if answer.status == status]
         return len(times) / (max(times) - self._begin()) if times else 0.0
@@ -140,7 +140,7 @@ class Storm:
         return sum(answer.status in statuses for answer in self.answers)
 
     def longest(self) -> float:
-        """Return the longest time for an answer, in seconds; for one that did not come, the time it was waited for."""
+        """Return the longest time to an answer in seconds; without an answer, the time until the client gave up."""
         return max(answer.came - answer.sent for answer in self.answers)
 
     async def _run(self) -> None:
@@ -168,7 +168,7 @@ class Storm:
 
 
 class _Client(asyncio.Protocol):
-    """A connection: sends the request again as soon as it is answered."""
+    """A connection that sends its request again after each answer."""
 
     def __init__(self, storm: Storm, request: bytes) -> None:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -203,7 +203,7 @@ class _Client(asyncio.Protocol):
             self.over.set_result(None)
 
     def give_up(self) -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         self._transport.abort()
 
     def _send(self) -> None:

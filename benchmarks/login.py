@@ -1,6 +1,6 @@
-"""Logins a second by eight clients, who never wait for each other, of what bcrypt alone achieves on all cores.
+"""Logins a second by eight independent clients, relative to what bcrypt alone achieves on all cores.
 
-Pixora's hashing queue has room for eight, so hardly any is refused. The ceiling is measured in between, in one run.
+Pixora's hashing queue has room for eight, so hardly any login is refused. bcrypt is measured in the same run.
 """
 
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ CEILING = "bcrypt alone"
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return for bcrypt alone and for each service the rates in logins a second, round by round, and its refusals."""
+    """Return for bcrypt alone and for each service the logins a second by round, and the refusals."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(COST)).decode()
     with ExitStack() as stack:
         runs: dict[str, tuple[Server, list[str]]] = {}

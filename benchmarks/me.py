@@ -1,8 +1,8 @@
-"""GET /api/users/me on one core: throughput, and the CPU that a request takes of the server.
+"""GET /api/users/me on one core: throughput, and the server's CPU for a request.
 
-Each server has the first core to itself; wrk and mongod share the second. All run at the same time, but only one is
-loaded at any moment, in turn, over several rounds. The tokens of a hundred users are sent in turn. Pixora remembers
-tokens it has verified, so it is measured once more with so many that it knows none of them.
+Each server uses the first core; wrk and mongod share the second. All servers run at the same time, but only one is
+loaded at a time, in turn, over several rounds. The tokens of a hundred users are sent in turn. Pixora caches verified
+tokens, so it is measured again with so many tokens that none is in the cache.
 """
 
 import uuid
@@ -42,7 +42,7 @@ NEVER_SEEN = "Pixora, tokens it has not seen"
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return for each service the rates in requests a second and the CPU seconds a request, round by round."""
+    """Return for each service the requests a second and the CPU seconds a request, by round."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     bind(bench.mongod.pid, SECOND)
     try:
@@ -79,7 +79,7 @@ def _file(bench: Bench, name: str, tokens: list[str]) -> Path:
 
 
 def _others(tokens: list[str]) -> list[str]:
-    """Return other tokens of the same sessions, so many that none is remembered when its turn comes again."""
+    """Return other tokens of the same sessions, so many that each has left the cache when its turn comes again."""
     return [
         jwt.encode(
             jwt.decode(token, options={"verify_signature": False}) | {"jti": str(uuid.uuid4())},

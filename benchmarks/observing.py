@@ -1,7 +1,7 @@
-"""What metrics and the log line of each request cost: GET /api/users/me with them, and without.
+"""The cost of metrics and of the log line of each request: GET /api/users/me with and without them.
 
-The same service twice on one core, wrk and mongod on the other; one of them is loaded at a time, in turn. The lines go
-to a file.
+The same service runs twice on one core, wrk and mongod on the other; one of them is loaded at a time, in turn. The
+lines go to a file.
 """
 
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ USERS = 100
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return the CPU seconds a request with and without, round by round."""
+    """Return the CPU seconds a request with and without them, by round."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     emails = seed(bench, PIXORA, "observing", USERS, hashed)
     bind(bench.mongod.pid, SECOND)

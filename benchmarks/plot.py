@@ -1,4 +1,4 @@
-"""Draws `results.png` of `results.json`. It runs in the environment of the peers, which has Matplotlib."""
+"""Draws `results.png` from `results.json`. Runs in the environment of the compared services, which has Matplotlib."""
 
 import json
 from collections.abc import Callable, Sequence

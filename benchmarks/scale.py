@@ -1,7 +1,7 @@
 """Latency with a thousand and with a million users: logins at bcrypt's lowest cost, and GET /api/users/me.
 
-One client, one request at a time, random users; the two databases in turn, on one mongod, whose cache is a quarter of
-a gigabyte.
+One client sends one request at a time for random users, to two databases in turn. They are on one mongod with a cache
+of a quarter of a gigabyte.
 """
 
 import http.client
@@ -38,7 +38,7 @@ def run(bench: Bench) -> dict[str, Any]:
             _seed(bench, database, number)
             server = stack.enter_context(started(bench, PIXORA, database, cores=FIRST, BCRYPT_ROUNDS="4"))
             connections[number] = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        for turn in range(-LOGINS // 10, LOGINS):  # the first ones warm up
+        for turn in range(-LOGINS // 10, LOGINS):  # the first requests warm up
             for number, connection in connections.items():
                 login, body = _ask(connection, "POST", "/api/auth/login", _form(number), FORM)
                 bearer = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
@@ -62,7 +62,7 @@ def _email(index: int) -> str:
 def _ask(
     connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
 ) -> tuple[float, bytes]:
-    """Return the seconds it took, and the body."""
+    """Return the duration in seconds, and the body."""
     began = time.perf_counter()
     connection.request(method, path, body, headers)
     response = connection.getresponse()
@@ -73,7 +73,7 @@ def _ask(
 
 
 def _seed(bench: Bench, database: str, number: int) -> None:
-    """Store so many users, and make the index that the service would make."""
+    """Store `number` users, and create the index that the service would create."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     users = bench.mongo[database]["users"]
     # Encoded once: two fields of a fixed length are all that differs.

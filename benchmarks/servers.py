@@ -1,4 +1,4 @@
-"""The services that are compared: how each is started, what its users look like in MongoDB, what it takes."""
+"""The compared services: how each is started, its user documents, and its CPU and memory."""
 
 import http.client
 import os
@@ -29,11 +29,11 @@ FIRST, SECOND = ({CORES[0]}, {CORES[1]}) if len(CORES) > 1 else ({CORES[0]}, {CO
 NO_THROTTLES = dict.fromkeys(
     ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT", "THROTTLE_LOGIN_PER_IP"), "1000000 per second"
 )
-"""A benchmark is one client that stands for many; the throttles would stop it."""
+"""One benchmark client stands for many, which the throttles would stop."""
 
 
 class Bench(NamedTuple):
-    """What every part of the benchmark gets: the one mongod, a client of it, and a folder for files."""
+    """What all benchmarks share: the mongod, a client for it, and a directory for files."""
 
     mongod: Mongod
     mongo: "pymongo.MongoClient[dict[str, Any]]"
@@ -60,7 +60,7 @@ def _gunicorn(application: str, *options: str) -> Callable[[int, int], list[str]
 
 
 def _uvicorn(application: str) -> Callable[[int, int], list[str]]:
-    # Without its access log, as they are mostly run behind nginx. Pixora's line for each request is on all the same.
+    # Without access logs, as is usual behind nginx. Pixora's request log stays on.
     options = ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"]
 
     def command(port: int, workers: int) -> list[str]:
@@ -71,7 +71,7 @@ def _uvicorn(application: str) -> Callable[[int, int], list[str]]:
 
 @dataclass(frozen=True)
 class Service:
-    """One that can be started. `user` makes the document of a user from an address and a bcrypt hash."""
+    """A service that can be started. `user` returns a user document for an e-mail address and a bcrypt hash."""
 
     name: str
     command: Callable[[int, int], list[str]]
@@ -95,7 +95,7 @@ class Usage(NamedTuple):
 
 
 class Server:
-    """A service that runs, on a port of its own."""
+    """A running service, on its own port."""
 
     def __init__(self, service: Service, process: "subprocess.Popen[bytes]", port: int) -> None:
         self.service = service
@@ -105,7 +105,7 @@ class Server:
         self._process = process
 
     def processes(self) -> Iterator[int]:
-        """Yield the ids of the server's processes, its workers among them."""
+        """Yield the ids of the server's processes, including its workers."""
         waiting = [self._process.pid]
         while waiting:
             pid = waiting.pop()
@@ -114,11 +114,11 @@ class Server:
                 waiting += map(int, children.read_text().split())
 
     def cpu(self) -> float:
-        """Return the CPU seconds that the server has taken since its start."""
+        """Return the CPU seconds of the server since its start."""
         return sum(map(cpu, self.processes()))
 
     def usage(self) -> Usage:
-        """Return the memory the server has, its shared pages counted once for each process in `rss`."""
+        """Return the memory of the server; `rss` counts shared pages once for each process."""
         rss = pss = 0
         for pid in self.processes():
             lines = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
@@ -127,7 +127,7 @@ class Server:
         return Usage(rss, pss)
 
     def wait(self) -> None:
-        """Return when it answers."""
+        """Wait until the server answers."""
         began = time.monotonic()
         deadline = began + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
@@ -145,12 +145,12 @@ class Server:
         raise RuntimeError(f"{self.service.name} does not start")
 
     def stop(self) -> None:
-        """End it, and whatever it is at."""
+        """Kill the server, whatever it is doing."""
         processes = list(self.processes())
         self._process.terminate()
         try:
             self._process.wait(3)
-        except subprocess.TimeoutExpired:  # full of hashes that nobody waits for any more
+        except subprocess.TimeoutExpired:  # it may have many hashes left that nobody waits for
             for pid in processes:
                 try:
                     os.kill(pid, 9)
@@ -163,13 +163,13 @@ class Server:
 def started(
     bench: Bench, service: Service, database: str, *, cores: Sequence[int] | set[int] = CORES, **settings: str
 ) -> Iterator[Server]:
-    """Run a service on a database, with a worker for each of these cores and bound to them.
+    """Run a service with a worker for each core, bound to these cores.
 
     Args:
-        bench: Where its mongod is.
-        service: Which one.
-        database: Its name.
-        cores: Those it may use.
+        bench: Has the mongod.
+        service: The service.
+        database: The name of its database.
+        cores: The cores it may use.
         settings: Environment variables.
 
     """
@@ -208,7 +208,7 @@ def started(
 
 
 def seed(bench: Bench, service: Service, database: str, number: int, hashed: str) -> list[str]:
-    """Give a database so many users, all with the password of `tests.factories`; return their addresses."""
+    """Fill a database with users who have the password of `tests.factories`; return their e-mail addresses."""
     emails = [f"user{index:07}@example.com" for index in range(number)]
     users = bench.mongo[database]["users"]
     users.insert_many((service.user(email, hashed) for email in emails), ordered=False)
@@ -216,13 +216,13 @@ def seed(bench: Bench, service: Service, database: str, number: int, hashed: str
 
 
 def bind(pid: int, cores: set[int]) -> None:
-    """Bind a process that runs, with all its threads, to these cores."""
+    """Bind a running process with all its threads to these cores."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(thread.name), cores)
 
 
 def cpu(pid: int) -> float:
-    """Return the CPU seconds that a process has taken, those of threads that have ended among them."""
+    """Return the CPU seconds of a process, including threads that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,8 +1,8 @@
-"""Slow clients: some say nothing, some stop midway, some keep a connection, some drip. Somebody else wants an answer.
+"""Slow clients: silent ones, ones that stop midway, idle connections, and dripping ones, beside ordinary requests.
 
-Each slow client comes from an address of its own, and sends what a client of that kind sends until the others are
-done. One after the other, ordinary requests on new connections are timed beside them; which get none in time counts as
-so long. All of it without a proxy, and through the shipped nginx.
+Each slow client has its own IP address and goes on until the others are done. Meanwhile, ordinary requests on new
+connections are timed one after the other; a request without an answer in time counts as the time limit. Measured
+without a proxy and through the shipped nginx.
 """
 
 import http.client
@@ -27,14 +27,14 @@ WAIT_SECONDS = 5
 DRIP_SECONDS = 0.2
 ROUNDS = 3
 GIVE_UP = 3
-"""After so many requests without an answer, the others are taken to have none either."""
+"""After this number of requests without an answer, the rest counts as unanswered as well."""
 
 HEAD = b"POST /api/auth/login HTTP/1.1\r\nHost: pixora\r\nX-Slow: "
 WHOLE = b"GET /health/live HTTP/1.1\r\nHost: pixora\r\n\r\n"
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return for each service, alone and behind nginx, the longest time to an answer, round by round."""
+    """Return for each service, alone and behind nginx, the longest time to an answer, by round."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     result: dict[str, Any] = {}
     for at, service in enumerate((PIXORA, PIXORA_GTHREAD, FASTAPI_MOTOR)):
@@ -85,7 +85,7 @@ def _drip(clients: list[socket.socket], over: threading.Event) -> None:
             try:
                 client.sendall(b"x")
             except OSError:
-                continue  # cut off, as it deserves
+                continue  # the server has closed the connection
 
 
 def _times(port: int, token: str) -> Iterator[float]:

@@ -1,7 +1,7 @@
-"""A storm: 64 clients log in without a pause and ignore Retry-After. What happens to them and to readers.
+"""A storm: 64 clients log in without a pause and ignore Retry-After; the effect on them and on readers.
 
-Eight clients read their profiles beside the storm, with as many cores for all as the machine has, the load's own
-programs among them. Undisturbed and disturbed are measured in turn.
+Eight clients read their profiles during the storm. Services and load programs share all cores of the machine. Rates
+with and without the storm are measured in turn.
 """
 
 from typing import Any
@@ -21,12 +21,12 @@ READ_SECONDS = 5
 STORM_SECONDS = 15
 BESIDE_SECONDS = 8
 ROUNDS = {PIXORA.name: 5}
-"""The others collapse; for that one look is enough. In some rounds all readers come to be on one worker, which halves
-what they get, in the storm or before it: a median of five is of those that are not so."""
+"""The other services collapse, which one round shows. In some rounds all readers are on one worker, which halves their
+rate, with or without the storm: the median of five excludes these."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return for each service what the clients met, and bcrypt's ceiling, round by round."""
+    """Return for each service the results of the clients, and the rate of bcrypt alone, by round."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(COST)).decode()
     services = (PIXORA, FASTAPI_MOTOR, FASTAPI_USERS)
     return {service.name: _measure(bench, service, f"storm_{at}", hashed) for at, service in enumerate(services)}

@@ -1,7 +1,7 @@
 """Taking over the database of the FastAPI version: `db upgrade` and `doctor` with a million users.
 
-All of them have an address in mixed case and there is no index, while the FastAPI version is in use: a client that
-signs somebody up, in mixed case, every ten milliseconds.
+All e-mail addresses are in mixed case, and there is no index. Meanwhile the FastAPI version is in use: a client signs
+up a user, in mixed case, every ten milliseconds.
 """
 
 import json
@@ -28,7 +28,7 @@ PAUSE_SECONDS = 0.01
 
 
 class OldService(threading.Thread):
-    """Signs somebody up again and again; notes the seconds that each took."""
+    """Signs up one user after the other, and records the seconds of each."""
 
     def __init__(self, uri: str) -> None:
         super().__init__(daemon=True)
@@ -44,14 +44,14 @@ class OldService(threading.Thread):
             self.seconds.append(time.perf_counter() - began)
 
     def stop(self) -> None:
-        """Return when the last one has been signed up."""
+        """Wait for the last sign-up."""
         self._stopped.set()
         self.join()
         self._users.database.client.close()
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return what each command took, what it did, and what the FastAPI version felt of it."""
+    """Return duration and outcome of each command, and its effect on the FastAPI version."""
     uri = bench.mongod.uri("upgrading")
     _seed(bench)
     result: dict[str, Any] = {"doctor before": _command(uri, "doctor")}
@@ -77,7 +77,7 @@ def _seed(bench: Bench) -> None:
     users = bench.mongo["upgrading"]["users"]
     user = fastapi_user(_id=ID, email=EMAIL, password=HASH_2B.replace("$04$", "$12$"))
     template = bson.encode(user)  # once: two fields of a fixed length are all that differs
-    # Ids as the FastAPI version made them: of four years, in the order of their time.
+    # Ids as the FastAPI version made them, over four years, in order.
     seconds = sorted(random.randrange(1_560_000_000, 1_690_000_000) for _ in range(USERS))
     for first in range(0, USERS, BATCH):
         users.insert_many(
@@ -94,7 +94,7 @@ def _seed(bench: Bench) -> None:
 
 
 def _command(uri: str, *arguments: str) -> dict[str, Any]:
-    """Run a command; return its seconds, and those of CPU, its exit status and what it has changed."""
+    """Run a command; return its seconds, CPU seconds, exit status and changes."""
     settings = {"PIXORA_ENV": "development", "MONGO_URI": uri, "SECRET_KEY": "x", "JWT_SECRET_KEY": JWT_SECRET}
     began = time.monotonic()
     process = subprocess.Popen(

@@ -1,7 +1,7 @@
-"""The worst that four clients can send: to each route what takes it longest to refuse, without a pause.
+"""The worst requests of four clients: to each route what takes longest to reject, without a pause.
 
-Eight clients read their profiles beside them, undisturbed and disturbed in turn, with the default limits. Four clients
-who only read show what any four clients take of the machine. The worst inputs of a route are those of
+Eight clients read their profiles meanwhile, with and without the attack in turn, with the default limits. Four clients
+that only read show the effect of any four clients. The worst inputs of a route are those of
 `tests/test_worst_inputs.py` and `tests/passwords/test_policy.py`.
 """
 
@@ -67,7 +67,7 @@ def _attacks(token: str) -> dict[str, list[Attack]]:
 
 
 class Attackers:
-    """Clients that send the worst of a route in turn, each on a connection of its own."""
+    """Clients that send the worst inputs of a route in turn, each on its own connection."""
 
     def __init__(self, server: Server, attacks: list[Attack]) -> None:
         self.statuses: Counter[int] = Counter()
@@ -77,7 +77,7 @@ class Attackers:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Attack while the block runs."""
+        """Attack while the `with` block runs."""
         threads = [threading.Thread(target=self._attack) for _ in range(CLIENTS)]
         for thread in threads:
             thread.start()
@@ -101,7 +101,7 @@ class Attackers:
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Return for each route what readers and attackers met, round by round."""
+    """Return for each route the results of readers and attackers, by round."""
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(COST)).decode()
     emails = seed(bench, PIXORA, "worst", READERS + 1, hashed)
     found: dict[str, Any] = {}
