@@ -86,6 +86,7 @@ def import_command(
         last = done.line
         first, remaining = _open(file, done)
         reader = Reader(services.settings.secret_key)
+        services.database.ask("ping")  # with the usual deadline: a batch has a minute
         batches = Batches(services.users, reader, services.erasure, restore=restore_erased)
         importer = Importer(reader, batches, done.counts)
         with _progress_bar(file, done.offset) as show:
