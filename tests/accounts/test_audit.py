@@ -1,4 +1,4 @@
-"""The audit trail: a line in the log and a row in the database, of each event of `EVENTS` and no other."""
+"""The audit trail: a log line and a row in the database for each event of `EVENTS`."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "audit.md"
 
 @pytest.fixture
 def dropped(trail, settings):
-    """The collection as a new database has it: not at all."""
+    """The dropped collection, as in a new database."""
     trail.drop()
     yield trail
     trail.drop()
@@ -31,11 +31,11 @@ def dropped(trail, settings):
 
 @pytest.fixture
 def away(make_app):
-    """An application whose database is not there."""
+    """An application whose database is unreachable."""
     return make_app(MONGO_URI=f"mongodb://127.0.0.1:{free_port()}/pixora", DATABASE_TIMEOUT_MS=100)
 
 
-def test_a_row_says_what_happened_to_whom_and_from_where(app, trail):
+def test_a_row_has_event_user_time_and_network(app, trail):
     request = {"headers": {"X-Request-ID": "follow-me"}, "environ_base": {"REMOTE_ADDR": "2001:db8::1"}}
     with app.test_request_context(**request):
         services.audit.record("session_ended", ADA, session_id="a" * 24)
@@ -49,7 +49,7 @@ def test_a_row_says_what_happened_to_whom_and_from_where(app, trail):
     }
 
 
-def test_a_line_of_the_log_says_the_same(app, trail, capture_logs):
+def test_a_log_line_has_the_same_fields(app, trail, capture_logs):
     with app.test_request_context(headers={"X-Request-ID": "follow-me"}), capture_logs() as lines:
         services.audit.record("session_ended", ADA, by=ADMIN, session_id="a" * 24)
     [line] = lines
@@ -66,13 +66,13 @@ def test_a_command_has_neither_network_nor_request(app, trail):
 
 
 @pytest.mark.parametrize(("event", "details"), [("log_in", {}), ("login", {"email": "ada@example.com"})])
-def test_what_is_not_in_the_table_of_events_is_a_fault_of_the_program(app, trail, event, details):
+def test_unknown_events_and_details_are_rejected(app, trail, event, details):
     with app.app_context(), pytest.raises(ValueError, match=r"there is no event|has no detail"):
         services.audit.record(event, ADA, **details)
     assert trail.count_documents({}) == 0
 
 
-def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, trail, monkeypatch):
+def test_events_of_unknown_users_take_a_bounded_number_of_rows(app, trail, monkeypatch):
     monkeypatch.setattr(module, "MAX_UNKNOWN_ROWS", 3)
     with app.test_request_context():
         for _ in range(30):
@@ -80,7 +80,7 @@ def test_whoever_is_not_known_fills_a_bounded_number_of_places(app, trail, monke
     assert trail.count_documents({}) == 3
 
 
-def test_many_who_take_one_place_at_once_lose_no_row_to_an_error(app, trail, monkeypatch, capture_logs):
+def test_parallel_events_of_unknown_users_cause_no_error(app, trail, monkeypatch, capture_logs):
     monkeypatch.setattr(module, "MAX_UNKNOWN_ROWS", 1)
 
     def record(_):
@@ -93,7 +93,7 @@ def test_many_who_take_one_place_at_once_lose_no_row_to_an_error(app, trail, mon
     assert trail.count_documents({}) == 1
 
 
-def test_rows_of_keys_are_not_in_these_places(app, trail, monkeypatch):
+def test_rows_of_keys_are_not_overwritten(app, trail, monkeypatch):
     monkeypatch.setattr(module, "MAX_UNKNOWN_ROWS", 1)
     with app.app_context():
         for kid in ("first", "second"):
@@ -101,13 +101,13 @@ def test_rows_of_keys_are_not_in_these_places(app, trail, monkeypatch):
     assert [row["details"]["kid"] for row in trail.find()] == ["first", "second"]
 
 
-def test_where_no_row_can_be_written_there_is_the_line_and_no_error(away, capture_logs):
+def test_without_a_database_the_log_line_is_written_and_no_error_raised(away, capture_logs):
     with away.test_request_context(), capture_logs() as lines:
         services.audit.record("login", ADA, session_id="a" * 24)
     assert [line["event"] for line in lines] == ["login", "database_unavailable"]
 
 
-def test_a_row_that_the_database_refuses_is_told_and_no_error(app, mongo, trail, capture_logs):
+def test_a_row_that_the_database_rejects_is_logged_and_no_error_raised(app, mongo, trail, capture_logs):
     database = mongo.get_default_database()
     database.command("collMod", "audit", validator={"event": "nothing"})
     try:
@@ -126,31 +126,31 @@ def test_a_row_is_acknowledged_by_a_majority(app, trail, watch_commands):
     ]
 
 
-def test_many_users_have_a_row_each_and_one_line_together(app, trail, capture_logs):
+def test_record_all_writes_a_row_for_each_user_and_one_log_line(app, trail, capture_logs):
     with app.app_context(), capture_logs() as lines:
         services.audit.record_all("user_imported", [ADA, ADMIN], by=COMMAND, scheme="bcrypt")
     assert {row["user_id"] for row in trail.find({"by": "command", "details.scheme": "bcrypt"})} == {ADA, ADMIN}
     assert [(line["event"], line["users"]) for line in lines] == [("user_imported", 2)]
 
 
-def test_rows_of_many_that_cannot_be_written_are_an_error(away):
+def test_record_all_without_a_database_raises_an_error(away):
     with away.app_context(), pytest.raises(DatabaseUnavailable):
         services.audit.record_all("user_imported", [ADA], by=COMMAND)
 
 
-def test_the_trail_is_kept_for_as_long_as_the_setting_says(make_app, dropped):
+def test_the_trail_is_kept_for_the_days_of_the_setting(make_app, dropped):
     assert make_app(AUDIT_DAYS=30).test_client().get("/health").status_code == 200
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
 
 
 @pytest.mark.parametrize("days", [1, 30, 3650])
-def test_a_change_of_that_holds_from_the_next_start_on_for_all_there_is(make_app, dropped, days):
+def test_a_changed_setting_applies_to_all_rows_from_the_next_start(make_app, dropped, days):
     for setting in (365, days):
         assert make_app(AUDIT_DAYS=setting).test_client().get("/health").status_code == 200
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == days * 24 * 3600
 
 
-def test_workers_that_start_at_once_change_it_together(make_app, dropped):
+def test_workers_that_start_at_once_agree_on_the_setting(make_app, dropped):
     make_app().test_client().get("/health")
     clients = [make_app(AUDIT_DAYS=30).test_client() for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -158,9 +158,7 @@ def test_workers_that_start_at_once_change_it_together(make_app, dropped):
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
 
 
-def test_workers_of_another_setting_go_on_beside_them_and_do_not_change_it_back(
-    make_app, dropped, monkeypatch, capture_logs
-):
+def test_workers_with_the_old_setting_go_on_and_do_not_change_it_back(make_app, dropped, monkeypatch, capture_logs):
     monkeypatch.setattr("pixora.database.client.INDEX_CHECK_SECONDS", 0)
     old, new = (make_app(AUDIT_DAYS=days).test_client() for days in (365, 30))
     with capture_logs() as lines:
@@ -170,24 +168,24 @@ def test_workers_of_another_setting_go_on_beside_them_and_do_not_change_it_back(
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
 
 
-def test_rows_that_were_kept_for_ever_are_kept_for_as_long_as_the_setting_says(make_app, dropped):
+def test_rows_that_did_not_expire_do_so_by_the_setting(make_app, dropped):
     dropped.create_index("at")
     assert make_app(AUDIT_DAYS=30).test_client().get("/health").status_code == 200
     assert dropped.index_information()["at_1"]["expireAfterSeconds"] == 30 * 24 * 3600
 
 
-def test_no_event_has_a_detail_that_a_line_of_the_log_has_already():
+def test_no_detail_has_the_name_of_a_log_field():
     taken = {"event", "user_id", "network", "request_id", "by", "message", "level", "logger", "time", "name", "args"}
     assert not [name for name, event in EVENTS.items() if event.details & taken]
 
 
-def test_every_event_is_in_the_documentation_and_no_other():
+def test_the_documentation_lists_exactly_the_events():
     page = PAGE.read_text()
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     assert [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)] == list(EVENTS)
 
 
-def test_the_documentation_says_how_many_rows_and_how_late():
+def test_the_documentation_states_the_limits_of_the_trail():
     page = PAGE.read_text()
     assert f"limited to {module.MAX_UNKNOWN_ROWS:,}" in page
     assert timedelta(minutes=10) == KEPT

@@ -1,4 +1,4 @@
-"""Who deletes an account leaves nothing behind: neither name nor address, number nor id, in any collection."""
+"""A deleted account leaves nothing behind: no name, e-mail address, telephone number or id in any collection."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ CONTACT = "+442079460123"
 
 @pytest.fixture
 def database(mongo, users, counts):
-    """The database, all of its collections empty."""
+    """The database with empty collections."""
     database = mongo.get_default_database()
     for name in database.list_collection_names():
         database[name].delete_many({})
@@ -38,7 +38,7 @@ def client(make_app, database):
 
 @pytest.fixture
 def eraser(client, database, token_sent):
-    """Someone of whom there is something everywhere, beside another user and what nobody left."""
+    """A user with data in every collection, beside another user and rows of nobody."""
     account = make_account(client, email=EMAIL, contact=CONTACT, **NAMES)
     make_account(client, email="grace@example.com")
     log_in(client, EMAIL, PASSWORD)
@@ -55,7 +55,7 @@ def eraser(client, database, token_sent):
 
 
 def traces(database, *texts):
-    """The collections with one of these texts in them, in any field or key, whatever its type and case."""
+    """Return the collections that contain one of these texts, in any field or key, of any type and case."""
     pattern = re.compile("|".join(map(re.escape, texts)), re.IGNORECASE)
     return {
         name
@@ -77,19 +77,19 @@ def test_the_seed_is_everywhere(client, eraser, database):
     assert traces(database, *identifiers(eraser)) == {"users", "audit"}
 
 
-def test_nothing_of_who_is_erased_stays_anywhere(client, eraser, database):
+def test_nothing_remains_of_a_deleted_user(client, eraser, database):
     response = client.delete("/api/users/me", json={"password": PASSWORD}, headers=eraser.bearer)
     assert response.status_code == 204
     assert traces(database, *identifiers(eraser)) == set()
 
 
-def test_everybody_else_stays(client, eraser, database):
+def test_other_users_are_unchanged(client, eraser, database):
     client.delete("/api/users/me", json={"password": PASSWORD}, headers=eraser.bearer)
     assert traces(database, "grace@example.com") == {"users"}
     assert log_in(client, "grace@example.com", PASSWORD).status_code == 200
 
 
-def test_nothing_of_an_account_that_has_moved_stays_either(client, eraser, database, token_sent):
+def test_nothing_remains_of_an_earlier_address_of_a_deleted_user(client, eraser, database, token_sent):
     client.post("/api/auth/change-email/confirm", json={"token": token_sent(NEW_EMAIL, "change_email")})
     response = client.delete("/api/users/me", json={"password": PASSWORD}, headers=eraser.bearer)
     assert response.status_code == 204
@@ -107,7 +107,7 @@ def delete(client, eraser):
 
 @pytest.fixture
 def complete(client):
-    """Do what `mail send` and `db upgrade` do for the erasures, some time later."""
+    """Complete the erasures some time later, as `mail send` and `db upgrade` do."""
 
     def complete(after=KEPT):
         with client.application.app_context():
@@ -117,7 +117,7 @@ def complete(client):
 
 
 @pytest.mark.parametrize("is_safe", [True, False])
-def test_nothing_stays_in_the_documents_of_others_who_wanted_the_address(make_app, client, database, is_safe):
+def test_the_address_is_removed_from_documents_of_users_who_wanted_it(make_app, client, database, is_safe):
     other = make_account(client, email="grace@example.com")
     database["users"].update_one({"_id": other.id}, {"$set": {"email_verified": True}})  # or she is not told which
     asked = make_app(ENUMERATION_SAFE=is_safe).test_client()
@@ -136,7 +136,7 @@ def test_nothing_stays_in_the_documents_of_others_who_wanted_the_address(make_ap
     assert letters[-1]["context"] == {"new_email": "(deleted)"}
 
 
-def test_who_signs_up_with_the_address_again_keeps_what_is_theirs(client, database, delete, complete):
+def test_a_new_account_with_the_address_is_unchanged(client, database, delete, complete):
     delete()
     other = make_account(client, email="grace2@example.com")
     body = {"email": EMAIL, "password": PASSWORD}
@@ -146,7 +146,7 @@ def test_who_signs_up_with_the_address_again_keeps_what_is_theirs(client, databa
     assert "change_email" in database["users"].find_one({"_id": other.id})["tokens"]
 
 
-def test_what_is_written_while_an_account_is_erased_goes_with_the_rest(client, database, delete, complete):
+def test_rows_written_during_an_erasure_are_erased_too(client, database, delete, complete):
     delete()
     other = make_account(client, email="grace2@example.com")
     body = {"email": EMAIL, "password": PASSWORD}
@@ -159,7 +159,7 @@ def of(database, **query):
     return list(database["audit"].find(query, sort=[("at", 1), ("event", -1)]))
 
 
-def test_the_trail_of_who_is_erased_stays_under_one_pseudonym(client, eraser, database, delete):
+def test_the_trail_of_a_deleted_user_has_one_pseudonym(client, eraser, database, delete):
     events = [row["event"] for row in of(database, user_id=eraser.id)]
     assert delete().status_code == 204
     rows = of(database, user_id=re.compile("^erased-[0-9a-f]{24}$"))
@@ -167,7 +167,7 @@ def test_the_trail_of_who_is_erased_stays_under_one_pseudonym(client, eraser, da
     assert len({row["user_id"] for row in rows}) == 1
 
 
-def test_the_trail_of_who_is_erased_leads_to_no_client(client, eraser, database, delete):
+def test_the_trail_of_a_deleted_user_names_no_client(client, eraser, database, delete):
     client.post("/api/auth/logout", headers=eraser.bearer | {"X-Request-ID": eraser.id})
     token = log_in(client, EMAIL).json["access_token"]
     client.delete("/api/users/me", json={"password": PASSWORD}, headers={"Authorization": f"Bearer {token}"})
@@ -176,14 +176,14 @@ def test_the_trail_of_who_is_erased_leads_to_no_client(client, eraser, database,
     assert traces(database, *identifiers(eraser)) == set()
 
 
-def test_two_who_are_erased_have_two_pseudonyms(client, database):
+def test_two_deleted_users_have_two_pseudonyms(client, database):
     for _ in range(2):
         account = make_account(client, email=EMAIL)
         client.delete("/api/users/me", json={"password": PASSWORD}, headers=account.bearer)
     assert len({row["user_id"] for row in of(database, event="account_deleted")}) == 2
 
 
-def test_what_an_administrator_did_to_others_stays_when_the_administrator_is_erased(client, eraser, database, delete):
+def test_the_actions_of_a_deleted_administrator_stay_in_the_trail(client, eraser, database, delete):
     with client.application.test_request_context(headers={"X-Request-ID": EMAIL.replace("@", ".")}):
         services.audit.record("user_disabled", "6924a1e0c3f1a2b4d5e6f708", by=eraser.id)
     delete()
@@ -195,7 +195,7 @@ def test_what_an_administrator_did_to_others_stays_when_the_administrator_is_era
 
 @contextmanager
 def locked(mongo, collection, query):
-    """Keep documents from being written by others, whose time then runs out."""
+    """Lock documents, so that writes of others time out."""
     with mongo.start_session() as session:
         session.start_transaction()
         assert collection.update_many(query, {"$set": {"locked": True}}, session=session).modified_count
@@ -203,7 +203,7 @@ def locked(mongo, collection, query):
         session.abort_transaction()
 
 
-def test_a_deletion_whose_rows_cannot_be_written_succeeds_and_is_completed_later(
+def test_a_deletion_that_cannot_anonymize_rows_succeeds_and_is_completed_later(
     mongo, eraser, database, delete, complete
 ):
     with locked(mongo, database["audit"], {"user_id": eraser.id, "event": "login"}):
@@ -214,9 +214,7 @@ def test_a_deletion_whose_rows_cannot_be_written_succeeds_and_is_completed_later
     assert database["erasures"].count_documents({}) == 0
 
 
-def test_a_deletion_does_not_wait_for_one_before_it_that_still_cannot_be_completed(
-    mongo, client, eraser, database, delete, move_clock
-):
+def test_a_deletion_does_not_wait_for_an_earlier_unfinished_one(mongo, client, eraser, database, delete, move_clock):
     other = make_account(client, email="mary@example.com")
     with locked(mongo, database["audit"], {"user_id": eraser.id, "event": "login"}):
         delete()
@@ -229,9 +227,7 @@ def test_a_deletion_does_not_wait_for_one_before_it_that_still_cannot_be_complet
     assert traces(database, other.id) == set()
 
 
-def test_a_deletion_that_was_cut_off_before_it_began_leaves_the_user_all_there(
-    mongo, client, eraser, database, delete, complete
-):
+def test_an_interrupted_deletion_leaves_the_user_unchanged(mongo, client, eraser, database, delete, complete):
     with locked(mongo, database["users"], {"_id": eraser.id}):
         assert delete().status_code == 503
     assert database["erasures"].count_documents({}) == 1
@@ -248,7 +244,7 @@ def test_a_note_of_an_erasure_has_no_id_in_clear(eraser, database, delete):
     assert bytes.fromhex(eraser.id) not in note["user"]
 
 
-def test_what_a_request_records_that_was_under_way_is_erased_as_well(client, eraser, database, delete, complete):
+def test_rows_of_requests_that_were_running_are_erased_as_well(client, eraser, database, delete, complete):
     delete()
     with client.application.test_request_context():
         services.audit.record("login_failed", eraser.id)  # it has read the account before it was gone, and hashed since
@@ -261,7 +257,7 @@ def test_what_a_request_records_that_was_under_way_is_erased_as_well(client, era
     }
 
 
-def test_a_deletion_completes_those_before_it(client, eraser, database, delete, move_clock):
+def test_a_deletion_completes_earlier_ones(client, eraser, database, delete, move_clock):
     delete()
     move_clock(minutes=11)
     other = make_account(client, email=EMAIL)
@@ -269,9 +265,7 @@ def test_a_deletion_completes_those_before_it(client, eraser, database, delete, 
     assert database["erasures"].count_documents({}) == 1
 
 
-def test_an_erasure_under_another_secret_is_reported_and_not_tried_for_ever(
-    make_app, database, delete, complete, capture_logs
-):
+def test_an_erasure_under_another_secret_is_reported_and_dropped(make_app, database, delete, complete, capture_logs):
     delete()
     with make_app(SECRET_KEY="x" * 48).app_context(), capture_logs() as lines:
         services.erasure.complete_due(clock.utcnow() + KEPT)
@@ -279,7 +273,7 @@ def test_an_erasure_under_another_secret_is_reported_and_not_tried_for_ever(
     assert database["erasures"].count_documents({}) == 0
 
 
-def test_the_erasures_are_completed_by_the_command_that_sends_letters(make_app, database, delete, move_clock):
+def test_mail_send_completes_erasures(make_app, database, delete, move_clock):
     delete()
     move_clock(minutes=11)
     away = f"smtp://127.0.0.1:{free_port()}"  # also where the letters have to wait

@@ -1,4 +1,4 @@
-"""What it costs to refuse a login, where hashes of several costs are stored."""
+"""The cost of rejecting a login when stored hashes differ in cost."""
 
 import math
 import time
@@ -42,7 +42,7 @@ def counted(make_app):
 
 @pytest.fixture
 def work(monkeypatch):
-    """The work of the checks that bcrypt is asked for, in units of the cheapest."""
+    """Record bcrypt's work, in units of the cheapest check."""
     done, check = [], bcrypt.checkpw
     monkeypatch.setattr(
         "pixora.passwords.verify.bcrypt.checkpw",
@@ -53,7 +53,7 @@ def work(monkeypatch):
 
 @pytest.fixture
 def refuse(work):
-    """Fail to log in; return the work that it has cost."""
+    """Fail to log in; return the work it took."""
 
     def refuse(app, name, password="wrong-password-1"):
         work.clear()
@@ -63,7 +63,7 @@ def refuse(work):
     return refuse
 
 
-def test_every_refusal_costs_as_much_as_the_dearest_hash_in_use(counted, store, users, refuse):
+def test_every_refusal_costs_as_much_as_the_most_expensive_hash(counted, store, users, refuse):
     store(old=hash_password(PASSWORD, 5), today=hash_password(PASSWORD, 6), dear=hash_password(PASSWORD, 8))
     store(corrupt="$2b$06$corrupt", gone=hash_password(PASSWORD, 5))
     users.update_one({"email": "gone@example.com"}, {"$set": {"disabled": True}})
@@ -72,7 +72,7 @@ def test_every_refusal_costs_as_much_as_the_dearest_hash_in_use(counted, store, 
     assert refuse(app, "gone", PASSWORD) == 2**4
 
 
-def test_a_refusal_costs_the_same_before_and_after_a_login_has_made_the_hash_anew(counted, store, users, refuse):
+def test_a_refusal_costs_the_same_after_a_login_has_upgraded_the_hash(counted, store, users, refuse):
     store(ada=hash_password(PASSWORD, 4))
     app = counted(BCRYPT_ROUNDS=8)
     before = refuse(app, "ada")
@@ -81,7 +81,7 @@ def test_a_refusal_costs_the_same_before_and_after_a_login_has_made_the_hash_ane
     assert refuse(app, "ada") == before == refuse(app, "nobody")
 
 
-def test_no_attempt_to_log_in_changes_what_a_refusal_costs(counted, store, refuse):
+def test_no_login_attempt_changes_the_cost_of_a_refusal(counted, store, refuse):
     store(**{f"user{number}": hash_password(PASSWORD, 4) for number in range(5)})
     app = counted(BCRYPT_ROUNDS=7)
     for number in range(5):
@@ -89,18 +89,18 @@ def test_no_attempt_to_log_in_changes_what_a_refusal_costs(counted, store, refus
     assert refuse(app, "nobody") == 2**3
 
 
-def test_a_dearer_hash_of_another_system_counts_too(counted, store, monkeypatch):
+def test_a_more_expensive_phc_hash_counts_too(counted, store, monkeypatch):
     monkeypatch.setattr(verify, "_measured", {kind(ARGON2ID): MeasuredCost(0.0, 3 * 2**6)})
     store(ada=ARGON2ID, grace=HASH_2B)
     assert counted(BCRYPT_ROUNDS=5).extensions["services"].refusal_cost() == math.log2(3 * 2**6)
 
 
-def test_before_the_first_count_it_is_the_cost_of_today_and_no_request_waits(make_app):
+def test_before_the_first_count_a_refusal_has_the_current_cost_and_no_request_waits(make_app):
     app = make_app(BCRYPT_ROUNDS=7, MONGO_URI="mongodb://127.0.0.1:1/pixora")
     assert app.extensions["services"].refusal_cost() == 7
 
 
-def test_hashes_are_counted_by_what_a_login_makes_of_them(app, store):
+def test_hashes_are_counted_as_a_login_reads_them(app, store):
     store(a=HASH_2B, b=HASH_2B.replace("$2b$", "$2y$"), c=ARGON2ID, d=SCRYPT, e=PBKDF2, f="", g=None, h=HASH_2B + "\n")
     store(i=ARGON2ID.replace("g$a", "h$a"), j=ARGON2ID.replace("f/g", "f.g"))
     census = hash_census.count_hashes(app.extensions["services"].users)

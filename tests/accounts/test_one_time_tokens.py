@@ -1,4 +1,4 @@
-"""Tokens that nobody has used do not stay for ever."""
+"""Unused tokens are deleted."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def tokens(client, account, users):
 
 @pytest.mark.parametrize("command", [["mail", "send"], ["db", "upgrade"]], ids=" ".join)
 @pytest.mark.parametrize(("hours", "left"), [(24, ALL), (26, ALL - {"reset_password"}), (49, set())])
-def test_a_token_is_forgotten_a_day_after_it_has_expired(make_app, tokens, move_clock, command, hours, left):
+def test_a_token_is_deleted_a_day_after_it_expired(make_app, tokens, move_clock, command, hours, left):
     move_clock(hours=hours)
     app = make_app(SMTP_URL="smtp://127.0.0.1:1", MAIL_FROM="a@example.com", PUBLIC_URL="https://auth.example.com")
     result = app.test_cli_runner().invoke(args=command)
@@ -30,5 +30,5 @@ def test_a_token_is_forgotten_a_day_after_it_has_expired(make_app, tokens, move_
 @pytest.mark.parametrize(
     "query", [{"tokens.change_email.email": {"$in": ["a"]}}, {"tokens.verify_email.expires_at": 1}]
 )
-def test_what_looks_for_tokens_does_not_read_all_users(client, tokens, users, query):
+def test_queries_for_tokens_use_an_index(client, tokens, users, query):
     assert "tokens.$**_1" in str(users.find(query).explain())

@@ -19,7 +19,7 @@ def context(app):
 
 @pytest.fixture
 def post(users, context):
-    """Put letters into the document of a new user; return their ids."""
+    """Put e-mails into the document of a new user; return their ids."""
 
     def post(*letters, **fields):
         users.insert_one(fastapi_user(letters=list(letters), email=f"{letters[0]['id']}@example.com", **fields))
@@ -32,7 +32,7 @@ def written(template="password_changed", *, due_in=0, **context):
     return services.outbox.compose(template, "ada@example.com", clock.utcnow() + timedelta(seconds=due_in), **context)
 
 
-def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
+def test_a_composed_email_has_all_fields(context):
     now = clock.utcnow()
     made = services.outbox.compose("email_changing", "ada@example.com", now, detail="something")
     assert len(bytes.fromhex(made.pop("id"))) == 12
@@ -46,22 +46,22 @@ def test_a_letter_says_what_it_is_when_it_is_due_and_where_it_goes(context):
     }
 
 
-def test_there_is_no_letter_without_a_template(context):
+def test_an_email_needs_a_known_template(context):
     with pytest.raises(ValueError, match="there is no e-mail template"):
         services.outbox.compose("congratulations", "ada@example.com", clock.utcnow())
 
 
-def test_the_database_never_has_the_token_in_clear(users, post):
+def test_tokens_are_stored_encrypted(users, post):
     post(written("reset_password", secret=TOKEN))
     assert TOKEN not in str(users.find_one())
     assert TOKEN.encode() not in users.find_one()["letters"][0]["token"]
 
 
-def test_the_sender_reads_the_token(context):
+def test_the_sender_decrypts_the_token(context):
     assert services.outbox.decrypt_token(written("reset_password", secret=TOKEN)) == TOKEN
 
 
-def test_a_letter_without_a_link_has_no_token(context):
+def test_an_email_without_a_link_has_no_token(context):
     assert services.outbox.decrypt_token(written()) is None
 
 
@@ -71,7 +71,7 @@ def test_under_another_secret_key_the_token_cannot_be_read(context, make_app):
         services.outbox.decrypt_token(made)
 
 
-def test_a_due_letter_is_claimed_with_the_tokens_of_its_user(post):
+def test_a_due_email_is_claimed_with_the_tokens_of_its_user(post):
     [letter_id] = post(written(), tokens={"reset_password": {"hash": b"x"}})
     claimed = services.outbox.claim(clock.utcnow())
     assert claimed.email["id"] == letter_id
@@ -84,19 +84,19 @@ def test_nothing_is_claimed_before_it_is_due(post):
     assert services.outbox.claim(clock.utcnow()) is None
 
 
-def test_each_letter_of_a_user_is_claimed_once(post):
+def test_each_email_of_a_user_is_claimed_once(post):
     posted = post(written(), written(due_in=60), written(), written())
     claimed = [services.outbox.claim(clock.utcnow()) for _ in range(4)]
     assert claimed.pop() is None
     assert {one.email["id"] for one in claimed} == {posted[0], posted[2], posted[3]}
 
 
-def test_who_has_waited_longest_comes_first(post):
+def test_the_email_due_longest_is_claimed_first(post):
     [late], [early], [middle] = (post(written(due_in=-seconds)) for seconds in (1, 3, 2))
     assert [services.outbox.claim(clock.utcnow()).email["id"] for _ in range(3)] == [early, middle, late]
 
 
-def test_of_many_senders_at_once_one_gets_a_letter(app, post):
+def test_each_email_is_claimed_by_one_of_many_senders(app, post):
     posted = post(*(written() for _ in range(5)))
 
     def claim(_):
@@ -108,7 +108,7 @@ def test_of_many_senders_at_once_one_gets_a_letter(app, post):
     assert sorted(claimed) == sorted(posted)
 
 
-def test_a_letter_whose_sender_has_died_is_claimed_again_after_the_lease(post, move_clock):
+def test_an_email_is_claimed_again_after_the_lease_of_a_dead_sender(post, move_clock):
     post(written())
     services.outbox.claim(clock.utcnow())
     move_clock(seconds=LEASE.total_seconds() - 1)
@@ -117,14 +117,14 @@ def test_a_letter_whose_sender_has_died_is_claimed_again_after_the_lease(post, m
     assert services.outbox.claim(clock.utcnow()).email["attempts"] == 2
 
 
-def test_a_letter_that_is_removed_is_gone_and_the_others_are_there(users, post):
+def test_removing_an_email_keeps_the_others(users, post):
     _, other = post(written(due_in=-1), written())
     claimed = services.outbox.claim(clock.utcnow())
     services.outbox.remove(claimed.user_id, claimed.email["id"])
     assert [left["id"] for left in users.find_one()["letters"]] == [other]
 
 
-def test_a_letter_that_is_put_off_is_due_again_then(post, move_clock):
+def test_a_postponed_email_is_due_at_its_new_time(post, move_clock):
     post(written())
     services.outbox.postpone(services.outbox.claim(clock.utcnow()), clock.utcnow() + timedelta(seconds=30), "451")
     assert services.outbox.claim(clock.utcnow()) is None
@@ -132,7 +132,7 @@ def test_a_letter_that_is_put_off_is_due_again_then(post, move_clock):
     assert services.outbox.claim(clock.utcnow()).email["failure"] == "451"
 
 
-def test_a_letter_that_is_given_up_is_never_due_again_and_is_listed(post, move_clock):
+def test_an_email_that_was_given_up_is_listed_and_not_claimed(post, move_clock):
     post(written())
     services.outbox.give_up(services.outbox.claim(clock.utcnow()), clock.utcnow(), "550 5.1.1")
     move_clock(days=1)
@@ -143,7 +143,7 @@ def test_a_letter_that_is_given_up_is_never_due_again_and_is_listed(post, move_c
 
 
 @pytest.mark.parametrize("verdict", ["postpone", "give_up"])
-def test_a_sender_whose_lease_is_over_changes_nothing_for_the_next(users, post, move_clock, verdict):
+def test_a_sender_whose_lease_has_expired_changes_nothing(users, post, move_clock, verdict):
     post(written())
     late = services.outbox.claim(clock.utcnow())
     move_clock(seconds=LEASE.total_seconds())
@@ -153,7 +153,7 @@ def test_a_sender_whose_lease_is_over_changes_nothing_for_the_next(users, post, 
     assert users.find_one() == before
 
 
-def test_what_was_given_up_long_ago_is_cleared_away_and_nothing_else(users, post, move_clock):
+def test_only_emails_given_up_long_ago_are_deleted(users, post, move_clock):
     _, waiting = post(written(due_in=-1), written())
     services.outbox.give_up(services.outbox.claim(clock.utcnow()), clock.utcnow(), "550")
     move_clock(days=KEPT.days, seconds=-1)
@@ -164,13 +164,13 @@ def test_what_was_given_up_long_ago_is_cleared_away_and_nothing_else(users, post
     assert [left["id"] for left in users.find_one()["letters"]] == [waiting]
 
 
-def test_the_oldest_letter_is_listed_first(post):
+def test_the_oldest_email_is_listed_first(post):
     [young], [old] = post(written(due_in=-1)), post(written(due_in=-2))
     assert [one.email["id"] for one in services.outbox.list_emails()] == [old, young]
 
 
 @pytest.mark.parametrize("method", ["claim", "delete_expired", "list_emails"])
-def test_the_outbox_is_looked_through_by_its_index(mongo, users, post, watch_commands, method):
+def test_queries_for_the_outbox_use_its_index(mongo, users, post, watch_commands, method):
     post(written())
     users.insert_many([fastapi_user(email=f"{number}@example.com") for number in range(20)])
     with watch_commands() as commands:

@@ -30,7 +30,7 @@ def test_the_session_used_last_comes_first(client, account, move_clock):
     ]
 
 
-def test_a_user_agent_is_kept_to_a_bearable_length(client, account):
+def test_a_long_user_agent_is_truncated(client, account):
     log_in(client, headers={"User-Agent": "$" + "x" * 3000})
     assert max(len(session["user_agent"]) for session in list_sessions(client, account.bearer)) == 200
 
@@ -45,7 +45,7 @@ def test_of_twenty_four_logins_the_newest_twenty_are_kept(client, account, users
     assert statuses == [401] * 4 + [200] * 20
 
 
-def test_the_least_recently_used_session_gives_way_not_the_oldest(client, account, move_clock):
+def test_the_least_recently_used_session_is_dropped_not_the_oldest(client, account, move_clock):
     grants = []
     for _ in range(19):
         move_clock(seconds=1)
@@ -91,7 +91,7 @@ def test_one_session_can_be_ended(client, account):
     assert client.get("/api/users/me", headers=account.bearer).status_code == 200
 
 
-def test_ones_own_session_can_be_ended(client, account):
+def test_the_current_session_can_be_ended(client, account):
     [session] = list_sessions(client, account.bearer)
     assert client.delete(f"/api/users/me/sessions/{session['id']}", headers=account.bearer).status_code == 204
     assert client.get("/api/users/me", headers=account.bearer).status_code == 401
@@ -114,7 +114,7 @@ def test_a_session_that_does_not_exist_is_not_found(client, account, session_id)
 
 
 @pytest.mark.parametrize(("query", "status"), [("", 200), ("?current=false", 200), ("?current=true", 401)])
-def test_all_sessions_end_and_ones_own_when_asked(client, account, query, status):
+def test_all_other_sessions_end_and_the_current_one_on_request(client, account, query, status):
     others = [log_in(client).json, log_in(client).json]
     assert client.delete(f"/api/users/me/sessions{query}", headers=account.bearer).status_code == 204
     assert [client.get("/api/users/me", headers=bearer(grant)).status_code for grant in others] == [401, 401]
@@ -122,7 +122,7 @@ def test_all_sessions_end_and_ones_own_when_asked(client, account, query, status
 
 
 @pytest.mark.parametrize("query", ["current=yes", "current=1", "current=", "current=TRUE"])
-def test_a_query_that_could_be_misread_ends_nothing(client, account, query):
+def test_an_ambiguous_query_ends_nothing(client, account, query):
     log_in(client)
     response = client.delete(f"/api/users/me/sessions?{query}", headers=account.bearer)
     assert response.status_code == 422

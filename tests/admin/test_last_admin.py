@@ -1,4 +1,4 @@
-"""One administrator is always left who is not disabled, whatever is done at the same moment, and whoever dies."""
+"""At least one administrator remains enabled, also after parallel changes and killed processes."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def delete_self(client, by, whom):
 
 @pytest.fixture
 def make_administrators(app):
-    """Look after the administrators with announcements that count for so many seconds."""
+    """Return `Administrators` whose announcements are valid for this number of seconds."""
     return lambda seconds: Administrators(app.extensions["services"].users, timedelta(seconds=seconds))
 
 
@@ -54,7 +54,7 @@ def enabled(users):
 
 
 @pytest.mark.parametrize("act", [demote, disable, delete_self])
-def test_the_last_administrator_stays(client, admin, users, account, capture_logs, act):
+def test_the_last_administrator_cannot_be_removed(client, admin, users, account, capture_logs, act):
     before = users.find_one({"_id": admin.id})
     with capture_logs() as lines:
         response = act(client, admin, admin)
@@ -65,14 +65,14 @@ def test_the_last_administrator_stays(client, admin, users, account, capture_log
 
 
 @pytest.mark.parametrize("act", [demote, disable, delete_self])
-def test_a_disabled_administrator_is_no_other(client, admin, second_admin, users, act):
+def test_a_disabled_administrator_does_not_count(client, admin, second_admin, users, act):
     assert disable(client, admin, second_admin).status_code == 204
     assert act(client, admin, admin).status_code == 409
     assert enabled(users) == 1
 
 
 @pytest.mark.parametrize("act", [demote, disable, delete_self])
-def test_one_of_two_may_go(client, admin, second_admin, users, act):
+def test_one_of_two_administrators_can_be_removed(client, admin, second_admin, users, act):
     assert act(client, admin, admin).status_code < 300
     assert enabled(users) == 1
     assert act(client, second_admin, second_admin).status_code == 409
@@ -84,19 +84,19 @@ def test_a_disabled_administrator_can_be_demoted(client, admin, second_admin, us
     assert users.find_one({"_id": second_admin.id})["roles"] == ["user"]
 
 
-def test_an_administrator_who_is_enabled_again_is_another(client, admin, second_admin):
+def test_an_administrator_who_is_enabled_again_counts(client, admin, second_admin):
     disable(client, admin, second_admin)
     client.post(f"/api/admin/users/{second_admin.id}/enable", headers=admin.bearer)
     assert demote(client, admin, admin).status_code == 200
 
 
-def test_who_is_the_last_is_told_so_only_with_the_right_password(client, admin):
+def test_deletion_of_the_last_administrator_is_refused_only_after_the_right_password(client, admin):
     response = client.delete("/api/users/me", json={"password": "wrong"}, headers=admin.bearer)
     assert response.json["code"] == "wrong_password"
 
 
 @pytest.mark.parametrize(("mine", "theirs"), list(product([demote, disable], [demote, disable, delete_self])))
-def test_two_who_take_each_other_away_at_once_do_not_both_succeed(
+def test_two_administrators_who_remove_each_other_at_once_do_not_both_succeed(
     app, other_app, client, users, admin, second_admin, mine, theirs
 ):
     documents = list(users.find())
@@ -121,7 +121,7 @@ def test_two_who_take_each_other_away_at_once_do_not_both_succeed(
             assert sum(status < 300 for status in statuses) == 2 - enabled(users)
 
 
-def test_of_many_who_go_at_once_one_stays(app, other_app, client, users, admin):
+def test_of_many_administrators_removed_at_once_one_stays(app, other_app, client, users, admin):
     admins = [admin] + [promote(users, make_account(client, email=f"{number}@example.com")) for number in range(7)]
     at_once = Barrier(len(admins))
 
@@ -137,9 +137,7 @@ def test_of_many_who_go_at_once_one_stays(app, other_app, client, users, admin):
     assert users.count_documents({"leaving": {"$exists": True}}) == 0
 
 
-def test_a_promotion_meanwhile_is_not_undone_without_a_look_at_who_is_left(
-    app, make_administrators, users, admin, account
-):
+def test_a_parallel_promotion_is_not_undone_without_counting_again(app, make_administrators, users, admin, account):
     with app.app_context(), make_administrators(30).removing(account.id) as condition:
         users.update_one({"_id": account.id}, {"$set": {"roles": ["admin"]}})  # by another
         users.update_one({"_id": admin.id}, {"$set": {"roles": ["user"]}})  # and account is the last one now
@@ -147,7 +145,7 @@ def test_a_promotion_meanwhile_is_not_undone_without_a_look_at_who_is_left(
     assert enabled(users) == 1
 
 
-def test_an_administrator_who_is_leaving_is_no_other(app, make_administrators, admin, second_admin, users):
+def test_an_administrator_who_is_leaving_does_not_count(app, make_administrators, admin, second_admin, users):
     both = make_administrators(30)
     with app.app_context():
         with both.removing(admin.id), pytest.raises(LastAdmin), both.removing(second_admin.id):
@@ -157,7 +155,7 @@ def test_an_administrator_who_is_leaving_is_no_other(app, make_administrators, a
     assert users.count_documents({"leaving": {"$exists": True}}) == 0
 
 
-def test_a_process_that_dies_in_between_has_taken_nobody_away_and_its_announcement_expires(
+def test_a_process_that_dies_has_removed_nobody_and_its_announcement_expires(
     client, environment, users, admin, second_admin
 ):
     program = [sys.executable, "-c", DIE_WHILE_ONE_IS_LEAVING, admin.id]
@@ -171,7 +169,7 @@ def test_a_process_that_dies_in_between_has_taken_nobody_away_and_its_announceme
     assert demote(client, second_admin, second_admin).status_code == 200
 
 
-def test_a_process_that_is_held_up_changes_nothing(app, make_administrators, users, admin, second_admin):
+def test_a_delayed_process_changes_nothing(app, make_administrators, users, admin, second_admin):
     directory = app.extensions["services"].directory
     stage = updates.unset_fields("roles")
     with app.app_context(), make_administrators(1).removing(admin.id) as condition:
@@ -183,21 +181,19 @@ def test_a_process_that_is_held_up_changes_nothing(app, make_administrators, use
     assert enabled(users) == 1
 
 
-def test_what_another_has_announced_since_is_not_taken_for_ones_own(
-    app, make_administrators, users, admin, second_admin
-):
+def test_a_later_announcement_of_another_process_is_not_withdrawn(app, make_administrators, users, admin, second_admin):
     with app.app_context(), make_administrators(60).removing(admin.id) as condition:
         users.update_one({"_id": admin.id}, [{"$set": {"leaving": {"$add": ["$$NOW", 5]}}}])
         assert not app.extensions["services"].users.delete_user(admin.id, **condition)
 
 
-def test_a_change_that_may_be_under_way_stays_announced(app, make_administrators, users, admin, second_admin):
+def test_a_change_that_may_still_take_effect_stays_announced(app, make_administrators, users, admin, second_admin):
     with app.app_context(), pytest.raises(ZeroDivisionError), make_administrators(30).removing(admin.id):
         raise ZeroDivisionError
     assert "leaving" in users.find_one({"_id": admin.id})
 
 
-def test_the_others_are_found_by_an_index_of_administrators_only(client, users, admin, second_admin, mongo):
+def test_other_administrators_are_found_by_their_index(client, users, admin, second_admin, mongo):
     users.insert_many({"email": f"{number}@example.com", "roles": ["user"]} for number in range(500))
     find = {"find": "users", "filter": {"_id": {"$ne": admin.id}, **ENABLED_ADMIN}, "limit": 1}
     plan = mongo.get_default_database().command("explain", find, verbosity="executionStats")

@@ -1,4 +1,4 @@
-"""E-mails: what strangers ask for floods no mailbox and uses up nothing that the owner needs."""
+"""Limits of e-mails: strangers can neither flood a mailbox nor exhaust what its owner needs."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ PASSWORD_CHANGE = "/api/users/me/password"
 
 @pytest.fixture
 def service(make_app, counts):
-    """Make a client of a service with the default limits of e-mails."""
+    """Return a client of a service with the default limits of e-mails."""
 
     def service(**settings):
         limits = {"THROTTLE_MAIL_PER_ACCOUNT": "5 per hour", "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT": "5 per hour"}
@@ -87,7 +87,7 @@ def by_resets(client, safe, email):
     "attack", [by_a_change_of_address, by_sign_ups, by_safe_sign_ups, by_safe_changes_of_address, by_resets]
 )
 @pytest.mark.parametrize("need", ["reset", "verification", "change of address"])
-def test_what_a_stranger_asks_for_leaves_the_owner_what_he_needs(service, sent, attack, need):
+def test_requests_of_strangers_leave_the_owner_enough_emails(service, sent, attack, need):
     client, safe = service(), service(ENUMERATION_SAFE=True)
     bearer = open_session(client)
     attack(client, safe, "ada@example.com")
@@ -106,7 +106,7 @@ def test_what_a_stranger_asks_for_leaves_the_owner_what_he_needs(service, sent, 
         assert sent("new@example.com") == 1
 
 
-def test_strangers_of_many_networks_fill_no_mailbox_and_leave_a_link_in_it(service, sent, counts, token_sent):
+def test_strangers_of_many_networks_cannot_flood_a_mailbox_or_invalidate_its_link(service, sent, counts, token_sent):
     client = service()
     open_session(client)
     for number in range(10):
@@ -121,8 +121,8 @@ def test_strangers_of_many_networks_fill_no_mailbox_and_leave_a_link_in_it(servi
     assert client.post(f"{RESET}/confirm", json=body).status_code == 204
 
 
-def test_the_last_e_mail_is_for_a_link_when_there_is_none(service, sent):
-    """Whoever has signed up with the address of another, and asks for what can be asked for."""
+def test_the_last_email_is_reserved_for_a_link_if_none_is_valid(service, sent):
+    """Somebody signs up with a stranger's address and requests every kind of e-mail."""
     client = service()
     bearer = open_session(client)
     for _ in range(8):
@@ -134,11 +134,11 @@ def test_the_last_e_mail_is_for_a_link_when_there_is_none(service, sent):
     assert sent("ada@example.com") <= 5
 
 
-def test_a_link_counts_for_as_long_as_it_is_valid():
+def test_a_link_counts_while_it_is_valid():
     assert RESET_LINK.get_expiry() == LIFETIMES[Purpose.RESET_PASSWORD].total_seconds()
 
 
-def test_a_link_that_was_used_is_no_longer_in_the_mailbox(service, sent, token_sent):
+def test_a_used_link_no_longer_counts(service, sent, token_sent):
     client = service()
     open_session(client)
     for number in range(5):
@@ -150,7 +150,7 @@ def test_a_link_that_was_used_is_no_longer_in_the_mailbox(service, sent, token_s
     assert sent("ada@example.com", "reset_password") == before + 1
 
 
-def test_an_unverified_address_gets_five_e_mails_whoever_asks_and_whatever_for(service, sent):
+def test_an_unverified_address_gets_five_emails_an_hour_in_all(service, sent):
     client = service(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1000 per hour")
     bearer = open_session(client)
     change_to_and_fro(client, bearer, 8)
@@ -160,7 +160,7 @@ def test_an_unverified_address_gets_five_e_mails_whoever_asks_and_whatever_for(s
     assert sent("ada@example.com") <= 5
 
 
-def test_an_account_that_is_made_again_and_again_gets_five_e_mails_in_all(service, sent):
+def test_an_account_that_is_created_repeatedly_gets_five_emails_in_all(service, sent):
     client = service()
     total = 0
     for _ in range(4):
@@ -172,7 +172,7 @@ def test_an_account_that_is_made_again_and_again_gets_five_e_mails_in_all(servic
     assert total == 3
 
 
-def test_a_sign_up_whose_e_mail_may_not_go_makes_the_account_without_a_link(service, users, sent):
+def test_a_sign_up_over_the_limit_of_emails_creates_the_account_without_a_link(service, users, sent):
     client = service()
     for _ in range(4):
         users.delete_many({})
@@ -198,7 +198,7 @@ def test_a_change_that_fails_is_not_counted(service):
     assert change_to_and_fro(client, bearer, 2) == [204, 429]
 
 
-def test_a_network_asks_for_only_so_many_e_mails_to_whomever(service, users, sent):
+def test_the_requests_for_emails_of_a_network_are_limited(service, users, sent):
     client = service(THROTTLE_MAIL_PER_IP="3 per hour")
     users.insert_many([fastapi_user(email=f"{number}@example.com") for number in range(5)])
     told = [reset(client, f"{number}@example.com", STRANGER) for number in range(5)]
@@ -208,14 +208,14 @@ def test_a_network_asks_for_only_so_many_e_mails_to_whomever(service, users, sen
 
 
 @pytest.mark.parametrize("path", [VERIFY, CHANGE])
-def test_what_a_session_asks_for_counts_for_its_network_too(service, path):
+def test_requests_of_a_session_count_for_its_network_too(service, path):
     client = service(THROTTLE_MAIL_PER_IP="1 per hour")
     bearer = open_session(client)
     body = {"email": "new@example.com", "password": PASSWORD} if path == CHANGE else None
     assert [client.post(path, json=body, headers=bearer).status_code for _ in range(2)] == [202, 429]
 
 
-def test_a_reset_lets_the_owner_in_who_was_locked_out(service, token_sent):
+def test_a_reset_ends_a_lockout(service, token_sent):
     client = service(THROTTLE_LOGIN_PER_ACCOUNT_AND_IP="2 per hour", THROTTLE_LOGIN_PER_ACCOUNT="3 per hour")
     open_session(client)
 
@@ -230,8 +230,8 @@ def test_a_reset_lets_the_owner_in_who_was_locked_out(service, token_sent):
     assert status(NEW_PASSWORD, OWNER) == status(NEW_PASSWORD, STRANGER) == 200
 
 
-def test_many_resets_for_unknown_addresses_at_once_all_answer(app, mongo):
-    """Two upserts of one document at the same moment: one of them finds that it is there already."""
+def test_parallel_resets_for_unknown_addresses_all_succeed(app, mongo):
+    """Parallel upserts of one document: one of them fails with a duplicate key and is repeated."""
     decoys = mongo.get_default_database()["decoys"]
 
     def pretend(_):
