@@ -25,12 +25,16 @@ PHRASES = {
     r"thereby": "say how",
     r"as it came": "the raw value",
     r"hashing room": "hashing queue",
+    r"made anew": "created again",
 }
 """What design reviews kept finding. Each is plain somewhere else; here it was always a riddle."""
 
 FILES = sorted(
     path
-    for pattern in ("pixora/**/*.py", "pixora/templates/**/*.*", "*.py", "*.md", "docs/*.md", "script/*")
+    for pattern in (
+        *("pixora/**/*.py", "pixora/templates/**/*.*", "*.py", "*.md", "docs/*.md"),
+        *("script/*", "benchmarks/*.py", "deploy/*"),
+    )
     for path in ROOT.glob(pattern)
     if path.is_file() and path.name != "CHANGELOG.md"
 )
