@@ -1,4 +1,4 @@
-"""Throttles on a database that takes over half a second for each command, or refuses a verdict."""
+"""A database that takes over half a second for each command, refuses one, or loses connections."""
 
 import contextlib
 import time
@@ -11,6 +11,7 @@ from mongod import Mongod
 import config
 from tests.conftest import close
 from tests.factories import PASSWORD, fastapi_user, log_in
+from tests.timeouts import LONG
 
 COMMANDS = ["find", "update", "insert", "distinct", "aggregate", "findAndModify"]
 NAMES = [f"user-{number}@example.com" for number in range(14)]
@@ -112,3 +113,28 @@ def test_a_verdict_that_cannot_be_written_is_not_answered(service, database, fai
     started = time.monotonic()
     assert log_in(app.test_client(), NAMES[0]).status_code == 200
     assert time.monotonic() - started < 60  # its lease, and not the window
+
+
+FAILOVERS = [{"closeConnection": True}, {"errorCode": 189}, {"errorCode": 10107}]
+"""A lost connection; PrimarySteppedDown; NotWritablePrimary."""
+
+
+@pytest.mark.parametrize("how", FAILOVERS)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_read_that_a_failover_interrupts_is_repeated(service, failing, how, times):
+    app = service()
+    bearer = {"Authorization": f"Bearer {log_in(app.test_client(), NAMES[0]).json['access_token']}"}
+    with failing({"times": times}, ["find"], **how):
+        response = app.test_client().get("/api/users/me", headers=bearer)
+    assert (response.status_code, response.json["email"]) == (200, NAMES[0])
+
+
+@pytest.mark.parametrize("how", [*FAILOVERS, {"blockConnection": True, "blockTimeMS": 4000}])
+def test_a_read_that_cannot_be_repeated_in_time_is_refused(service, failing, how):
+    app = service()
+    bearer = {"Authorization": f"Bearer {log_in(app.test_client(), NAMES[0]).json['access_token']}"}
+    started = time.monotonic()
+    with failing("alwaysOn", ["find"], **how):
+        response = app.test_client().get("/api/users/me", headers=bearer)
+    assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
+    assert time.monotonic() - started < LONG + 4

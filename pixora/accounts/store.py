@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from pixora.accounts.documents import User
 from pixora.accounts.roles import ADMIN, ENABLED
-from pixora.database.client import Database, Document, Indexes
+from pixora.database.client import Database, Document, Indexes, find_one
 from pixora.errors import EmailTaken
 
 INDEXES: Indexes = {
@@ -59,7 +59,8 @@ class UserStore:
     def find_in_session(self, user_id: str, session_id: str) -> User | None:
         """Return the profile of an enabled user who has this session."""
         with self.operation("users.find"):
-            return self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, PROFILE)
+            query = {"_id": user_id, "sessions.id": session_id, **ENABLED}
+            return cast("User | None", find_one(self.collection, query, PROFILE))
 
     def find_by_email(self, *spellings: str) -> User | None:
         """Return the user whose address has the first of these spellings that is stored, with the password hash.

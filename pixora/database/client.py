@@ -14,7 +14,9 @@ from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 from pymongo.errors import (
+    ConnectionFailure,
     DuplicateKeyError,
+    OperationFailure,
     PyMongoError,
 )
 
@@ -206,6 +208,22 @@ class Database:
             self._next_try = time.monotonic() + RETRY_SECONDS
             log.error("%s: %s", fault.name, advice, extra={"event": "indexes_failed"})
             raise _unavailable("indexes")
+
+
+def find_one(collection: Collection[Any], query: Document, projection: Document) -> Any:
+    """Return a document, or None, as `Collection.find_one` does, but without the CPU that its cursor takes.
+
+    PyMongo does not repeat this command after a lost connection or a failover. `Collection.find_one` then takes over,
+    which waits for the new primary and repeats itself, all within the same limit.
+    """
+    command = {"find": collection.name, "filter": query, "projection": projection, "limit": 1, "singleBatch": True}
+    try:
+        answer = collection.database.command(command, codec_options=collection.codec_options)
+    except (ConnectionFailure, OperationFailure) as error:
+        if error.timeout:
+            raise
+        return collection.find_one(query, projection)
+    return next(iter(answer["cursor"]["firstBatch"]), None)
 
 
 def upserted(operation: Callable[[], Result]) -> Result:

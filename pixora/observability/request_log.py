@@ -28,7 +28,8 @@ from flask.globals import app_ctx, request_ctx
 
 from pixora import clock
 from pixora.observability import logs, metrics
-from pixora.web.middleware import request_id
+from pixora.web.application import Application
+from pixora.web.middleware import id_of
 
 UNLOGGED = frozenset({"health.ready", "health.live", "metrics.get_metrics"})
 """Endpoints that machines request every few seconds: successful requests get no line."""
@@ -48,7 +49,7 @@ class Request(flask.Request):
         self.began = time.perf_counter()
 
 
-class Flask(flask.Flask):
+class Flask(Application):
     """Flask with the request log."""
 
     request_class = Request
@@ -69,7 +70,7 @@ class Flask(flask.Flask):
         metrics.request_duration(route, method, status).observe(seconds)
         if status >= 400 or request.endpoint not in UNLOGGED:
             known = app_ctx.g  # once, because each access to flask.g costs a microsecond
-            name = known.get("request_id") or request_id()
+            name = id_of(request.environ)
             more = known.get("user_id"), known.get("trace_id")
             REQUEST_LOG.note(Line(clock.utcnow(), name, method, route, status, seconds, *more))
         return response

@@ -5,12 +5,11 @@ Neither the answer nor the log quotes the request, which may contain a secret.
 
 import json
 import logging
-import secrets
 
 from pixora.errors import MalformedBody, PayloadTooLarge
 from pixora.observability import metrics
 from pixora.server.bodies import Refused
-from pixora.web.middleware import REQUEST_ID
+from pixora.web.middleware import REQUEST_ID, new_request_id
 from pixora.web.problems import HTTP_DETAILS, MEDIA_TYPE, code_of, problem, title
 
 DETAILS = {
@@ -35,7 +34,7 @@ def refusal(refused: Refused, client: str, cause: BaseException | None = None) -
 
     """
     status = refused.status
-    request_id = refused.request_id if REQUEST_ID.fullmatch(refused.request_id) else secrets.token_hex(16)
+    request_id = refused.request_id if REQUEST_ID.fullmatch(refused.request_id) else new_request_id()
     metrics.request_duration(metrics.NO_ROUTE, metrics.OTHER, int(status)).observe(0)
     extra = {
         "event": "request",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import g, request
+from flask import Response, g, request
 
 from pixora import clock
 from pixora.accounts.documents import User
@@ -23,7 +23,7 @@ from pixora.errors import (
     WrongPassword,
 )
 from pixora.services import services
-from pixora.users import deletion, events, export, password, profile, schemas
+from pixora.users import deletion, events, export, password, profile, representation, schemas
 from pixora.users.schemas import EXAMPLE, ProfileSchema, SessionSchema
 from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
@@ -36,9 +36,9 @@ blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="O
 @require_user
 @etags.conditional_read
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
-def get_me(user: User) -> Any:
+def get_me(user: User) -> Response:
     """Read one's own profile."""
-    return etags.tagged(user)
+    return representation.respond(user)
 
 
 @blueprint.route("/<user_id>")
@@ -46,14 +46,14 @@ def get_me(user: User) -> Any:
 @fails(NotYourProfile)
 @etags.conditional_read
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
-def get_user(user: User, user_id: str) -> Any:
+def get_user(user: User, user_id: str) -> Response:
     """Read one's own profile by id.
 
     Any other id gets 403, whether or not it exists.
     """
     if user_id != user["_id"]:
         raise NotYourProfile
-    return etags.tagged(user)
+    return representation.respond(user)
 
 
 @blueprint.route("/me", methods=["PATCH"])

@@ -7,7 +7,7 @@ change independently of it are part of the tag.
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from flask import Response, request
+from flask import request
 
 from pixora.errors import PreconditionFailed
 from pixora.web.blueprint import documented
@@ -18,7 +18,7 @@ HEADERS = {"ETag": {"schema": {"type": "string"}, "required": True, "description
 
 
 def conditional_read(view: View) -> View:
-    """Document that a view answers 304 by `If-None-Match`, see `tagged`."""
+    """Document that a view answers 304 by `If-None-Match`, see `is_known`."""
     not_modified = {"304": {"description": "Not Modified", "headers": HEADERS}}
     parameter = _parameter("If-None-Match", "Answers 304 if the current one is among them.")
     return documented(parameters=[parameter], responses=not_modified)(view)
@@ -40,13 +40,9 @@ def etag(user: Mapping[str, Any]) -> str:
     return f"{updated:x}-{user.get('email_verified', False):d}-{'.'.join(user.get('roles', ['user']))}"
 
 
-def tagged(user: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str]] | Response:
-    """Return a profile with its ETag, or 304 if `If-None-Match` has it."""
-    tag = etag(user)
-    headers = {"ETag": f'"{tag}"'}
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag):
-        return Response(status=304, headers=headers)
-    return user, headers
+def is_known(tag: str) -> bool:
+    """Tell whether the client has this state already: `If-None-Match` has its ETag."""
+    return "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag)
 
 
 def required_state(user: Mapping[str, Any]) -> dict[str, Any]:

@@ -245,7 +245,12 @@ class Timestamp(fields.Field[datetime.datetime]):
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         if value is None:
             return None
-        return str(value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+        return timestamp(value)
+
+
+def timestamp(time: datetime.datetime) -> str:
+    """Return a time as the API has it: by RFC 3339, in UTC, with milliseconds and `Z`."""
+    return time.astimezone(datetime.UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _is_visible(character: str) -> bool:

@@ -6,6 +6,8 @@ import pytest
 
 from pixora import clock
 from pixora.accounts.store import UserStore
+from pixora.users import representation
+from pixora.users.schemas import ProfileSchema
 from pixora.web.etags import etag
 from tests.auth.conftest import NEW_PASSWORD
 from tests.factories import HASH_2B, fastapi_user, log_in
@@ -213,3 +215,20 @@ def test_a_change_of_a_deleted_user_is_refused_like_its_token(app, account, user
     monkeypatch.setattr(UserStore, "update_profile", change_late)
     response = app.test_client().patch(ME, json=CHANGES, headers=account.bearer)
     assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+
+
+NEWER = {
+    "email_verified": True,
+    "roles": ["user", "admin"],
+    "updated_at": clock.utcnow(),
+    "sessions": [{"id": "0" * 24}],
+}
+
+
+@pytest.mark.parametrize("newer", [{}, NEWER, {"contact": None, "birthday": None}, {"email": "γιώργος@example.com"}])
+@pytest.mark.parametrize("missing", [[], ["first_name", "last_name", "contact", "birthday"]])
+def test_a_profile_is_what_its_schema_describes(newer, missing):
+    user = fastapi_user(**newer)
+    for name in missing:
+        user.pop(name)
+    assert list(representation.document(user).items()) == list(ProfileSchema().dump(user).items())

@@ -1,0 +1,40 @@
+"""The representation of one's own profile, which clients read more often than all else together.
+
+`ProfileSchema` describes it, and serializes profiles elsewhere. Here it is written out, which takes a fifth of the CPU;
+`tests/users/test_profile.py` compares the two.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, current_app
+
+from pixora.accounts.documents import User
+from pixora.web import etags, metadata
+from pixora.web.fields import timestamp
+
+
+def respond(user: User) -> Response:
+    """Return a profile with its ETag, or 304 if `If-None-Match` has that."""
+    tag = etags.etag(user)
+    headers = {"ETag": f'"{tag}"'}
+    if etags.is_known(tag):
+        return Response(status=304, headers=headers)
+    return Response(current_app.json.dumps(document(user)) + "\n", headers=headers, mimetype="application/json")
+
+
+def document(user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a profile as `ProfileSchema` serializes it."""
+    return {
+        "id": user["_id"],
+        "first_name": user.get("first_name"),
+        "last_name": user.get("last_name"),
+        "email": user["email"],
+        "contact": user.get("contact"),
+        "birthday": user.get("birthday"),
+        "created_at": timestamp(user["created_at"]),
+        "updated_at": timestamp(user["updated_at"]),
+        "email_verified": user.get("email_verified", False),
+        "roles": user.get("roles", ["user"]),
+        **{name: user[name] for name in metadata.NAMES if name in user},
+    }
