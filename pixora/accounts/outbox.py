@@ -13,8 +13,9 @@ from pymongo import ReturnDocument
 from pixora.accounts.documents import Email, User
 from pixora.accounts.store import UserStore
 from pixora.database.client import Document
+from pixora.errors import InvalidOneTimeToken
 from pixora.tokens.crypto import cipher
-from pixora.tokens.one_time import OneTimeTokenRecord
+from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose
 
 TEMPLATES = (
     "verify_email",
@@ -48,6 +49,10 @@ MAX_COUNTED = 20_000
 
 MAX_LATE = 10_000
 """How far `count_late` counts."""
+
+
+class StaleLink(Exception):
+    """The token has expired, was used, or was replaced by a newer one, so the e-mail need not be sent."""
 
 
 class UnreadableToken(Exception):
@@ -151,6 +156,27 @@ class Outbox:
             return self._cipher.decrypt(email["token"]).decode()
         except InvalidToken as error:
             raise UnreadableToken from error
+
+    def link_token(self, claimed: Claimed, now: datetime) -> tuple[str, datetime] | tuple[None, None]:
+        """Return the token for the link and its expiry; `(None, None)` for an e-mail without a link.
+
+        Raises:
+            StaleLink: the token is no longer valid.
+            UnreadableToken: it was encrypted under another `SECRET_KEY`.
+
+        """
+        token = self.decrypt_token(claimed.email)
+        if token is None:
+            return None, None
+        purpose = Purpose(claimed.email["template"])
+        stored = claimed.tokens.get(purpose, {})
+        try:
+            digest = OneTimeToken.parse(token).digest(purpose)
+        except InvalidOneTimeToken as error:
+            raise StaleLink from error
+        if stored.get("hash") != digest or stored["expires_at"] <= now:
+            raise StaleLink
+        return token, stored["expires_at"]
 
     def claim(self, now: datetime) -> Claimed | None:
         """Reserve the e-mail that has been due longest, for `LEASE`; return None if none is due.

@@ -6,8 +6,8 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora.accounts.roles import ROLES, is_disabled
 from pixora.users import schemas as users
-from pixora.users.schemas import EXAMPLE, EventSchema, ListSchema, ProfileSchema
-from pixora.web.fields import QueryFlag, Time, TypedEmail
+from pixora.users.schemas import EXAMPLE, EventPageSchema, EventSchema, ListSchema, ProfileSchema
+from pixora.web.fields import NextCursor, QueryFlag, Time, TypedEmail
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
 ROLES_EXAMPLE = {"roles": ["user", "admin"]}
@@ -62,11 +62,7 @@ class UserPageSchema(Schema):
     """A page of users, and the cursor of the next page."""
 
     items = fields.List(fields.Nested(AdminUserSchema), required=True)
-    next = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The cursor of the next page, for `after`; null on the last page."},
-    )
+    next = NextCursor()
     total = fields.Integer(
         required=True,
         allow_none=True,
@@ -85,15 +81,10 @@ class AdminEventSchema(EventSchema):
     )
 
 
-class AdminEventPageSchema(Schema):
+class AdminEventPageSchema(EventPageSchema):
     """A page of events, newest first."""
 
     items = fields.List(fields.Nested(AdminEventSchema), required=True)
-    next = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The cursor of the next page, for `after`; null on the last page."},
-    )
 
 
 def _require_distinct(roles: list[str]) -> None:

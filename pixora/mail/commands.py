@@ -15,13 +15,12 @@ import click
 
 from pixora import clock
 from pixora.accounts.documents import Email
-from pixora.accounts.outbox import TEMPLATES, Claimed, Recipient, UnreadableToken
+from pixora.accounts.outbox import TEMPLATES, Claimed, Recipient, StaleLink, UnreadableToken
 from pixora.cli import Group
 from pixora.email_templates.catalogue import has_link
 from pixora.errors import DatabaseUnavailable
 from pixora.mail import rendering
 from pixora.mail.failures import ServerUnavailable
-from pixora.mail.links import StaleLink, link_token
 from pixora.mail.sender import Sender, connection
 from pixora.services import services
 from pixora.tokens.one_time import LIFETIMES, Purpose
@@ -186,7 +185,7 @@ def _shown(claimed: Claimed, now: datetime) -> dict[str, Any] | None:
     """Return what to show of an e-mail, or None if it will not be sent because its link is no longer valid."""
     email = claimed.email
     try:
-        token, expires_at = link_token(claimed, now)
+        token, expires_at = services.outbox.link_token(claimed, now)
     except StaleLink:
         return None
     except UnreadableToken:

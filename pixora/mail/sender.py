@@ -11,11 +11,10 @@ from typing import NamedTuple
 from jinja2 import TemplateError
 
 from pixora import clock
-from pixora.accounts.outbox import Claimed, UnreadableToken
+from pixora.accounts.outbox import Claimed, StaleLink, UnreadableToken
 from pixora.mail import messages, rendering
 from pixora.mail.failures import DeliveryFailure, PermanentFailure, ServerUnavailable
 from pixora.mail.identity import sender_address
-from pixora.mail.links import StaleLink, link_token
 from pixora.mail.smtp import Connection, Server
 from pixora.services import services
 
@@ -106,7 +105,7 @@ def connection() -> Connection:
 
 def _build(claimed: Claimed) -> EmailMessage:
     try:
-        token, expires_at = link_token(claimed, clock.utcnow())
+        token, expires_at = services.outbox.link_token(claimed, clock.utcnow())
         content = rendering.render(claimed.email, token, expires_at, claimed.recipient)
         return messages.build(claimed.email, content)
     except UnreadableToken as error:

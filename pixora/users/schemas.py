@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
-from pixora.web.fields import Birthday, Contact, Email, Limit, Locale, Personal, PersonName, Text, Timestamp
+from pixora.web.fields import Birthday, Contact, Email, Limit, Locale, NextCursor, Personal, PersonName, Text, Timestamp
 from pixora.web.metadata import JSONObject
 
 EXAMPLE = {
@@ -224,11 +224,7 @@ class EventPageSchema(Schema):
     """A page of events, newest first."""
 
     items = fields.List(fields.Nested(EventSchema), required=True)
-    next = fields.String(
-        required=True,
-        allow_none=True,
-        metadata={"description": "The cursor of the next page, for `after`; null on the last page."},
-    )
+    next = NextCursor()
 
 
 class ListSchema(Schema):

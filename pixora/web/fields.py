@@ -197,6 +197,14 @@ class Limit(fields.Integer):
         return int(value)
 
 
+class NextCursor(fields.String):
+    """The cursor of the next page; null on the last page."""
+
+    def __init__(self) -> None:
+        description = "The cursor of the next page, for `after`; null on the last page."
+        super().__init__(required=True, allow_none=True, metadata={"description": description})
+
+
 class Time(fields.AwareDateTime):
     """A time with its offset, as in RFC 3339; loaded in UTC, to the millisecond."""
 

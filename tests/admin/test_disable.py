@@ -6,11 +6,10 @@ from threading import Event, Semaphore
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import Claimed
+from pixora.accounts.outbox import Claimed, StaleLink
 from pixora.accounts.sessions import SessionStore
 from pixora.accounts.store import UserStore
 from pixora.auth import credentials
-from pixora.mail.links import StaleLink, link_token
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.conftest import make_account
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in, sign_up
@@ -365,8 +364,8 @@ def test_emails_with_such_links_are_not_sent(app, users, account, emails_to, dis
     disable()
     [email] = emails_to(account.email)
     tokens = users.find_one({"_id": account.id})["tokens"]
-    with app.app_context(), pytest.raises(StaleLink):
-        link_token(Claimed(account.id, email, tokens), clock.utcnow())
+    with pytest.raises(StaleLink):
+        app.extensions["services"].outbox.link_token(Claimed(account.id, email, tokens), clock.utcnow())
 
 
 def test_the_email_of_a_disabled_user_stays_taken(client, account, other_account, disable):
