@@ -24,6 +24,14 @@ class MalformedBody(PixoraError):
     detail = "The request body is malformed. Check that it matches its Content-Type and is encoded in UTF-8."
 
 
+class BadRequest(PixoraError):
+    """The request is not valid HTTP. Raised by the server, before any route."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "bad_request"
+    detail = "The request is malformed."
+
+
 class UntrustedHost(PixoraError):
     """The Host header is not in `TRUSTED_HOSTS`."""
 

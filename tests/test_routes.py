@@ -1,5 +1,7 @@
 """Every route declares who can call it and documents its errors."""
 
+import re
+
 import pytest
 
 from pixora.web.middleware import HEADERS
@@ -208,6 +210,47 @@ def test_every_route_has_a_summary_and_an_example(operations):
                 assert "204" in operation["responses"] or all("example" in it for it in success["content"].values()), (
                     name
                 )
+
+
+def test_every_route_has_a_name_for_generated_clients(operations):
+    names = [operation["operationId"] for operation in operations.values()]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name) for name in names)
+
+
+def test_every_route_is_as_linters_want_it(operations):
+    for name, operation in operations.items():
+        assert operation["description"], name
+        assert any(status.startswith("4") for status in operation["responses"]), name
+        assert "`" not in operation["summary"], name  # Swagger UI shows it as it is
+
+
+def test_every_body_has_one_media_type(operations):
+    for name, operation in operations.items():
+        assert len(operation.get("requestBody", {}).get("content", {"none": {}})) == 1, name
+
+
+def test_requests_are_closed_and_responses_may_grow(document, operations):
+    contents = [operation["requestBody"]["content"] for operation in operations.values() if "requestBody" in operation]
+    bodies = {body["schema"]["$ref"].rpartition("/")[2] for content in contents for body in content.values()}
+    for name, schema in document["components"]["schemas"].items():
+        assert name in bodies or "additionalProperties" not in schema, name
+        for field, described in schema["properties"].items():
+            assert name in bodies or "enum" not in described, (name, field)
+    assert document["components"]["schemas"]["Signup"]["additionalProperties"] is False
+
+
+def test_no_schema_has_the_name_of_a_class_of_generators_or_languages(document):
+    taken = {"Client", "Message", "Service", "Event", "Session", "Error", "Response", "Request", "File", "Field"}
+    assert not taken & document["components"]["schemas"].keys()
+
+
+def test_routes_of_operators_have_a_tag_of_their_own(document, operations):
+    tagged = {name for name, operation in operations.items() if operation["tags"] == ["operators"]}
+    assert tagged == {"GET /health", "GET /health/live", "GET /health/client", "GET /metrics"}
+    described = [tag["name"] for tag in document["tags"]]
+    assert len(set(described)) == len(described)
+    assert set(described) == {tag for operation in operations.values() for tag in operation["tags"]}
 
 
 def test_the_examples_of_bodies_are_accepted(client, document):

@@ -15,7 +15,7 @@ from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
 
 blueprint = Blueprint(
-    "admin", __name__, url_prefix="/api/admin/users", description="Administer all users; requires the role `admin`"
+    "admin", __name__, url_prefix="/api/admin/users", description="Administer all users; requires the role admin"
 )
 
 
@@ -47,7 +47,10 @@ def list_users(admin: User, query: dict[str, Any]) -> listing.UserPage:
 @fails(UserNotFound)
 @blueprint.response(200, schemas.AdminUserSchema, example=schemas.USER_EXAMPLE)
 def get_user(admin: User, user_id: str) -> User:
-    """Read the profile of a user."""
+    """Read the profile of a user.
+
+    It also says whether the user is disabled.
+    """
     return service.find(user_id)
 
 
@@ -69,11 +72,14 @@ def disable_user(admin: User, user_id: str) -> None:
 @fails(UserNotFound)
 @blueprint.response(204)
 def enable_user(admin: User, user_id: str) -> None:
-    """Enable a user, who then has to log in again."""
+    """Enable a user.
+
+    The user has to log in again, with the same password as before.
+    """
     service.enable(user_id, by=_actor(admin))
 
 
-@blueprint.route("/<user_id>/events")
+@blueprint.route("/<user_id>/events", "listUserEvents")
 @require_admin
 @fails(UserNotFound, ValidationFailed({"limit": [LIMIT_MESSAGE]}))
 @blueprint.response(200, schemas.AdminEventPageSchema, example=schemas.EVENTS_EXAMPLE)
@@ -86,25 +92,31 @@ def list_events(admin: User, query: dict[str, Any], user_id: str) -> pagination.
     return listing.list_events(user_id, query["limit"], query.get("after"))
 
 
-@blueprint.route("/<user_id>/sessions")
+@blueprint.route("/<user_id>/sessions", "listUserSessions")
 @require_admin
 @fails(UserNotFound)
 @blueprint.response(200, OwnSessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
 def list_sessions(admin: User, user_id: str) -> list[Document]:
-    """List the sessions of a user, most recently used first."""
+    """List the sessions of a user, most recently used first.
+
+    Each login opens a session, on one device. Expired sessions are not listed.
+    """
     return listing.list_sessions(user_id)
 
 
-@blueprint.route("/<user_id>/sessions", methods=["DELETE"])
+@blueprint.route("/<user_id>/sessions", "endUserSessions", methods=["DELETE"])
 @require_admin
 @fails(UserNotFound)
 @blueprint.response(204)
 def end_sessions(admin: User, user_id: str) -> None:
-    """End all sessions of a user, at once and everywhere."""
+    """End all sessions of a user.
+
+    Their access and refresh tokens stop working at once, on every device. The user can log in again.
+    """
     service.end_sessions(user_id, by=_actor(admin))
 
 
-@blueprint.route("/<user_id>/roles", methods=["PUT"])
+@blueprint.route("/<user_id>/roles", "setUserRoles", methods=["PUT"])
 @require_admin
 @fails(UserNotFound, LastAdmin)
 @blueprint.response(200, schemas.AdminUserSchema, example=schemas.ADMIN_EXAMPLE)

@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora.accounts.roles import ROLES, is_disabled
 from pixora.users import schemas as users
-from pixora.users.schemas import EXAMPLE, EventPageSchema, EventSchema, ListSchema, ProfileSchema
+from pixora.users.schemas import EXAMPLE, ListSchema, ProfileSchema, SecurityEventPageSchema, SecurityEventSchema
 from pixora.web.fields import NextCursor, QueryFlag, Time, TypedEmail
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
@@ -70,7 +70,7 @@ class UserPageSchema(Schema):
     )
 
 
-class AdminEventSchema(EventSchema):
+class AdminEventSchema(SecurityEventSchema):
     """A security event of a user, as administrators see it."""
 
     by = fields.String(
@@ -81,7 +81,7 @@ class AdminEventSchema(EventSchema):
     )
 
 
-class AdminEventPageSchema(EventPageSchema):
+class AdminEventPageSchema(SecurityEventPageSchema):
     """A page of events, newest first."""
 
     items = fields.List(fields.Nested(AdminEventSchema), required=True)

@@ -16,8 +16,7 @@ from pixora.accounts.documents import User
 from pixora.accounts.roles import is_admin
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken
 from pixora.services import services
-from pixora.web.blueprint import documented, fails, reject_undeclared_parameters
-from pixora.web.openapi import SECURITY_SCHEME
+from pixora.web.blueprint import SECURITY_SCHEME, documented, fails, reject_undeclared_parameters
 
 
 def public(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,11 +27,11 @@ from pixora.web.oauth_errors import ErrorFormat
 blueprint = Blueprint("auth", __name__, url_prefix="/api/auth", description="Sign up, log in, stay logged in")
 
 
-@blueprint.route("/signup", methods=["POST"])
+@blueprint.route("/signup", "signUp", methods=["POST"])
 @fails(EmailTaken, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.alt_response(
     202,
-    schema=schemas.MessageSchema,
+    schema=schemas.StatusMessageSchema,
     example=schemas.SIGNUP_MESSAGE,
     description="With `ENUMERATION_SAFE`, always",
     success=True,
@@ -62,7 +62,7 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
     return {"message": "User created successfully", "id": user_id}, 201, {"Location": f"/api/users/{user_id}"}
 
 
-@blueprint.route("/login", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
+@blueprint.route("/login", "logIn", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
 @fails(InvalidCredentials, EmailNotVerified, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
@@ -101,7 +101,7 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
     return grant
 
 
-@blueprint.route("/logout", methods=["POST"])
+@blueprint.route("/logout", "logOut", methods=["POST"])
 @require_user
 @blueprint.response(204)
 def logout(user: User) -> None:
@@ -116,7 +116,7 @@ def logout(user: User) -> None:
 @blueprint.route("/verify-email", methods=["POST"])
 @require_user
 @fails(RateLimited)
-@blueprint.response(202, schemas.MessageSchema, example=schemas.VERIFY_MESSAGE)
+@blueprint.response(202, schemas.StatusMessageSchema, example=schemas.VERIFY_MESSAGE)
 def send_verification(user: User) -> dict[str, str]:
     """Send a new link to verify one's e-mail address.
 
@@ -142,7 +142,7 @@ def confirm_verification(body: dict[str, str]) -> None:
 
 @blueprint.route("/password-reset", methods=["POST"])
 @fails(RateLimited, DatabaseUnavailable)
-@blueprint.response(202, schemas.MessageSchema, example=schemas.RESET_MESSAGE)
+@blueprint.response(202, schemas.StatusMessageSchema, example=schemas.RESET_MESSAGE)
 @blueprint.body(schemas.RequestResetSchema, example=schemas.REQUEST_RESET_EXAMPLE)
 @public
 def request_password_reset(body: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, vali
 
 from pixora.passwords import policy, verify
 from pixora.services import services
-from pixora.web.fields import Birthday, Contact, Email, Locale, PersonName, Text, TypedEmail
+from pixora.web.fields import Birthday, Contact, Email, Locale, PersonName, Text, TypedEmail, one_of
 
 SIGNUP_EXAMPLE = {
     "first_name": "Ada",
@@ -96,7 +96,7 @@ class CreatedSchema(Schema):
     id = fields.String(required=True, metadata={"description": "24 hexadecimal digits."})
 
 
-class MessageSchema(Schema):
+class StatusMessageSchema(Schema):
     """A message for the user."""
 
     message = fields.String(required=True)
@@ -170,6 +170,6 @@ class TokenSchema(Schema):
     """An access token and a refresh token (RFC 6749, section 5.1)."""
 
     access_token = fields.String(required=True, metadata={"description": "A JWT for the Authorization header."})
-    token_type = fields.String(required=True, metadata={"enum": ["bearer"]})
+    token_type = fields.String(required=True, metadata=one_of("bearer"))
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds until the access token expires."})
     refresh_token = fields.String(required=True, metadata={"description": "Opaque. Can be exchanged once."})

@@ -17,7 +17,7 @@ INACTIVE: dict[str, Any] = {"active": False}
 OF_TOKEN = ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp")
 """The claims to answer with; those of the user come from the database."""
 
-blueprint = Blueprint("introspection", __name__, url_prefix="/api/auth", description="For other services")
+blueprint = Blueprint("introspection", __name__, url_prefix="/api/auth", tag="oauth")
 
 
 @blueprint.route("/introspect", methods=["POST"], error_format=ErrorFormat.OAUTH)

@@ -27,10 +27,10 @@ from pixora.web.oauth_errors import ErrorFormat
 
 MISSING = "Missing data for required field."
 
-blueprint = Blueprint("oauth", __name__, url_prefix="/api/auth", description="For OAuth clients")
+blueprint = Blueprint("oauth", __name__, url_prefix="/api/auth", description="For OAuth clients and other services")
 
 
-@blueprint.route("/token", methods=["POST"], error_format=ErrorFormat.OAUTH)
+@blueprint.route("/token", "requestTokens", methods=["POST"], error_format=ErrorFormat.OAUTH)
 @fails(
     *(InvalidCredentials, InvalidGrant, EmailNotVerified, UnsupportedGrantType, InvalidClient),
     *(RateLimited, Overloaded, DatabaseUnavailable),

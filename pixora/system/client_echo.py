@@ -16,17 +16,17 @@ from pixora.auth.guards import public
 from pixora.errors import NotFound
 from pixora.services import services
 from pixora.tokens.crypto import derived_key
-from pixora.web.blueprint import Blueprint, fails
+from pixora.web.blueprint import OPERATORS, Blueprint, fails
 from pixora.web.forwarding import peer
 
 SCHEME = "Pixora-Doctor"
 PASS_LASTS = timedelta(minutes=2)
 """Short, because the pass travels through proxies. It gives access to nothing else."""
 
-blueprint = Blueprint("client_echo", __name__, url_prefix="/health", description="The operator's doctor")
+blueprint = Blueprint("client_echo", __name__, url_prefix="/health", tag=OPERATORS)
 
 
-class ClientSchema(Schema):
+class ClientEchoSchema(Schema):
     """How a request arrived."""
 
     client = fields.String(required=True, metadata={"description": "The client's address, by `PROXY_COUNT`."})
@@ -38,12 +38,15 @@ class ClientSchema(Schema):
 EXAMPLE = {"client": "203.0.113.7", "peer": "127.0.0.1", "forwarded": ["203.0.113.7"], "proxy_count": 1}
 
 
-@blueprint.route("/client")
-@blueprint.response(200, ClientSchema, example=EXAMPLE)
+@blueprint.route("/client", "getClientEcho")
+@blueprint.response(200, ClientEchoSchema, example=EXAMPLE)
 @fails(NotFound)
 @public
 def client() -> dict[str, Any]:
-    """Show the operator's `doctor` how its request arrived. All others get 404."""
+    """Show how a request arrived.
+
+    For the operator's `doctor`. All others get 404.
+    """
     if not _is_valid(request.headers.get("Authorization", "")):
         raise NotFound
     forwarded = request.headers.get("X-Forwarded-For", "")

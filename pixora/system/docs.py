@@ -25,7 +25,7 @@ blueprint = Blueprint(
 )
 
 
-class ServiceSchema(Schema):
+class ServiceInfoSchema(Schema):
     """The name and version of the service."""
 
     name = fields.String(required=True)
@@ -33,28 +33,37 @@ class ServiceSchema(Schema):
     docs = fields.String(required=True, metadata={"description": "The path of the documentation."})
 
 
-@blueprint.route("/")
-@blueprint.response(200, ServiceSchema, example={"name": "Pixora", "version": "0.1.0", "docs": "/docs"})
+@blueprint.route("/", "getServiceInfo")
+@blueprint.response(200, ServiceInfoSchema, example={"name": "Pixora", "version": "0.1.0", "docs": "/docs"})
 @public
 def index() -> dict[str, str]:
-    """Get the name and version of the service."""
+    """Get the name and version of the service.
+
+    And the path of its documentation.
+    """
     info = current_api.spec.to_dict()["info"]
     return {"name": "Pixora", "version": info["version"], "docs": url_for("docs.swagger_ui")}
 
 
-@blueprint.route("/openapi.json")
+@blueprint.route("/openapi.json", "getOpenapi")
 @blueprint.response(200, {"type": "object"})
 @public
 def openapi() -> Response:
-    """Get the OpenAPI document."""
+    """Get the OpenAPI document.
+
+    This document: generators make clients from it.
+    """
     return Response(json.dumps(current_api.spec.to_dict()), mimetype="application/json")
 
 
-@blueprint.route("/docs")
+@blueprint.route("/docs", "getDocs")
 @blueprint.response(200, {"type": "string"}, content_type="text/html")
 @public
 def swagger_ui() -> Response:
-    """Open the API documentation in a browser."""
+    """Open the API documentation in a browser.
+
+    Swagger UI, with which you can try each route.
+    """
     page = Response(render_template("docs.html"))
     page.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     return page

@@ -6,15 +6,18 @@ from marshmallow import Schema, fields
 from pixora.auth.guards import public
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
-from pixora.web.blueprint import Blueprint
+from pixora.web.blueprint import OPERATORS, Blueprint
+from pixora.web.fields import one_of
 
-blueprint = Blueprint("health", __name__, url_prefix="/health", description="Health checks")
+blueprint = Blueprint(
+    "health", __name__, url_prefix="/health", description="For operators: health and metrics", tag=OPERATORS
+)
 
 
 class HealthSchema(Schema):
     """Whether the service can handle requests."""
 
-    status = fields.String(required=True, metadata={"enum": ["healthy", "unhealthy"]})
+    status = fields.String(required=True, metadata=one_of("healthy", "unhealthy"))
     database = fields.String(
         required=True, metadata={"description": "`connected`, or the reason in one word.", "example": "connected"}
     )
@@ -23,15 +26,18 @@ class HealthSchema(Schema):
 class LiveSchema(Schema):
     """The process is up."""
 
-    status = fields.String(required=True, metadata={"enum": ["alive"]})
+    status = fields.String(required=True, metadata=one_of("alive"))
 
 
-@blueprint.route("")
+@blueprint.route("", "getHealth")
 @blueprint.response(200, HealthSchema, example={"status": "healthy", "database": "connected"})
 @blueprint.alt_response(503, schema=HealthSchema, example={"status": "unhealthy", "database": "unreachable"})
 @public
 def ready() -> dict[str, str] | Response:
-    """Check that the service is ready: the database answers and has its indexes."""
+    """Check that the service is ready.
+
+    It is when the database answers and has its indexes. For load balancers.
+    """
     try:
         services.database.ping()
     except DatabaseUnavailable as error:
@@ -41,9 +47,12 @@ def ready() -> dict[str, str] | Response:
     return {"status": "healthy", "database": "connected"}
 
 
-@blueprint.route("/live")
+@blueprint.route("/live", "getLiveness")
 @blueprint.response(200, LiveSchema, example={"status": "alive"})
 @public
 def live() -> dict[str, str]:
-    """Check that the process is up. The database is not checked, because a restart would not bring it back."""
+    """Check that the process is up.
+
+    The database is not checked, because a restart of the process would not bring it back. For process supervisors.
+    """
     return {"status": "alive"}

@@ -12,7 +12,7 @@ from pixora.auth.guards import public
 from pixora.errors import NotFound
 from pixora.observability import metrics
 from pixora.services import services
-from pixora.web.blueprint import Blueprint, fails
+from pixora.web.blueprint import OPERATORS, Blueprint, fails
 from pixora.web.forwarding import client_ip, peer
 
 PRIVATE = tuple(
@@ -31,7 +31,7 @@ EXAMPLE = """\
 pixora_hashing_queue 3.0
 """
 
-blueprint = Blueprint("metrics", __name__, description="Monitoring")
+blueprint = Blueprint("metrics", __name__, tag=OPERATORS)
 
 
 @blueprint.route("/metrics")

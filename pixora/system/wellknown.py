@@ -65,7 +65,7 @@ class MetadataSchema(Schema):
     introspection_endpoint_auth_methods_supported = fields.List(fields.String())
 
 
-@blueprint.route("/jwks.json")
+@blueprint.route("/jwks.json", "getJwks")
 @blueprint.response(200, JWKSetSchema, example=JWKS_EXAMPLE)
 @public
 def jwks() -> Response:
@@ -76,11 +76,14 @@ def jwks() -> Response:
     return _cached(services.tokens.ring().jwks())
 
 
-@blueprint.route("/oauth-authorization-server")
+@blueprint.route("/oauth-authorization-server", "getMetadata")
 @blueprint.response(200, MetadataSchema, example=METADATA_EXAMPLE)
 @public
 def metadata() -> Response:
-    """Get the metadata of this authorization server."""
+    """Get the metadata of this authorization server.
+
+    OAuth clients configure themselves with it (RFC 8414).
+    """
     base = services.settings.public_url or base_url()
     introspection = {}
     if services.settings.service_keys:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
-from pixora.system.client_echo import ClientSchema, make_pass
+from pixora.system.client_echo import ClientEchoSchema, make_pass
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 from pixora.web.forwarding import client_ip
 
@@ -82,7 +82,7 @@ def _read(status: int, body: bytes, made_up: str, server: str) -> Finding:
     try:
         answer = json.loads(body)
         code = answer.get("code") if isinstance(answer, dict) else None
-        return REFUSALS.get(str(code)) or judge(Seen(**ClientSchema().load(answer)), made_up, server)
+        return REFUSALS.get(str(code)) or judge(Seen(**ClientEchoSchema().load(answer)), made_up, server)
     except (ValueError, ValidationError):
         return unknown(
             f"The server answers with status {status}, and not as Pixora does.", "Check --url or PUBLIC_URL."

@@ -8,7 +8,7 @@ from pixora import clock
 from pixora.accounts.documents import User
 from pixora.auth import email_change
 from pixora.auth.guards import require_user
-from pixora.auth.schemas import MessageSchema
+from pixora.auth.schemas import StatusMessageSchema
 from pixora.database.client import Document
 from pixora.errors import (
     EmailTaken,
@@ -24,7 +24,7 @@ from pixora.errors import (
 )
 from pixora.services import services
 from pixora.users import deletion, events, export, password, profile, representation, schemas
-from pixora.users.schemas import EXAMPLE, ProfileSchema, SessionSchema
+from pixora.users.schemas import EXAMPLE, ProfileSchema, UserSessionSchema
 from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
@@ -37,11 +37,14 @@ blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="O
 @etags.conditional_read
 @blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
 def get_me(user: User) -> Response:
-    """Read one's own profile."""
+    """Read one's own profile.
+
+    Send the `ETag` of the last answer in `If-None-Match`: while the profile has not changed, the answer is 304.
+    """
     return representation.respond(user)
 
 
-@blueprint.route("/<user_id>")
+@blueprint.route("/<user_id>", "getMeById")
 @require_user
 @fails(NotYourProfile)
 @etags.conditional_read
@@ -106,7 +109,7 @@ def change_password(user: User, body: dict[str, str]) -> None:
 @blueprint.route("/me/email", methods=["POST"])
 @require_user
 @fails(WrongPassword, EmailTaken, RateLimited, Overloaded)
-@blueprint.response(202, MessageSchema, example=schemas.CHANGE_EMAIL_MESSAGE)
+@blueprint.response(202, StatusMessageSchema, example=schemas.CHANGE_EMAIL_MESSAGE)
 @blueprint.body(schemas.ChangeEmailSchema, example=schemas.CHANGE_EMAIL_EXAMPLE)
 def change_email(user: User, body: dict[str, str]) -> dict[str, str]:
     """Request a change of one's e-mail address.
@@ -128,7 +131,10 @@ def change_email(user: User, body: dict[str, str]) -> dict[str, str]:
     headers={"Content-Disposition": {"schema": {"type": "string"}, "required": True}},
 )
 def export_me(user: User) -> tuple[Document, dict[str, str]]:
-    """Download everything stored about oneself, except secrets."""
+    """Download everything stored about oneself, except secrets.
+
+    Browsers save the answer as a file.
+    """
     document = services.users.find_everything(user["_id"], g.session_id)
     if document is None:
         raise InvalidToken  # the session has ended since the token was checked
@@ -139,7 +145,7 @@ def export_me(user: User) -> tuple[Document, dict[str, str]]:
 @blueprint.route("/me/events")
 @require_user
 @fails(ValidationFailed({"limit": [LIMIT_MESSAGE]}))
-@blueprint.response(200, schemas.EventPageSchema, example=schemas.EVENTS_EXAMPLE)
+@blueprint.response(200, schemas.SecurityEventPageSchema, example=schemas.EVENTS_EXAMPLE)
 @blueprint.arguments(schemas.ListSchema, location="query")
 def list_events(user: User, query: dict[str, Any]) -> pagination.Page:
     """List the security events of one's account, newest first.
@@ -152,9 +158,12 @@ def list_events(user: User, query: dict[str, Any]) -> pagination.Page:
 
 @blueprint.route("/me/sessions")
 @require_user
-@blueprint.response(200, SessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
+@blueprint.response(200, UserSessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
 def list_sessions(user: User) -> list[Document]:
-    """List one's own sessions, most recently used first."""
+    """List one's own sessions, most recently used first.
+
+    Each login opens a session, on one device. Expired sessions are not listed.
+    """
     now = clock.utcnow()
     return [
         session | {"current": session["id"] == g.session_id, "expires_at": services.sessions.lifetimes.end_of(session)}
@@ -168,7 +177,10 @@ def list_sessions(user: User) -> list[Document]:
 @blueprint.response(204)
 @blueprint.arguments(schemas.EndSessionsSchema, location="query")
 def end_sessions(user: User, query: dict[str, bool]) -> None:
-    """End all of one's other sessions; with `current=true` the current one as well."""
+    """End all of one's other sessions.
+
+    With `current=true` the current one ends as well. Their access and refresh tokens stop working at once.
+    """
     if services.sessions.end_all(user["_id"], by=g.session_id, keep=None if query["current"] else g.session_id):
         services.audit.record("sessions_ended", user["_id"])
 

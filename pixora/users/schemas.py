@@ -2,11 +2,23 @@
 
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
-from pixora.web.fields import Birthday, Contact, Email, Limit, Locale, NextCursor, Personal, PersonName, Text, Timestamp
+from pixora.web.fields import (
+    Birthday,
+    Contact,
+    Email,
+    Limit,
+    Locale,
+    NextCursor,
+    Personal,
+    PersonName,
+    Text,
+    Timestamp,
+    one_of,
+)
 from pixora.web.metadata import JSONObject
 
 EXAMPLE = {
@@ -158,7 +170,7 @@ class OwnSessionSchema(Schema):
     expires_at = Timestamp(required=True, metadata={"description": "When it expires unless it is refreshed before."})
 
 
-class SessionSchema(OwnSessionSchema):
+class UserSessionSchema(OwnSessionSchema):
     """A session, and whether it is the current one."""
 
     current = fields.Boolean(required=True, metadata={"description": "Whether it is the session of this request."})
@@ -191,13 +203,11 @@ class QueuedEmailSchema(Schema):
     attempts = fields.Integer(required=True)
 
 
-class EventSchema(Schema):
+class SecurityEventSchema(Schema):
     """A security event of an account."""
 
     event = fields.String(
-        required=True,
-        validate=validate.OneOf(EVENTS),
-        metadata={"description": "The kind of event. More may be added."},
+        required=True, metadata=one_of(*EVENTS) | {"description": "The kind of event. More may be added."}
     )
     at = Timestamp(required=True)
     network = fields.String(
@@ -212,18 +222,18 @@ class EventSchema(Schema):
         required=True,
         dump_default=None,
         allow_none=True,
-        validate=validate.OneOf(["admin", "operator"]),
-        metadata={"description": "Who did it, if not the user; `network` and `request_id` are null then."},
+        metadata=one_of("admin", "operator")
+        | {"description": "Who did it, if not the user; `network` and `request_id` are null then."},
     )
     details = fields.Dict(
         keys=fields.String(), required=True, metadata={"description": "More about the event, for example `session_id`."}
     )
 
 
-class EventPageSchema(Schema):
+class SecurityEventPageSchema(Schema):
     """A page of events, newest first."""
 
-    items = fields.List(fields.Nested(EventSchema), required=True)
+    items = fields.List(fields.Nested(SecurityEventSchema), required=True)
     next = NextCursor()
 
 
@@ -249,7 +259,7 @@ class ExportSchema(Schema):
     pending = fields.List(fields.Nested(PendingSchema), required=True)
     letters = fields.List(fields.Nested(QueuedEmailSchema), required=True)
     events = fields.Nested(
-        EventPageSchema,
+        SecurityEventPageSchema,
         required=True,
         metadata={"description": "The last 1000; for older ones pass `next` to `/api/users/me/events`."},
     )

@@ -10,6 +10,7 @@ from flask import current_app, request
 from flask_smorest.utils import deepupdate
 
 from pixora.errors import (
+    BadRequest,
     MalformedBody,
     NotAForm,
     PayloadTooLarge,
@@ -18,12 +19,15 @@ from pixora.errors import (
     ValidationFailed,
 )
 from pixora.web import problems
-from pixora.web.bodies import FORM_TYPES, REPEATED, BodyParser
+from pixora.web.bodies import REPEATED, URLENCODED, BodyParser
 from pixora.web.oauth_errors import ErrorFormat
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 UNKNOWN = "Is not a parameter of this route."
+SECURITY_SCHEME = "OAuth2PasswordBearer"
+OPERATORS = "operators"
+"""The tag of routes that operators and their monitoring call, and applications do not."""
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package has no types
@@ -35,18 +39,39 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
 
     ARGUMENTS_PARSER = BodyParser()
 
+    def __init__(self, name: str, import_name: str, tag: str | None = None, **options: Any) -> None:
+        super().__init__(name, import_name, **options)
+        self.tag = tag or name
+
     def route(
-        self, rule: str, *, error_format: ErrorFormat = ErrorFormat.PROBLEM, **options: Any
+        self,
+        rule: str,
+        operation_id: str | None = None,
+        *,
+        error_format: ErrorFormat = ErrorFormat.PROBLEM,
+        **options: Any,
     ) -> Callable[[View], View]:
-        """Register a view; note the query parameters that it declares, and the format of its errors."""
-        register: Callable[[View], View] = super().route(rule, **options)
+        """Register a view; note the query parameters that it declares, and the format of its errors.
+
+        Args:
+            rule: The path.
+            operation_id: The name of the route in generated clients; by default that of the view, in camel case.
+            error_format: The format of its errors.
+            options: Those of Flask.
+
+        """
+        register: Callable[[View], View] = super().route(rule, tags=[self.tag], **options)
 
         def decorate(view: View) -> View:
+            documented(operationId=operation_id or _camel_case(view.__name__))(view)
+            documentation: dict[str, Any] = view.__dict__["_apidoc"]
+            responses = documentation["manual_doc"].get("responses", {})
             if (self.url_prefix or "").startswith("/api/"):
-                documentation = getattr(view, "_apidoc", {})
-                if HTTPStatus.UNPROCESSABLE_ENTITY not in documentation.get("manual_doc", {}).get("responses", {}):
+                if HTTPStatus.UNPROCESSABLE_ENTITY not in responses:
                     fails(ValidationFailed({"page": [UNKNOWN]}))(view)
                 view.__dict__["query_parameters"] = _query_parameters(documentation)
+            elif not any(400 <= status < 500 for status in responses):
+                fails(BadRequest)(view)
             view.__dict__["error_format"] = error_format
             _document_format(view, error_format)
             return register(view)
@@ -59,17 +84,18 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
         Args:
             schema: Validates the body and describes it in OpenAPI.
             example: A body that the schema accepts.
-            location: `json`, or `form` for both kinds of form.
+            location: `json` or `form`. A form may be `multipart/form-data` as well; OpenAPI has one media type, because
+                generators make of two a client that has to choose.
 
         """
-        media_types = FORM_TYPES if location == "form" else ("application/json",)
-        content = {media_type: {"schema": schema, "example": example} for media_type in media_types}
+        media_type = URLENCODED if location == "form" else "application/json"
+        content = {media_type: {"schema": schema, "example": example}}
         invalid = ValidationFailed({next(iter(example)): ["Missing data for required field."]})
         wrong_type = NotAForm if location == "form" else UnsupportedMediaType
         errors = fails(MalformedBody, PayloadTooLarge, wrong_type, invalid)
 
         def decorate(view: View) -> View:
-            read: View = self.arguments(schema, location=location, content_type=media_types[0])(view)
+            read: View = self.arguments(schema, location=location, content_type=media_type)(view)
             return documented(requestBody={"content": content})(errors(read))
 
         return decorate
@@ -146,6 +172,11 @@ def _document_format(view: Callable[..., Any], error_format: ErrorFormat) -> Non
         if status != HTTPStatus.UNAUTHORIZED:
             response.get("headers", {}).pop("WWW-Authenticate", None)
     documentation["responses"] = responses
+
+
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _query_parameters(documentation: dict[str, Any]) -> frozenset[str]:

@@ -261,6 +261,14 @@ def timestamp(time: datetime.datetime) -> str:
     return time.astimezone(datetime.UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def one_of(*values: str) -> dict[str, Any]:
+    """Return OpenAPI keywords for a string of a response that is one of these values, to which more may be added.
+
+    A closed `enum` would break clients of some generators when a value is added.
+    """
+    return {"examples": list(values[:1]), "x_extensible_enum": list(values)}
+
+
 def _is_visible(character: str) -> bool:
     """Tell whether a character is visible on its own: a letter, number, punctuation mark or symbol."""
     return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK

@@ -72,7 +72,7 @@ class JSONObject(fields.Field[dict[str, Any]]):
     def __init__(self, *, is_patch: bool = False, description: str = "", **kwargs: Any) -> None:
         self._limit = PATCH_LIMIT if is_patch else LIMIT
         about = {
-            "type": ["object", "null"] if is_patch else "object",
+            "type": "object",
             "additionalProperties": True,
             "description": description + (MERGE if is_patch else "") + RULES,
         }

@@ -4,16 +4,20 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import marshmallow as ma
+from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
-from flask_smorest import Api, Blueprint
+from flask_smorest import Api
 
+from pixora.web.blueprint import SECURITY_SCHEME, Blueprint
+from pixora.web.bodies import URLENCODED
 from pixora.web.fields import Personal, Text
 from pixora.web.problems import ProblemSchema
 
-SECURITY_SCHEME = "OAuth2PasswordBearer"
 SERVICE_SCHEME = "ServiceKey"
+LICENSE = {"name": "MIT", "identifier": "MIT"}
+CONTACT = {"name": "The Pixora contributors"}
 
 DESCRIPTION = """\
 Sign up with e-mail address and password, log in for a pair of tokens, manage your own account.
@@ -71,17 +75,26 @@ class Plugin(MarshmallowPlugin):
 def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     """Register the blueprints together with their documentation."""
     api = Api()  # for this application only: it keeps the document
+    tags = {blueprint.tag: blueprint.description for blueprint in reversed(blueprints)}
     app.config |= {"API_TITLE": "Pixora", "API_VERSION": version, "OPENAPI_VERSION": "3.1.0"}
     api.DEFAULT_ERROR_RESPONSE_NAME = None  # each route documents its own errors
     api.ERROR_SCHEMA = ProblemSchema
-    api.init_app(app, spec_kwargs={"info": {"description": DESCRIPTION}, "marshmallow_plugin": Plugin()})
+    api.init_app(
+        app,
+        spec_kwargs={
+            "info": {"description": DESCRIPTION, "license": LICENSE, "contact": CONTACT},
+            "servers": [{"url": "/", "description": "The service that this document comes from"}],
+            "tags": [{"name": name, "description": description} for name, description in reversed(tags.items())],
+            "marshmallow_plugin": Plugin(),
+        },
+    )
     api.spec.components.schemas.pop("PaginationMetadata")  # flask-smorest's, which no route uses
     api.spec.components.security_scheme(
         SECURITY_SCHEME,
         {
             "type": "oauth2",
-            "description": "The `username` is the e-mail address. Leave `client_id` and `client_secret` empty.",
-            "flows": {"password": {"tokenUrl": "/api/auth/login", "refreshUrl": "/api/auth/refresh", "scopes": {}}},
+            "description": "The `username` is the e-mail address.",
+            "flows": {"password": {"tokenUrl": "/api/auth/token", "refreshUrl": "/api/auth/token", "scopes": {}}},
         },
     )
     if app.config["SERVICE_KEYS"]:
@@ -95,3 +108,31 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     api.ma_plugin.converter.required_fields = app.config["REQUIRED_FIELDS"]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
+    _let_responses_grow(api.spec)
+    _fill_in_forms(api.spec)
+
+
+def _request_bodies(spec: APISpec) -> list[dict[str, Any]]:
+    """Return the `content` of each request body."""
+    paths = spec.to_dict()["paths"]
+    operations = [operation for path in paths.values() for operation in path.values() if "requestBody" in operation]
+    return [operation["requestBody"]["content"] for operation in operations]
+
+
+def _let_responses_grow(spec: APISpec) -> None:
+    """Keep `additionalProperties: false` to request bodies, so that clients accept responses with new fields."""
+    requests = {_name(body["schema"]) for content in _request_bodies(spec) for body in content.values()}
+    for name in spec.components.schemas.keys() - requests:
+        spec.components.schemas[name].pop("additionalProperties", None)
+
+
+def _fill_in_forms(spec: APISpec) -> None:
+    """Give each field of a form an example: Swagger UI does not use that of the form, and makes up random values."""
+    for content in _request_bodies(spec):
+        if form := content.get(URLENCODED):
+            for name, field in spec.components.schemas[_name(form["schema"])]["properties"].items():
+                field.setdefault("examples", [form["example"].get(name, "")])
+
+
+def _name(reference: dict[str, str]) -> str:
+    return reference["$ref"].rpartition("/")[2]

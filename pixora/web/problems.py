@@ -8,7 +8,7 @@ import marshmallow as ma
 from flask import Response, current_app, json, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from pixora.errors import NotFound, PayloadTooLarge, PixoraError
+from pixora.errors import BadRequest, NotFound, PayloadTooLarge, PixoraError
 from pixora.web import oauth_errors
 from pixora.web.middleware import request_id
 from pixora.web.oauth_errors import ErrorFormat
@@ -16,7 +16,7 @@ from pixora.web.oauth_errors import ErrorFormat
 MEDIA_TYPE = "application/problem+json"
 
 HTTP_DETAILS = {
-    400: "The request is malformed.",
+    400: BadRequest.detail,
     404: NotFound.detail,
     405: "This method is not allowed at this URL. The Allow header lists those that are.",
     500: "An internal error occurred. Quote the request_id when you report it.",

@@ -20,7 +20,22 @@ def test_the_document_is_openapi_3_1(client):
 
 def test_the_document_describes_the_password_flow(client):
     [scheme] = client.get("/openapi.json").json["components"]["securitySchemes"].values()
-    assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/login"
+    assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/token"
+
+
+def test_the_document_names_its_server_licence_and_contact(client):
+    document = client.get("/openapi.json").json
+    assert document["servers"][0]["url"] == "/"
+    assert document["info"]["license"]["identifier"] == "MIT"
+    assert document["info"]["contact"]["name"]
+
+
+def test_every_field_of_a_form_has_an_example(client):
+    schemas = client.get("/openapi.json").json["components"]["schemas"]
+    for name in ("Login", "Refresh"):
+        assert all("examples" in field for field in schemas[name]["properties"].values())
+    assert schemas["Login"]["properties"]["username"]["examples"] == ["ada@example.com"]
+    assert schemas["Login"]["properties"]["client_secret"]["examples"] == [""]
 
 
 def test_the_document_has_the_configured_length_of_a_password(make_app):
