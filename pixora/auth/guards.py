@@ -1,6 +1,6 @@
 """Who may call a route. Every route of the API has exactly one of these guards.
 
-They decode tokens with Flask-JWT-Extended, through `services.tokens`, but replace its `jwt_required`. That decorator
+They verify tokens through `services.tokens`, and replace `jwt_required` of Flask-JWT-Extended. That decorator
 accepts only the spelling `Bearer` of the scheme, parses each token four times a request and leaves no place for a cache
 of verified tokens. A guard reads the header, verifies a token once per worker, and loads the user by the same database
 read that checks the session: a deleted or disabled user, an ended session and a lost role are stopped at once.
