@@ -9,31 +9,30 @@ for other differences to show. Four services are measured:
 - some users were imported with hashes of other systems, which cost less; or more, and then all refusals must, too.
 
 The password is wrong, but for one of a disabled user: there it makes no difference either.
+
+`script/check-enumeration` asks, as it does at a deployment; here it is given users that only the database can be.
 """
 
-import http.client
-import json
 import random
-import time
+import runpy
+from collections.abc import Callable
 from statistics import median
 from typing import Any
-from urllib.parse import urlencode
 
 import bcrypt
 
 from benchmarks.figures import table
-from benchmarks.load import FORM
-from benchmarks.servers import FIRST, PIXORA, Bench, started
+from benchmarks.servers import FIRST, PIXORA, ROOT, Bench, started
 from tests.factories import PASSWORD, fastapi_user
 
 COST = 10
 SAMPLES = 200
 WARM_UP = 10
-NEVER_THE_SAME = {"date", "x-request-id"}
 CORRUPT = "$2b$10$corrupt"
 RIGHT = "disabled, right password"
 TODAY, RAISED = "most hashes of today's cost", "most hashes of the old cost"
 CHEAPER, DEARER = "some imported, cheaper", "some imported, dearer"
+CHECK = runpy.run_path(str(ROOT / "script/check-enumeration"))
 REST = "$MDEyMzQ1Njc4OWFiY2RlZg$aCw2rZ5f/gXUQuC7x34uq3vIiWuYuhqosovXdutRmW0"
 
 
@@ -76,34 +75,24 @@ def _measure(bench: Bench, database: str, cases: dict[str, dict[str, Any] | None
     found: dict[str, Any] = {name: {"seconds": [], "answers": []} for name in cases}
     bench.mongo[database]["users"].insert_many(user for user in cases.values() if user is not None)
     with started(bench, PIXORA, database, cores=FIRST, BCRYPT_ROUNDS=str(COST)) as server:
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        deployment = CHECK["Deployment"](f"http://127.0.0.1:{server.port}")
+        asked = {name: _guess(deployment, user, right=name == RIGHT) for name, user in cases.items()}
         # The service counts the hashes, in the background, at the first attempt to log in.
-        for name, user in cases.items():
-            for _ in range(WARM_UP):
-                _guess(connection, user, right=name == RIGHT)
-        for _ in range(SAMPLES):
-            for name in random.sample(list(cases), len(cases)):
-                seconds, answer = _guess(connection, cases[name], right=name == RIGHT)
-                found[name]["seconds"].append(seconds)
-                if answer not in found[name]["answers"]:
-                    found[name]["answers"].append(answer)
+        list(CHECK["sample"](asked, WARM_UP))
+        for name, answer in CHECK["sample"](asked, SAMPLES):
+            found[name]["seconds"].append(answer.seconds)
+            told = [answer.status, answer.body, sorted(answer.headers), list(answer.values)]
+            if told not in found[name]["answers"]:
+                found[name]["answers"].append(told)
     return {name: case | {"seconds": median(case["seconds"])} for name, case in found.items()}
 
 
-def _guess(
-    connection: http.client.HTTPConnection, user: dict[str, Any] | None, *, right: bool
-) -> tuple[float, list[Any]]:
-    """Return how long a guess took, and the answer, but for what is never the same."""
-    email = user["email"] if user else f"{random.getrandbits(64):016x}@example.com"
-    form = urlencode({"username": email, "password": PASSWORD if right else "not " + PASSWORD})
-    began = time.perf_counter()
-    connection.request("POST", "/api/auth/login", form, FORM)
-    response = connection.getresponse()
-    body = json.loads(response.read())
-    seconds = time.perf_counter() - began
-    body.pop("request_id", None)
-    headers = sorted([name.lower(), value] for name, value in response.getheaders())
-    return seconds, [response.status, body, [pair for pair in headers if pair[0] not in NEVER_THE_SAME]]
+def _guess(deployment: Any, user: dict[str, Any] | None, *, right: bool) -> Callable[[int], Any]:
+    """Return what tries a password of a user, or of another unknown one each time."""
+    password = PASSWORD if right else "not " + PASSWORD
+    if user is None:
+        return lambda _: deployment.log_in(f"{random.getrandbits(64):016x}@example.com", password)
+    return lambda _: deployment.log_in(user["email"], password)
 
 
 def passes(result: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """A WSGI application that answers with what it has been given: ``gunicorn tests.server.application:app``."""
 
 import json
+import os
 import threading
 import time
 from urllib.parse import parse_qs
@@ -70,6 +71,7 @@ PATHS = {
     "/hop": lambda environ, query: plain(b"ok", "200 OK", ("Transfer-Encoding", "gzip"), ("Date", "never")),
     "/close": lambda environ, query: plain(b"bye", "200 OK", ("Connection", "close")),
     "/sleep": sleep,
+    "/process": lambda environ, query: plain(str(os.getpid()).encode()),
     "/threads": lambda environ, query: plain(str(threading.active_count()).encode()),
 }
 

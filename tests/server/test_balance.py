@@ -1,23 +1,27 @@
 """How connections are spread over workers."""
 
 import contextlib
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.server.client import Client
+from tests.timeouts import wait_until
 
 
 @pytest.fixture(scope="module")
 def pair(gunicorn):
     with gunicorn(application="tests.server.application:app", WEB_CONCURRENCY="2") as url:
-        deadline = time.monotonic() + 60
-        while url.log.read_text().count("Booting worker") < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        time.sleep(3)  # until both have loaded the application
+        answered = set()
+
+        def have_both_answered():
+            with Client(urlsplit(url).port) as client:
+                client.send(b"GET /process HTTP/1.1\r\nHost: x\r\n\r\n")
+                answered.add(client.answer().body)
+            return len(answered) == 2
+
+        wait_until(have_both_answered)
         yield url
 
 
@@ -33,7 +37,9 @@ def spread(url, number):
         clients = [stack.enter_context(Client(urlsplit(url).port)) for _ in range(number)]
         for client in clients:
             assert client.is_open()
-        return {worker: descriptors(worker) - before[worker] for worker in workers}
+        counts = {worker: descriptors(worker) - before[worker] for worker in workers}
+    wait_until(lambda: all(descriptors(worker) <= before[worker] for worker in workers))
+    return counts
 
 
 @pytest.mark.parametrize("number", [8, 64])
@@ -42,4 +48,3 @@ def test_connections_are_spread_evenly_over_the_workers(pair, number):
         counts = spread(pair, number)
         assert sum(counts.values()) == number
         assert min(counts.values()) >= number * 3 // 8, counts
-        time.sleep(0.5)  # until they are closed

@@ -14,7 +14,7 @@ from mongod import free_port
 from tests.factories import log_in, sign_up, signup_body
 from tests.system.client import Client
 from tests.system.conftest import running_nginx
-from tests.timeouts import LONG, SOON
+from tests.timeouts import LONG, SOON, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,8 @@ def test_who_finds_the_waiting_room_full_gets_the_refusal_slowly_and_holds_up_no
     ):
         client = Client(f"http://127.0.0.1:{port}")
         waiting = pool.submit(sign_up, client)
-        time.sleep(0.5)  # it has the only seat by now, and a hash of cost 15 takes some seconds
+        # It has the only slot by now, and a hash of cost 15 takes some seconds.
+        wait_until(lambda: "\npixora_hashing_queue 1.0\n" in Client(url).get("/metrics").text)
         began = time.monotonic()
         refused = log_in(client, "nobody@example.com")
         slowly = time.monotonic() - began

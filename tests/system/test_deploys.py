@@ -27,9 +27,9 @@ from pixora.server.worker import STOP_LINGER_SECONDS
 from tests import ROOT
 from tests.factories import PASSWORD, signup_body
 from tests.system.conftest import running_nginx
-from tests.timeouts import SOON
+from tests.timeouts import SOON, wait_until
 
-ENOUGH_REQUESTS = 2_000
+ENOUGH_REQUESTS = 1_200
 RELOADS = 3
 CLIENTS, FEW_CLIENTS = 20, 6
 ROUNDS_FROM_ONE_ADDRESS = 20
@@ -178,13 +178,6 @@ def an_address():
     return f"127.{100 + number // 62_500 % 100}.{number // 250 % 250}.{number % 250 + 1}"
 
 
-def wait_until(condition, told=lambda: ""):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.02)
-
-
 def printed(url, pattern):
     """Return what of gunicorn's output so far matches."""
     return re.findall(pattern, url.log.read_text())
@@ -196,6 +189,12 @@ def started(url):
 
 def ended(url):
     return printed(url, r"Worker exiting \(pid: (\d+)\)")
+
+
+def queue(url):
+    """Return how many logins gunicorn's workers hash or have waiting."""
+    with contextlib.closing(connect(port_of(url))) as connection:
+        return float(re.search(r"^pixora_hashing_queue (\S+)$", ask(connection, "/metrics").text, re.MULTILINE)[1])
 
 
 def port_of(url):
@@ -258,7 +257,7 @@ def test_a_post_sent_when_a_worker_lets_go_of_its_connections_is_not_lost(servic
 
 
 def test_recycled_workers_lose_no_request(service):
-    with service(GUNICORN_CMD_ARGS="--max-requests 200 --max-requests-jitter 100") as (url, nginx):
+    with service(GUNICORN_CMD_ARGS="--max-requests 120 --max-requests-jitter 60") as (url, nginx):
         with Load(nginx) as load:
             load.wait_for(ENOUGH_REQUESTS)
         recycled = len(printed(url, "Autorestarting worker"))
@@ -347,7 +346,8 @@ def test_a_restart_answers_what_it_has_begun_and_sends_others_away_at_once(servi
                 return answer, time.monotonic()
 
         logins = [pool.submit(log_in, an_address()) for _ in range(3)]
-        time.sleep(0.4)  # now they are at gunicorn, where each takes a second of CPU
+        # Now they are at gunicorn, where each takes a second of CPU.
+        wait_until(lambda: sum(login.done() for login in logins) + queue(url) >= len(logins))
         os.kill(url.pid, signal.SIGTERM)
         wait_until(lambda: not listens(port_of(url)))
         # The connection that nginx has kept still serves, for a second at most.

@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import threading
-import time
 
 import pymongo
 import pytest
@@ -14,8 +13,7 @@ import pytest
 from tests.conftest import make_account
 from tests.factories import PASSWORD
 from tests.system.client import Client
-
-WAIT_SECONDS = 120
+from tests.timeouts import LONG, wait_until
 
 
 @pytest.fixture
@@ -25,13 +23,6 @@ def database(mongo_uri):
         database = client[f"{client.get_default_database().name}_erasure"]
         yield database
         client.drop_database(database)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def operations(database, name):
@@ -59,7 +50,7 @@ def test_a_worker_that_is_killed_when_the_account_is_gone_leaves_nothing_for_eve
             deleting.start()
             wait_until(lambda: database["audit"].count_documents({"event": "account_deleted"}))
             os.killpg(url.pid, signal.SIGKILL)
-            deleting.join(WAIT_SECONDS)
+            deleting.join(LONG)
             for operation in operations(database, "audit"):  # MongoDB goes on with it, though nobody waits
                 database.client.admin.command("killOp", op=operation["opid"])
             wait_until(lambda: not operations(database, "audit"))

@@ -18,6 +18,7 @@ from pixora.accounts.outbox import LEASE
 from tests import smtp_server
 from tests.factories import fastapi_user
 from tests.system.conftest import ROOT
+from tests.timeouts import wait_until
 
 SECONDS = 120
 
@@ -81,13 +82,6 @@ def send(mongo_uri, smtp, tmp_path):
         if process.poll() is None:
             process.kill()
         process.wait()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def events(process):

@@ -23,6 +23,7 @@ from pixora.observability import metric_files
 from tests.factories import log_in
 from tests.system.client import Client
 from tests.system.conftest import ROOT, running_nginx
+from tests.timeouts import wait_until
 
 WORKERS = 4
 SECONDS = 120
@@ -72,13 +73,6 @@ def workers(url):
             if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.add(pid)
     return found
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def directory(url):

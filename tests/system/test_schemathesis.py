@@ -315,41 +315,42 @@ def test_every_route_keeps_the_promises_of_the_document(app, owner):
     assert seen["GET /api/users/{user_id}"] == {403}  # an id that is made up is not one's own
 
 
-def test_the_profile_by_ones_own_id_keeps_them(app, owner):
-    checks = CHECKS | {"positive_data_acceptance": {"expected-statuses": ["200", "304"]}}
-    schema = load(app, parameters={"path.user_id": owner.id}, checks=checks)
-    authorize(schema, owner.token)
-    faults, seen = run(schema.include(path="/api/users/{user_id}"))
-    assert not faults, faults
-    assert seen["GET /api/users/{user_id}"] == {200, 304}
+class TestSomeRoutes:
+    """A class, so that another of the workers runs it beside the test above: xdist keeps a module or class together."""
 
+    def test_the_profile_by_ones_own_id_keeps_them(self, app, owner):
+        checks = CHECKS | {"positive_data_acceptance": {"expected-statuses": ["200", "304"]}}
+        schema = load(app, parameters={"path.user_id": owner.id}, checks=checks)
+        authorize(schema, owner.token)
+        faults, seen = run(schema.include(path="/api/users/{user_id}"))
+        assert not faults, faults
+        assert seen["GET /api/users/{user_id}"] == {200, 304}
 
-@pytest.mark.parametrize("target", ["another", "someone made up"])
-def test_the_routes_of_administrators_keep_them(app, users, owner, target):
-    app.owner_stored["roles"] = ["user", "admin"]
-    other = fastapi_user()
-    users.insert_one(other)
-    parameters = {"path.user_id": other["_id"]} if target == "another" else {}
-    few = {"generation": GENERATION | {"max-examples": 8}, "phases": {"stateful": {"enabled": False}}}
-    schema = load(app, operations=ADMIN_OPERATIONS, parameters=parameters, **few)
-    authorize(schema, owner.token)
-    faults, seen = run(schema)
-    assert not faults, faults
-    found = {200, 204} if target == "another" else {404}
-    assert seen["GET /api/admin/users"] == {200, 422}
-    for operation in ("GET ", "POST disable", "POST enable", "DELETE sessions", "PUT roles"):
-        method, action = operation.split(" ")
-        path = "/api/admin/users/{user_id}" + (action and f"/{action}")
-        assert seen[f"{method} {path}"] & found, operation
+    @pytest.mark.parametrize("target", ["another", "someone made up"])
+    def test_the_routes_of_administrators_keep_them(self, app, users, owner, target):
+        app.owner_stored["roles"] = ["user", "admin"]
+        other = fastapi_user()
+        users.insert_one(other)
+        parameters = {"path.user_id": other["_id"]} if target == "another" else {}
+        few = {"generation": GENERATION | {"max-examples": 8}, "phases": {"stateful": {"enabled": False}}}
+        schema = load(app, operations=ADMIN_OPERATIONS, parameters=parameters, **few)
+        authorize(schema, owner.token)
+        faults, seen = run(schema)
+        assert not faults, faults
+        found = {200, 204} if target == "another" else {404}
+        assert seen["GET /api/admin/users"] == {200, 422}
+        for operation in ("GET ", "POST disable", "POST enable", "DELETE sessions", "PUT roles"):
+            method, action = operation.split(" ")
+            path = "/api/admin/users/{user_id}" + (action and f"/{action}")
+            assert seen[f"{method} {path}"] & found, operation
 
-
-def test_protected_routes_keep_them_for_clients_without_a_right_token(app):
-    only_refused = {"expected-statuses": ["401", "405"]}
-    checks = CHECKS | {"positive_data_acceptance": only_refused, "negative_data_rejection": only_refused}
-    # Few requests will do: a body that is not looked at cannot make a difference.
-    few = {"generation": GENERATION | {"max-examples": 10}, "phases": {"coverage": {"enabled": False}}}
-    schema = load(app, checks=checks, **few)
-    faults, seen = run(schema.include(lambda context: context.operation.definition.raw["security"]))
-    assert not faults, faults
-    assert seen["POST /api/auth/logout"] == seen["DELETE /api/users/me/sessions"] == {401}
-    assert seen["GET /api/users/me"] == seen["GET /api/users/{user_id}"] == {401}
+    def test_protected_routes_keep_them_for_clients_without_a_right_token(self, app):
+        only_refused = {"expected-statuses": ["401", "405"]}
+        checks = CHECKS | {"positive_data_acceptance": only_refused, "negative_data_rejection": only_refused}
+        # Few requests will do: a body that is not looked at cannot make a difference.
+        few = {"generation": GENERATION | {"max-examples": 10}, "phases": {"coverage": {"enabled": False}}}
+        schema = load(app, checks=checks, **few)
+        faults, seen = run(schema.include(lambda context: context.operation.definition.raw["security"]))
+        assert not faults, faults
+        assert seen["POST /api/auth/logout"] == seen["DELETE /api/users/me/sessions"] == {401}
+        assert seen["GET /api/users/me"] == seen["GET /api/users/{user_id}"] == {401}

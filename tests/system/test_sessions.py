@@ -17,7 +17,7 @@ from mongod import free_port
 from tests import ROOT
 from tests.factories import log_in, sign_up
 from tests.system.client import Client
-from tests.timeouts import LONG
+from tests.timeouts import LONG, wait_until
 
 WORKERS = 3
 
@@ -140,19 +140,16 @@ def test_keys_rotate_without_a_restart_and_without_signing_anyone_out(client, ke
     before = log_in(client).json
     old = jwt.get_unverified_header(before["access_token"])["kid"]
     new = keys(key_dir, "generate", "--algorithm", "EdDSA").split()[0]
-    deadline = time.monotonic() + LONG
-    while time.monotonic() < deadline:
-        seen = {jwt.get_unverified_header(log_in(client).json["access_token"])["kid"] for _ in range(2 * WORKERS)}
-        if seen == {new}:
-            break
-        time.sleep(0.2)
-    assert seen == {new}
+
+    def key_ids():
+        tokens = [log_in(client).json["access_token"] for _ in range(2 * WORKERS)]
+        return {jwt.get_unverified_header(token)["kid"] for token in tokens}
+
+    wait_until(lambda: key_ids() == {new})
     assert statuses_of_every_worker(client, before["access_token"]) == {200}
 
     keys(key_dir, "retire", old)
-    while time.monotonic() < deadline and statuses_of_every_worker(client, before["access_token"]) != {401}:
-        time.sleep(0.2)
-    assert statuses_of_every_worker(client, before["access_token"]) == {401}
+    wait_until(lambda: statuses_of_every_worker(client, before["access_token"]) == {401})
     renewed = refresh(client, before)
     assert renewed.status_code == 200
     assert statuses_of_every_worker(client, renewed.json["access_token"]) == {200}
@@ -163,21 +160,25 @@ def running(command, folder, port, **environment):
     client = Client(f"http://127.0.0.1:{port}")
     process = subprocess.Popen(command, cwd=folder, env={"PATH": os.environ["PATH"]} | environment)
     try:
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                client.get("/hello")
-                break
-            time.sleep(0.05)
+        wait_until(lambda: is_up(client))
         yield client
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(10)
+        process.wait(LONG)
 
 
-@pytest.fixture(params=["python", "node"])
-def other_service(request, url, tmp_path):
+def is_up(client):
+    try:
+        client.get("/hello")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module", params=["python", "node"])
+def other_service(request, url, tmp_path_factory):
     """One of the examples, running."""
-    folder = tmp_path / request.param
+    folder = tmp_path_factory.mktemp("example") / request.param
     shutil.copytree(ROOT / "examples" / request.param, folder, ignore=shutil.ignore_patterns("node_modules"))
     port = free_port()
     command = [sys.executable, "-m", "flask", "--app", "app", "run", "--port", str(port)]

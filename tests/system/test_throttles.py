@@ -31,7 +31,8 @@ def service(gunicorn, mongo, mongo_uri, request):
     """Run two workers with the default limits and an account of Grace; return the URL and database."""
     name = f"throttles_{os.getpid()}_{time.monotonic_ns()}"
     uri = mongo_uri.replace("?", f"_{name}?")
-    settings = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "300", "BCRYPT_ROUNDS": "8", "MONGO_URI": uri} | LIMITS
+    settings = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "300", "BCRYPT_ROUNDS": "8", "MONGO_URI": uri}
+    settings |= {"DATABASE_TIMEOUT_MS": "30000", **LIMITS}  # 200 clients at once are slow on a busy machine
     with gunicorn(**settings | getattr(request, "param", {})) as url:
         database = mongo[f"{mongo.get_default_database().name}_{name}"]
         stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(8)).decode()
