@@ -169,8 +169,13 @@ def post_fork(server: Arbiter, worker: GunicornWorker) -> None:
 
 
 def post_worker_init(worker: GunicornWorker) -> None:
-    """Write gunicorn's lines with the application's handler, which never waits for a slow reader."""
+    """Make the OpenAPI document, and write gunicorn's lines with the application's handler, which waits for no reader.
+
+    The document takes a tenth of a second of CPU, too much for a request.
+    """
     worker.log.error_log.handlers = logging.getLogger().handlers
+    if api := getattr(worker.wsgi, "extensions", {}).get("openapi"):
+        api.document()
 
 
 def child_exit(server: Arbiter, worker: GunicornWorker) -> None:

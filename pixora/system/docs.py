@@ -53,7 +53,7 @@ def openapi() -> Response:
 
     This document: generators make clients from it.
     """
-    return Response(json.dumps(current_api.spec.to_dict()), mimetype="application/json")
+    return Response(json.dumps(current_api.document()), mimetype="application/json")
 
 
 @blueprint.route("/docs", "getDocs")

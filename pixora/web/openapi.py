@@ -1,14 +1,15 @@
 """The OpenAPI document, except what the routes and schemas say themselves."""
 
+import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import flask_smorest
 import marshmallow as ma
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask
-from flask_smorest import Api
 
 from pixora.web.blueprint import SECURITY_SCHEME, Blueprint
 from pixora.web.bodies import URLENCODED
@@ -72,9 +73,39 @@ class Plugin(MarshmallowPlugin):
     Converter = Converter
 
 
+class Api(flask_smorest.Api):  # type: ignore[misc]  # it has no types
+    """Describes the routes when the document is asked for, which takes longer than all else that makes an application.
+
+    Commands need no document. gunicorn.conf.py has it made before a worker serves.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._undescribed: list[Blueprint] = []
+        self._describing = threading.Lock()
+
+    def register_blueprint(self, blp: Blueprint) -> None:
+        """Register the routes of a blueprint, to be described later."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp)
+        self._undescribed.append(blp)
+
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        with self._describing:
+            if self._undescribed:
+                for blueprint in self._undescribed:
+                    blueprint.register_views_in_doc(self, self._app, self.spec, name=blueprint.name, parameters=None)
+                self._undescribed = []
+                _let_responses_grow(self.spec)
+                _fill_in_forms(self.spec)
+            document: dict[str, Any] = self.spec.to_dict()
+            return document
+
+
 def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     """Register the blueprints together with their documentation."""
-    api = Api()  # for this application only: it keeps the document
+    app.extensions["openapi"] = api = Api()  # for this application only: it keeps the document
     tags = {blueprint.tag: blueprint.description for blueprint in reversed(blueprints)}
     app.config |= {"API_TITLE": "Pixora", "API_VERSION": version, "OPENAPI_VERSION": "3.1.0"}
     api.DEFAULT_ERROR_RESPONSE_NAME = None  # each route documents its own errors
@@ -108,8 +139,6 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
     api.ma_plugin.converter.required_fields = app.config["REQUIRED_FIELDS"]
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
-    _let_responses_grow(api.spec)
-    _fill_in_forms(api.spec)
 
 
 def _request_bodies(spec: APISpec) -> list[dict[str, Any]]:
