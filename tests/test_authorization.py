@@ -37,6 +37,8 @@ BODIES = {
     "POST /api/users/me/password": {"json": {"current_password": PASSWORD, "new_password": NEW_PASSWORD}},
     "POST /api/users/me/email": {"json": {"email": "new@example.com", "password": PASSWORD}},
     "PUT /api/admin/users/{user_id}/roles": {"json": {"roles": ["user", "admin"]}},
+    "POST /api/admin/users": {"json": signup_body(email="new@example.com")},
+    "PATCH /api/admin/users/{user_id}": {"json": {"last_name": "King"}},
     "GET /verify-email": {"query_string": {"token": "{verify_email}"}},
     "POST /verify-email": {"data": {"token": "{verify_email}", "password": PASSWORD}},
     "POST /verify-email/again": {"data": {"email": "xanthippe@example.com", "password": PASSWORD}},

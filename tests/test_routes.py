@@ -30,6 +30,8 @@ ADMIN = {
     *("POST /api/admin/users/{user_id}/disable", "POST /api/admin/users/{user_id}/enable"),
     "DELETE /api/admin/users/{user_id}/sessions",
     *("GET /api/admin/users/{user_id}/events", "GET /api/admin/users/{user_id}/sessions"),
+    *("POST /api/admin/users", "PATCH /api/admin/users/{user_id}", "DELETE /api/admin/users/{user_id}"),
+    *("POST /api/admin/users/{user_id}/verify", "POST /api/admin/users/{user_id}/password-reset"),
 }
 SERVICE = {"POST /api/auth/introspect"}
 OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke", *SERVICE}

@@ -83,7 +83,7 @@ EVENTS: Mapping[str, Event] = {
     "password_changed": Event("A user changed the password; all other sessions ended.", _SESSION),
     "password_reset_requested": Event("A password reset was requested."),
     "password_reset": Event("A password was reset; all sessions ended."),
-    "email_verified": Event("An e-mail address was verified."),
+    "email_verified": Event("An e-mail address was verified.", _OUTCOME),
     "email_change_requested": Event("A user requested a change of e-mail address."),
     "email_changed": Event("An e-mail address was changed."),
     "session_ended": Event("A session ended.", _SESSION),
@@ -91,9 +91,10 @@ EVENTS: Mapping[str, Event] = {
     "refresh_reuse": Event(
         "A refresh token was reused; its session ended.", frozenset({"session_id"}), logging.WARNING
     ),
-    "account_deleted": Event("An account was deleted."),
+    "account_deleted": Event("An account was deleted.", _OUTCOME),
     "user_created": Event("A user was created.", frozenset({"roles"})),
     "user_imported": Event("A user was imported.", frozenset({"scheme"})),
+    "user_changed": Event("A user was changed.", frozenset({"fields"}) | _OUTCOME),
     "user_disabled": Event("A user was disabled.", _OUTCOME),
     "user_enabled": Event("A user was enabled.", _OUTCOME),
     "roles_changed": Event("The roles of a user were changed.", frozenset({"before", "roles"}) | _OUTCOME),

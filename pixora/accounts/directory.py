@@ -96,11 +96,19 @@ class Directory:
             stages: From `pixora.accounts.updates`.
             unchanged: Further conditions; when they do not hold, nothing changes and None is returned.
 
+        Raises:
+            EmailTaken: another user has the new e-mail address.
+
         """
-        with self._store.operation("directory.change"):
+        with self._store.email_taken("directory.change"):
             return self._store.collection.find_one_and_update(
                 {"_id": user_id, **unchanged}, [*stages], projection=PROFILE, return_document=ReturnDocument.AFTER
             )
+
+    def delete_any(self, user_id: str, **unchanged: Any) -> bool:
+        """Delete a user, enabled or disabled; return False if the conditions, as of `update_any`, do not hold."""
+        with self._store.operation("directory.delete"):
+            return self._store.collection.delete_one({"_id": user_id, **unchanged}).deleted_count == 1
 
 
 def sort_key(filters: Filters) -> tuple[str, ...]:

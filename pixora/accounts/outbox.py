@@ -25,6 +25,7 @@ TEMPLATES = (
     "email_changed",
     "password_changed",
     "address_taken",
+    "account_changed",
 )
 
 READ_WITH_EMAIL = dict.fromkeys(

@@ -53,7 +53,7 @@ class UserStore:
             EmailTaken: another user has the e-mail address. The unique index decides it.
 
         """
-        with self._email_taken("users.create"):
+        with self.email_taken("users.create"):
             self.collection.insert_one(user)
 
     def find_in_session(self, user_id: str, session_id: str) -> User | None:
@@ -94,7 +94,7 @@ class UserStore:
             EmailTaken: another user has the new e-mail address.
 
         """
-        with self._email_taken("users.change"):
+        with self.email_taken("users.change"):
             query = {"_id": user_id, **ENABLED, **unchanged}
             return self.collection.update_one(query, [*stages]).matched_count == 1
 
@@ -120,8 +120,8 @@ class UserStore:
         return result.modified_count == 1
 
     @contextmanager
-    def _email_taken(self, operation: str) -> Iterator[None]:
-        """Turn a violation of the unique index into `EmailTaken`."""
+    def email_taken(self, operation: str) -> Iterator[None]:
+        """Run an operation; turn a violation of the unique index into `EmailTaken`."""
         with self.operation(operation):
             try:
                 yield

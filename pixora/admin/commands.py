@@ -12,6 +12,7 @@ from pixora.accounts.audit import COMMAND
 from pixora.accounts.documents import User, new_user
 from pixora.accounts.roles import ADMIN, ROLES, roles_of
 from pixora.admin import service
+from pixora.admin.changes import OPERATOR
 from pixora.admin.schemas import AdminUserSchema
 from pixora.auth.schemas import SignupSchema
 from pixora.cli import Group
@@ -119,7 +120,7 @@ def disable(user: str) -> None:
     The exit status is 0 when the user is disabled, even if already before; 1 when there is no such user, or no enabled
     administrator would be left; and 75 when the database is not available.
     """
-    _report(user, "disabled", changed=service.disable(_id_of(user), service.OPERATOR))
+    _report(user, "disabled", changed=service.disable(_id_of(user), OPERATOR))
 
 
 @users.command()
@@ -130,7 +131,7 @@ def enable(user: str) -> None:
     The exit status is 0 when the user is enabled, even if already before; 1 when there is no such user; and 75 when the
     database is not available.
     """
-    _report(user, "enabled", changed=service.enable(_id_of(user), service.OPERATOR))
+    _report(user, "enabled", changed=service.enable(_id_of(user), OPERATOR))
 
 
 @users.command()
@@ -146,7 +147,7 @@ def promote(user: str) -> None:
     found = service.find(_id_of(user))
     roles = roles_of(found)
     if ADMIN not in roles:
-        service.set_roles(found["_id"], [*roles, ADMIN], service.OPERATOR)
+        service.set_roles(found["_id"], [*roles, ADMIN], OPERATOR)
     _report(user, "an administrator", changed=ADMIN not in roles)
 
 

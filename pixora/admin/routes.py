@@ -2,15 +2,27 @@
 
 from typing import Any
 
-from flask import g
+from flask import Response, g
 
 from pixora.accounts.documents import User
-from pixora.admin import listing, schemas, service
+from pixora.admin import accounts, listing, schemas, service
+from pixora.admin.changes import Actor
 from pixora.auth.guards import require_admin
+from pixora.auth.schemas import StatusMessageSchema
 from pixora.database.client import Document
-from pixora.errors import LastAdmin, UserNotFound, ValidationFailed
+from pixora.errors import (
+    EmailTaken,
+    LastAdmin,
+    Overloaded,
+    OwnAccount,
+    PreconditionFailed,
+    RateLimited,
+    UserDisabled,
+    UserNotFound,
+    ValidationFailed,
+)
 from pixora.users.schemas import ListSchema, OwnSessionSchema
-from pixora.web import pagination
+from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
 
@@ -42,16 +54,96 @@ def list_users(admin: User, query: dict[str, Any]) -> listing.UserPage:
     return listing.list_users(query)
 
 
+@blueprint.route("", methods=["POST"])
+@require_admin
+@fails(EmailTaken, Overloaded)
+@blueprint.response(
+    201,
+    schemas.AdminUserSchema,
+    example=schemas.CREATED_EXAMPLE,
+    headers={"Location": {"schema": {"type": "string"}, "required": True, "description": "The URL of the user."}},
+)
+@blueprint.body(schemas.CreateUserSchema, example=schemas.CREATE_EXAMPLE)
+def create_user(admin: User, body: dict[str, Any]) -> tuple[User, dict[str, str]]:
+    """Create a user.
+
+    The fields follow the rules of the sign-up. Unless `email_verified` is true, the user gets an e-mail with a link
+    that verifies the address.
+    """
+    user = accounts.create(body, by=_actor(admin))
+    return user, {"Location": f"/api/admin/users/{user['_id']}"}
+
+
 @blueprint.route("/<user_id>")
 @require_admin
 @fails(UserNotFound)
-@blueprint.response(200, schemas.AdminUserSchema, example=schemas.USER_EXAMPLE)
-def get_user(admin: User, user_id: str) -> User:
+@etags.conditional_read
+@blueprint.response(200, schemas.AdminUserSchema, example=schemas.USER_EXAMPLE, headers=etags.HEADERS)
+def get_user(admin: User, user_id: str) -> Any:
     """Read the profile of a user.
 
     It also says whether the user is disabled.
     """
-    return service.find(user_id)
+    user = service.find(user_id)
+    tag = etags.etag(user)
+    headers = {"ETag": f'"{tag}"'}
+    return Response(status=304, headers=headers) if etags.is_known(tag) else (user, headers)
+
+
+@blueprint.route("/<user_id>", methods=["PATCH"])
+@require_admin
+@etags.conditional_write
+@fails(UserNotFound, OwnAccount, EmailTaken, PreconditionFailed)
+@blueprint.response(200, schemas.AdminUserSchema, example=schemas.USER_EXAMPLE, headers=etags.HEADERS)
+@blueprint.body(schemas.UserChangesSchema, example=schemas.CHANGES_EXAMPLE)
+def change_user(admin: User, body: dict[str, Any], user_id: str) -> tuple[User, dict[str, str]]:
+    """Change the profile of a user.
+
+    Send the fields to change; the others stay, and null removes one that is not required. `metadata` and `app_metadata`
+    are changed by JSON Merge Patch (RFC 7396). The user gets an e-mail about changes of other fields. A new e-mail
+    address is not verified: the user gets a link at it, and links sent to the old one no longer work. Administrators
+    change their own address at `/api/users/me/email`.
+    """
+    changed = accounts.edit(user_id, body, by=_actor(admin))
+    return changed, {"ETag": f'"{etags.etag(changed)}"'}
+
+
+@blueprint.route("/<user_id>", methods=["DELETE"])
+@require_admin
+@fails(UserNotFound, OwnAccount, LastAdmin)
+@blueprint.response(204)
+def delete_user(admin: User, user_id: str) -> None:
+    """Delete a user and everything stored with the account.
+
+    Nothing remains by which the user could be told: tell them yourself. Administrators delete their own account at
+    `/api/users/me`.
+    """
+    accounts.delete(user_id, by=_actor(admin))
+
+
+@blueprint.route("/<user_id>/verify", methods=["POST"])
+@require_admin
+@fails(UserNotFound, OwnAccount)
+@blueprint.response(204)
+def verify_user(admin: User, user_id: str) -> None:
+    """Mark the e-mail address of a user as verified.
+
+    Without a link: for an address that you know to be the user's.
+    """
+    accounts.verify(user_id, by=_actor(admin))
+
+
+@blueprint.route("/<user_id>/password-reset", methods=["POST"])
+@require_admin
+@fails(UserNotFound, UserDisabled, RateLimited)
+@blueprint.response(202, StatusMessageSchema, example=schemas.RESET_MESSAGE)
+def send_password_reset(admin: User, user_id: str) -> dict[str, str]:
+    """Send a user a link to choose a new password, valid for 30 minutes.
+
+    The password and the sessions stay as they are until the user opens the link.
+    """
+    accounts.send_password_reset(user_id, by=_actor(admin))
+    return schemas.RESET_MESSAGE
 
 
 @blueprint.route("/<user_id>/disable", methods=["POST"])
@@ -129,5 +221,5 @@ def set_roles(admin: User, body: dict[str, list[str]], user_id: str) -> User:
     return service.set_roles(user_id, body["roles"], by=_actor(admin))
 
 
-def _actor(admin: User) -> service.Actor:
-    return service.Actor(admin["_id"], g.session_id)
+def _actor(admin: User) -> Actor:
+    return Actor(admin["_id"], g.session_id)

@@ -5,15 +5,38 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora.accounts.roles import ROLES, is_disabled
+from pixora.auth.schemas import SIGNUP_EXAMPLE, NewPassword
 from pixora.users import schemas as users
-from pixora.users.schemas import EXAMPLE, ListSchema, ProfileSchema, SecurityEventPageSchema, SecurityEventSchema
-from pixora.web.fields import NextCursor, QueryFlag, Time, TypedEmail
+from pixora.users.schemas import (
+    EXAMPLE,
+    ListSchema,
+    ProfileChangesSchema,
+    ProfileSchema,
+    SecurityEventPageSchema,
+    SecurityEventSchema,
+)
+from pixora.web.fields import (
+    Birthday,
+    Contact,
+    Email,
+    Flag,
+    NextCursor,
+    PersonName,
+    QueryFlag,
+    Time,
+    TypedEmail,
+)
+from pixora.web.metadata import JSONObject
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
 ROLES_EXAMPLE = {"roles": ["user", "admin"]}
 ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:31.871Z"}
 PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA", "total": 1815}
 SESSION_EXAMPLE = {name: value for name, value in users.SESSION_EXAMPLE.items() if name != "current"}
+CREATE_EXAMPLE = SIGNUP_EXAMPLE | {"roles": ["user"], "email_verified": True, "app_metadata": {"plan": "gold"}}
+CREATED_EXAMPLE = USER_EXAMPLE | {"app_metadata": {"plan": "gold"}}
+CHANGES_EXAMPLE = {"last_name": "King", "app_metadata": {"plan": "silver", "trial": None}}
+RESET_MESSAGE = {"message": "We sent the user a link to choose a new password."}
 EVENTS_EXAMPLE = {
     "items": [
         {
@@ -70,23 +93,6 @@ class UserPageSchema(Schema):
     )
 
 
-class AdminEventSchema(SecurityEventSchema):
-    """A security event of a user, as administrators see it."""
-
-    by = fields.String(
-        required=True,
-        dump_default=None,
-        allow_none=True,
-        metadata={"description": "The id of the administrator who did it, or `command`; null for the user."},
-    )
-
-
-class AdminEventPageSchema(SecurityEventPageSchema):
-    """A page of events, newest first."""
-
-    items = fields.List(fields.Nested(AdminEventSchema), required=True)
-
-
 def _require_distinct(roles: list[str]) -> None:
     if len(set(roles)) != len(roles):
         raise ValidationError("Must not name a role twice.")
@@ -102,6 +108,45 @@ class Roles(fields.List[str]):
             metadata={"uniqueItems": True},
             **kwargs,
         )
+
+
+class CreateUserSchema(Schema):
+    """A new user."""
+
+    email = Email(required=True)
+    password = NewPassword(required=True)
+    first_name = PersonName(required=True)
+    last_name = PersonName(required=True)
+    contact = Contact(required=True)
+    birthday = Birthday(required=True)
+    roles = Roles()
+    email_verified = Flag(metadata={"description": "Whether the address is known to be the user's; false by default."})
+    metadata = JSONObject()
+    app_metadata = JSONObject()
+
+
+class UserChangesSchema(ProfileChangesSchema):
+    """The fields to change, at least one."""
+
+    email = Email(metadata={"description": "Is not verified then: the user gets a link."})
+    app_metadata = JSONObject(is_patch=True)
+
+
+class AdminEventSchema(SecurityEventSchema):
+    """A security event of a user, as administrators see it."""
+
+    by = fields.String(
+        required=True,
+        dump_default=None,
+        allow_none=True,
+        metadata={"description": "The id of the administrator who did it, or `command`; null for the user."},
+    )
+
+
+class AdminEventPageSchema(SecurityEventPageSchema):
+    """A page of events, newest first."""
+
+    items = fields.List(fields.Nested(AdminEventSchema), required=True)
 
 
 class RolesSchema(Schema):

@@ -1,38 +1,17 @@
-"""What administrators and commands do with users, and the rules for it.
-
-Only actual changes are audited. If the database fails before it has acknowledged a change, the change may have been
-made: it is audited with the outcome `unknown`.
-
-The session and role of an administrator are checked again right before each change, in an operation of its own, because
-they are in another document: an administrator who is demoted in the milliseconds in between still makes this change.
-Where administrators change themselves, the same operation checks both.
-"""
+"""Disable and enable users, set their roles, end their sessions."""
 
 import contextlib
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection
 
 from pixora import clock
 from pixora.accounts import updates
-from pixora.accounts.audit import COMMAND
 from pixora.accounts.documents import User
-from pixora.accounts.roles import ADMIN, ENABLED, ENABLED_ADMIN, ROLES, is_admin, is_disabled, roles_of
-from pixora.accounts.sessions import in_session
+from pixora.accounts.roles import ADMIN, ENABLED, ROLES, is_disabled, roles_of
+from pixora.admin.changes import Actor, change, notice
 from pixora.database.client import Document
-from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, UserNotFound
+from pixora.errors import UserNotFound
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
-
-
-class Actor(NamedTuple):
-    """Who acts: an administrator in a session, or `OPERATOR`, who has none."""
-
-    id: str
-    session_id: str | None
-
-
-OPERATOR = Actor(COMMAND, None)
-"""Who runs a command."""
 
 
 def find(user_id: str) -> User:
@@ -51,14 +30,14 @@ def disable(user_id: str, by: Actor) -> bool:
         LastAdmin: no enabled administrator would be left.
 
     """
-    while not is_disabled(find(user_id)):
+    while not is_disabled(user := find(user_id)):
         stages = (
             updates.set_fields({"disabled": True}, clock.utcnow()),
             updates.end_sessions(),
             updates.end_tokens(*Purpose),
         )
-        with services.administrators.removing(user_id) as condition:
-            changed = _change("user_disabled", user_id, by, stages, ENABLED | condition)
+        with notice(user, by, "disabled") as told, services.administrators.removing(user_id) as condition:
+            changed = change("user_disabled", user_id, by, [*stages, *told], ENABLED | condition)
         if changed:
             return True
     return False
@@ -71,10 +50,11 @@ def enable(user_id: str, by: Actor) -> bool:
         UserNotFound: there is no such user.
 
     """
-    stages = updates.set_fields({}, clock.utcnow()), updates.unset_fields("disabled")
-    if _change("user_enabled", user_id, by, stages, {"disabled": True}):
-        return True
-    find(user_id)
+    while is_disabled(user := find(user_id)):
+        stages = updates.set_fields({}, clock.utcnow()), updates.unset_fields("disabled")
+        with notice(user, by, "enabled") as told:
+            if change("user_enabled", user_id, by, [*stages, *told], {"disabled": True}):
+                return True
     return False
 
 
@@ -96,9 +76,10 @@ def set_roles(user_id: str, roles: Collection[str], by: Actor) -> User:
             return user
         stage = updates.set_fields({"roles": wanted}, clock.utcnow())
         keeps_admin = contextlib.nullcontext[Document]({})
-        with keeps_admin if ADMIN in wanted else services.administrators.removing(user_id) as condition:
+        removing = keeps_admin if ADMIN in wanted else services.administrators.removing(user_id)
+        with notice(user, by, "roles") as told, removing as condition:
             unchanged = {"roles": user.get("roles")} | condition
-            changed = _change("roles_changed", user_id, by, [stage], unchanged, before=before, roles=wanted)
+            changed = change("roles_changed", user_id, by, [stage, *told], unchanged, before=before, roles=wanted)
         if changed:
             return changed
 
@@ -110,35 +91,7 @@ def end_sessions(user_id: str, by: Actor) -> bool:
         UserNotFound: there is no such user.
 
     """
-    if _change("sessions_ended", user_id, by, [updates.end_sessions()], {"sessions.0": {"$exists": True}}):
+    if change("sessions_ended", user_id, by, [updates.end_sessions()], {"sessions.0": {"$exists": True}}):
         return True
     find(user_id)
     return False
-
-
-def _change(
-    event: str, user_id: str, by: Actor, stages: Sequence[Document], condition: Document, **details: Any
-) -> User | None:
-    """Update a user and audit it, if `by` still has the right to; return None where `condition` does not hold.
-
-    Raises:
-        InvalidToken: the session of the administrator has ended.
-        AdminOnly: the administrator has lost the role.
-
-    """
-    if by.session_id is not None:
-        administrator = services.users.find_in_session(by.id, by.session_id)
-        if administrator is None:
-            raise InvalidToken
-        if not is_admin(administrator):
-            raise AdminOnly
-        if by.id == user_id:
-            condition = condition | {"$and": [ENABLED_ADMIN, in_session(by.session_id)]}
-    try:
-        changed = services.directory.update_any(user_id, *stages, **condition)
-    except DatabaseUnavailable:
-        services.audit.record(event, user_id, by=by.id, outcome="unknown", **details)
-        raise
-    if changed:
-        services.audit.record(event, user_id, by=by.id, **details)
-    return changed

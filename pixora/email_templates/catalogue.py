@@ -26,6 +26,7 @@ _OTHERS = {
     "address_taken": frozenset({"new_link_url"}),
     "email_changing": frozenset({"new_email"}),
     "email_changed": frozenset({"new_email"}),
+    "account_changed": frozenset({"changes"}),
 }
 
 

@@ -27,6 +27,7 @@ _SAMPLES = {
     "until": "28 November 2026, 09:30 UTC",
     "lasts": "24 hours",
     "new_link_url": "https://auth.example.com/verify-email/again",
+    "changes": "first_name,contact",
 }
 _OPTIONAL = {"first_name": "Ada", "last_name": "Lovelace", "new_email": "ada.lovelace@example.com"}
 

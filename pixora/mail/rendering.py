@@ -42,6 +42,7 @@ def render(
         "lasts": duration_in_words(expires_at - created_at, language) if expires_at else "",
         "new_link_url": f"{public_url()}{NEW_LINK_PATH}",
         "new_email": harmless(email["context"].get("new_email")),
+        "changes": email["context"].get("changes", ""),
     }
     return rendering.compose(services.email_templates, found, values, link=link, look=look())
 

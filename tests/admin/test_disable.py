@@ -121,6 +121,7 @@ def test_a_user_of_the_fastapi_service_is_disabled_and_enabled_without_a_trace(a
     stored = users.find_one({"_id": user["_id"]})
     assert stored.pop("sessions") == []
     assert stored.pop("tokens", {}) == {}
+    assert [letter["template"] for letter in stored.pop("letters")] == ["account_changed"] * 2
     assert stored.pop("updated_at") > user.pop("updated_at")
     assert stored == user
 
@@ -362,7 +363,8 @@ def test_a_link_for_a_new_email_is_refused(client, account, users, token_sent, d
 
 def test_emails_with_such_links_are_not_sent(app, users, account, emails_to, disable):
     disable()
-    [email] = emails_to(account.email)
+    [email, notice] = emails_to(account.email)
+    assert notice["template"] == "account_changed"
     tokens = users.find_one({"_id": account.id})["tokens"]
     with pytest.raises(StaleLink):
         app.extensions["services"].outbox.link_token(Claimed(account.id, email, tokens), clock.utcnow())

@@ -5,6 +5,7 @@ import pytest
 from pixora.accounts.directory import Directory
 from pixora.accounts.roles import is_admin
 from pixora.admin import service
+from pixora.admin.changes import OPERATOR
 from pixora.errors import DatabaseUnavailable
 from tests.factories import fastapi_user
 
@@ -114,7 +115,7 @@ def test_an_unknown_stored_role_is_ignored(app, ask, users):
     assert ask("PUT", f"/{user['_id']}/roles", json={"roles": BOTH}).json["roles"] == BOTH
     users.update_one({"_id": user["_id"]}, {"$set": {"roles": ["owner", "admin"]}})
     with app.app_context():
-        assert service.set_roles(user["_id"], ["user"], by=service.OPERATOR)["roles"] == ["user"]
+        assert service.set_roles(user["_id"], ["user"], by=OPERATOR)["roles"] == ["user"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from pixora.admin import service
+from pixora.admin.changes import OPERATOR
 from pixora.errors import LastAdmin, UserNotFound
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in
 
@@ -103,13 +104,13 @@ class RolesMachine(RuleBasedStateMachine):
             try:
                 match action:
                     case "disable":
-                        service.disable(target.id, by=service.OPERATOR)
+                        service.disable(target.id, by=OPERATOR)
                     case "enable":
-                        service.enable(target.id, by=service.OPERATOR)
+                        service.enable(target.id, by=OPERATOR)
                     case "end sessions":
-                        service.end_sessions(target.id, by=service.OPERATOR)
+                        service.end_sessions(target.id, by=OPERATOR)
                     case _:
-                        service.set_roles(target.id, self.roles_by(action), by=service.OPERATOR)
+                        service.set_roles(target.id, self.roles_by(action), by=OPERATOR)
             except LastAdmin:
                 done = 409
             except UserNotFound:

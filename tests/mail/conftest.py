@@ -71,6 +71,8 @@ def send_all(context, smtp, change_settings):
 
 def context_of(template):
     """Return the context that the template needs."""
+    if template == "account_changed":
+        return {"changes": "first_name,contact,disabled"}
     return {"new_email": "lovelace@example.com"} if template in ("email_changing", "email_changed") else {}
 
 
