@@ -1,6 +1,7 @@
 """What can go wrong: the status, the `code` and the `detail` that clients get. `pixora.web.problems` renders them.
 
-A `detail` says what happened and what to do. Causes that clients must not know go to the log.
+A `detail` says what happened and what to do. Causes that clients must not know go to the log. A package of an optional
+feature has its own errors, in a module `errors`.
 """
 
 from http import HTTPStatus
@@ -103,6 +104,25 @@ class InvalidToken(PixoraError):
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
+class StepUpNeeded(PixoraError):
+    """The route wants a more recent authentication, or one at a higher level (RFC 9470, section 3)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "insufficient_user_authentication"
+    detail = "Confirm that it is you at /api/auth/reauthenticate, then repeat the request with the new access token."
+    headers: ClassVar[dict[str, str]] = {
+        "WWW-Authenticate": 'Bearer error="insufficient_user_authentication", acr_values="aal1", max_age="300"'
+    }
+
+
+class SecondFactorNeeded(StepUpNeeded):
+    """The same for an account with a second factor."""
+
+    headers: ClassVar[dict[str, str]] = {
+        "WWW-Authenticate": 'Bearer error="insufficient_user_authentication", acr_values="aal2", max_age="300"'
+    }
+
+
 class InvalidCredentials(PixoraError):
     """Unknown user, wrong password or corrupt hash: one answer for all (OWASP ASVS 5.0, 6.3.8)."""
 
@@ -161,29 +181,6 @@ class InvalidGrant(PixoraError):
     code = "invalid_grant"
     detail = "The refresh token is invalid, expired or revoked. Log in again."
     headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
-
-
-class UnsupportedGrantType(PixoraError):
-    """The token endpoint does not support this grant type (RFC 6749, section 5.2)."""
-
-    status = HTTPStatus.BAD_REQUEST
-    code = "unsupported_grant_type"
-    detail = "The grant_type must be password or refresh_token."
-
-
-class InvalidClient(PixoraError):
-    """Client authentication failed (RFC 6749, section 5.2)."""
-
-    status = HTTPStatus.UNAUTHORIZED
-    code = "invalid_client"
-    detail = "All clients are public here: send a client_id or nothing, and no secret."
-    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": 'Basic realm="pixora"'}
-
-
-class InvalidServiceKey(InvalidClient):
-    """A service does not authenticate with its name and key (RFC 7662, section 2.1)."""
-
-    detail = "Authenticate by HTTP Basic, with the name of your service and its key."
 
 
 class SessionNotFound(PixoraError):

@@ -28,6 +28,7 @@ BODIES = {
     "POST /api/auth/refresh": {"data": {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"}},
     "POST /api/auth/token": {"data": {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"}},
     "POST /api/auth/revoke": {"data": {"token": "{refresh_token}"}},
+    "POST /api/auth/reauthenticate": {"json": {"password": PASSWORD}},
     "POST /api/auth/verify-email/confirm": {"json": {"token": "{verify_email}", "password": PASSWORD}},
     "POST /api/auth/password-reset": {"json": {"email": "xanthippe@example.com"}},
     "POST /api/auth/password-reset/confirm": {"json": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},

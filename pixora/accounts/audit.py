@@ -76,6 +76,7 @@ EVENTS: Mapping[str, Event] = {
     "signup": Event("A user signed up."),
     "signup_refused": Event("A sign-up was rejected: the e-mail address has an account."),
     "login": Event("A user logged in.", _SESSION),
+    "reauthenticated": Event("A user confirmed the password within a session.", _SESSION),
     "login_failed": Event("A login was rejected.", frozenset({"reason"})),
     "wrong_password": Event("A session or a one-time token came with a wrong password."),
     "locked_out": Event("A wrong password reached a limit.", frozenset({"limits"}), logging.WARNING),

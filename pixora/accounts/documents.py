@@ -24,6 +24,9 @@ class Session(TypedDict):
     created_at: datetime
     last_used_at: datetime  # when it was last refreshed
     user_agent: str
+    auth_time: NotRequired[datetime]  # with acr and amr: see `pixora.accounts.assurance`
+    acr: NotRequired[str]
+    amr: NotRequired[list[str]]
     client_id: NotRequired[str]  # as the OAuth client called itself at the login
     answered: NotRequired["AnsweredGeneration"]
     repeats: NotRequired[int]  # how often the previous generation's token came again
@@ -74,6 +77,7 @@ class User(TypedDict):
     locale: NotRequired[str | None]  # the language that the user has chosen (BCP 47)
     accept_language: NotRequired[list[str]]  # the languages of the browser at sign-up, where none was chosen
     leaving: NotRequired[datetime]  # see `pixora.accounts.administrators`
+    factors: NotRequired[dict[str, Any]]  # confirmed second factors, by kind
     sessions: NotRequired[list[Session]]
     tokens: NotRequired[dict[str, OneTimeTokenRecord]]
     letters: NotRequired[list[Email]]

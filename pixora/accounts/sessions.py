@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument, WriteConcern
 
+from pixora.accounts import assurance
+from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
 from pixora.accounts.roles import ENABLED
 from pixora.accounts.store import UserStore
@@ -35,6 +37,10 @@ class Lifetimes(NamedTuple):
         """Return when a session ends unless it is refreshed."""
         end: datetime = min(session["last_used_at"] + self.idle, session["created_at"] + self.absolute)
         return end
+
+    def for_display(self, session: Mapping[str, Any]) -> Document:
+        """Return a session with how it was opened, and with its end."""
+        return {**session, **assurance.of_session(session), "expires_at": self.end_of(session)}
 
     def has_ended(self, session: Mapping[str, Any], now: datetime) -> bool:
         """Tell whether a session has passed its idle or its absolute limit."""
@@ -108,6 +114,23 @@ class SessionStore:
                 {"$inc": {"sessions.$.repeats": 1}},
                 projection=IN_TOKENS,
             )
+
+    def renew_authentication(
+        self, user_id: str, session_id: str, authentication: Authentication, condition: Document
+    ) -> tuple[User, Session] | None:
+        """Record a new authentication in a session; return the user, with what tokens say of users, and the session.
+
+        Return None, changing nothing, if `condition`, which requires the session, no longer holds.
+        """
+        renewed = {f"sessions.$.{name}": value for name, value in authentication.items()}
+        with self._store.operation("sessions.renew_authentication"):
+            user = self._store.collection.find_one_and_update(
+                {"_id": user_id, **condition, **in_session(session_id), **ENABLED},
+                {"$set": renewed},
+                projection=IN_TOKENS | {"sessions": {"$elemMatch": {"id": session_id}}},
+                return_document=ReturnDocument.AFTER,
+            )
+        return (user, user["sessions"][0]) if user else None
 
     def note_answer(self, user_id: str, session_id: str, generation: int, now: datetime) -> None:
         """Record that the token of `generation` is ready to be sent, without waiting for a majority; never fail.

@@ -67,7 +67,7 @@ def list_sessions(user_id: str) -> list[Document]:
     now, lifetimes = clock.utcnow(), services.sessions.lifetimes
     active = [session for session in stored if not lifetimes.has_ended(session, now)]
     newest_first = sorted(active, key=lambda session: session["last_used_at"], reverse=True)
-    return [{**session, "expires_at": lifetimes.end_of(session)} for session in newest_first]
+    return [lifetimes.for_display(session) for session in newest_first]
 
 
 def _filters(query: Mapping[str, Any]) -> Filters:

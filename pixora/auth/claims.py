@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pixora.accounts import assurance
 from pixora.accounts.documents import Session
 from pixora.accounts.roles import roles_of
 from pixora.services import services
@@ -22,8 +23,14 @@ def of_session(session: Session, user: Mapping[str, Any], client_id: str | None)
         client_id: As the client calls itself now; by default, as it did at the login. Nobody has verified it.
 
     """
-    client_id = client_id or session.get("client_id", FIRST_PARTY)
-    return of_user(user) | {"sid": session["id"], "client_id": client_id}
+    authentication = assurance.of_session(session)
+    return of_user(user) | {
+        "sid": session["id"],
+        "client_id": client_id or session.get("client_id", FIRST_PARTY),
+        "auth_time": int(authentication["auth_time"].timestamp()),
+        "acr": authentication["acr"],
+        "amr": authentication["amr"],
+    }
 
 
 def of_user(user: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pixora import clock
 from pixora.accounts.documents import Session, User
 from pixora.auth import claims
 from pixora.services import services
@@ -35,3 +36,13 @@ def issue(user: User, session: Session, generation: int, client_id: str | None) 
     secret = services.settings.secret_key
     refresh_token = refresh_tokens.make(user_id, session["id"], generation, secret, session["salt"])
     return Grant(user_id=user_id, access_token=access_token, expires_in=expires_in, refresh_token=refresh_token)
+
+
+def confirm(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
+    """Issue the tokens of a generation that somebody may hold the predecessor of.
+
+    Notes that the refresh token is ready to be sent: from now on its predecessor has only the grace period.
+    """
+    if session.get("answered", {}).get("generation") != generation:
+        services.sessions.note_answer(user["_id"], session["id"], generation, clock.utcnow())
+    return issue(user, session, generation, client_id)

@@ -7,16 +7,23 @@ read that checks the session: a deleted or disabled user, an ended session and a
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 
 from flask import g, request
 
+from pixora import clock
+from pixora.accounts import assurance
+from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import User
 from pixora.accounts.roles import is_admin
-from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken
+from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken, SecondFactorNeeded, StepUpNeeded
 from pixora.services import services
 from pixora.web.blueprint import SECURITY_SCHEME, documented, fails, reject_undeclared_parameters
+
+MAX_AGE = timedelta(seconds=300)
+"""How long ago an authentication may be for `require_recent_login`; the challenge of `StepUpNeeded` names it."""
 
 
 def public(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,6 +52,22 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
     return _documented(guarded)
 
 
+def require_recent_login(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Authenticate the request as `require_user` does, and demand a recent authentication at the user's best level.
+
+    For routes that change what the user can log in with, and take no password themselves (RFC 9470).
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        user = _authenticate()
+        _require_step_up(user)
+        reject_undeclared_parameters()
+        return view(user, *args, **kwargs)
+
+    return _documented(fails(StepUpNeeded)(guarded))
+
+
 def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
     """Authenticate the request as `require_user` does, and reject users who are not administrators now."""
 
@@ -62,7 +85,7 @@ def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
 def _authenticate() -> User:
     """Return the user of the access token, by the one database operation that also checks the session.
 
-    `g.user_id` is for the log, `g.session_id` for routes about sessions.
+    `g.user_id` is for the log, `g.session_id` for routes about sessions, `g.claims` are those of the token.
 
     Raises:
         MissingToken, InvalidToken: also when the session has ended, or the user is disabled or deleted.
@@ -72,8 +95,38 @@ def _authenticate() -> User:
     user = services.users.find_in_session(token.user_id, token.session_id)
     if user is None:
         raise InvalidToken
-    g.session_id, g.user_id = token.session_id, token.user_id
+    g.session_id, g.user_id, g.claims = token.session_id, token.user_id, token.claims
     return user
+
+
+def _require_step_up(user: User) -> None:
+    """Compare how the user of this request was authenticated with what the account allows.
+
+    Raises:
+        StepUpNeeded: The authentication is older than `MAX_AGE`, or not at the user's best level.
+        InvalidToken: The session has ended.
+
+    """
+    authentication = _authentication()
+    best_level = assurance.best_level(user)
+    is_recent = clock.utcnow() - authentication["auth_time"] <= MAX_AGE
+    if not is_recent or authentication["acr"] < best_level:
+        raise SecondFactorNeeded if best_level == assurance.AAL2 else StepUpNeeded
+
+
+def _authentication() -> Authentication:
+    """Return how the user of this request was authenticated, by the access token.
+
+    A token of an earlier version does not say it, so that this reads the session.
+    """
+    claims = g.claims
+    if "auth_time" in claims:
+        auth_time = datetime.fromtimestamp(claims["auth_time"], tz=clock.UTC)
+        return {"auth_time": auth_time, "acr": claims["acr"], "amr": claims["amr"]}
+    session = services.sessions.find_session(g.user_id, g.session_id)
+    if session is None:
+        raise InvalidToken
+    return assurance.of_session(session)
 
 
 def _documented(guarded: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,9 +2,10 @@
 
 import secrets
 from contextlib import suppress
-from datetime import datetime
 
 from pixora import clock, emails
+from pixora.accounts import assurance
+from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
 from pixora.auth import credentials, grants, verification
 from pixora.auth.grants import Grant
@@ -50,7 +51,7 @@ def log_in(email: str, password: str, user_agent: str, client_ip: str | None, cl
                 verification.send_again_if_expired(user, client_ip)
                 raise EmailNotVerified
             password_hash = _upgrade_hash(user, password)
-            session = _new_session(user_agent, client_id, clock.utcnow())
+            session = _new_session(user_agent, client_id, assurance.by_password(clock.utcnow()))
             if services.sessions.open(user["_id"], session, password_hash):
                 services.audit.record("login", user["_id"], session_id=session["id"])
                 return grants.issue(user, session, 0, client_id)
@@ -72,13 +73,16 @@ def _upgrade_hash(user: User, password: str) -> str:
     return stored
 
 
-def _new_session(user_agent: str, client_id: str | None, now: datetime) -> Session:
+def _new_session(user_agent: str, client_id: str | None, authentication: Authentication) -> Session:
     session: Session = {
         "id": secrets.token_hex(12),
         "salt": secrets.token_bytes(SALT_BYTES),
         "generation": 0,
-        "created_at": now,
-        "last_used_at": now,
+        "created_at": authentication["auth_time"],
+        "last_used_at": authentication["auth_time"],
         "user_agent": user_agent[:USER_AGENT_LENGTH],
+        "auth_time": authentication["auth_time"],
+        "acr": authentication["acr"],
+        "amr": authentication["amr"],
     }
     return session if client_id is None else {**session, "client_id": client_id}

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from pixora import clock
-from pixora.accounts.documents import Session, User
+from pixora.accounts.documents import Session
 from pixora.auth import grants
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidGrant
@@ -47,11 +47,11 @@ def refresh(text: str, client_id: str | None = None) -> Grant:
         current = session["generation"]
         if token.generation == current:
             if user := services.sessions.advance(token.user_id, token.session_id, current, now):
-                return _grant_successor(user, session, current + 1, client_id)
+                return grants.confirm(user, session, current + 1, client_id)
             continue  # another request was faster: read the session again
         if token.generation == current - 1 and _is_in_grace(session, now):
             if user := services.sessions.repeat(token.user_id, token.session_id, current, MAX_REPEATS):
-                return _grant_successor(user, session, current, client_id)
+                return grants.confirm(user, session, current, client_id)
             break  # too many repeats, or the session has just moved on or ended
         if token.generation < current and services.sessions.end(token.user_id, token.session_id):
             services.audit.record("refresh_reuse", token.user_id, session_id=token.session_id)
@@ -65,9 +65,3 @@ def _is_in_grace(session: Session, now: datetime) -> bool:
     if answered.get("generation") == session["generation"]:
         return bool(now - answered["at"] <= grace)
     return bool(now - session["last_used_at"] <= max(grace, UNANSWERED_GRACE))
-
-
-def _grant_successor(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
-    if session.get("answered", {}).get("generation") != generation:
-        services.sessions.note_answer(user["_id"], session["id"], generation, clock.utcnow())
-    return grants.issue(user, session, generation, client_id)

@@ -7,6 +7,7 @@ from pixora.auth import email_change, recovery, schemas, verification
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_user
 from pixora.auth.login import log_in
+from pixora.auth.reauthentication import reauthenticate
 from pixora.auth.refresh import refresh
 from pixora.auth.signup import sign_up
 from pixora.errors import (
@@ -18,6 +19,7 @@ from pixora.errors import (
     InvalidOneTimeToken,
     Overloaded,
     RateLimited,
+    StepUpNeeded,
     WrongPassword,
 )
 from pixora.services import services
@@ -99,6 +101,22 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
     grant = refresh(form["refresh_token"], form.get("client_id"))
     g.user_id = grant.user_id  # for the request log
     return grant
+
+
+@blueprint.route("/reauthenticate", "reauthenticate", methods=["POST"])
+@require_user
+@fails(WrongPassword, StepUpNeeded, RateLimited, Overloaded)
+@blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
+@blueprint.body(schemas.ReauthenticateSchema, example=schemas.PASSWORD_EXAMPLE)
+def reauthenticate_user(user: User, body: dict[str, str]) -> Grant:
+    """Confirm that it is you, within a session.
+
+    Routes that change what one can log in with want an authentication of the last 5 minutes, and answer 401
+    `insufficient_user_authentication` otherwise (RFC 9470). Send the password here, and repeat the request with the new
+    access token: its `auth_time` is now. The tokens are of the same session; other tokens of it stay valid.
+    """
+    client_id = g.claims.get("client_id")
+    return reauthenticate(user, g.session_id, client_id, body["password"], request.remote_addr)
 
 
 @blueprint.route("/logout", "logOut", methods=["POST"])

@@ -108,6 +108,12 @@ class OneTimeTokenSchema(Schema):
     token = Text(required=True, metadata={"description": "The token from the link."})
 
 
+class ReauthenticateSchema(Schema):
+    """What proves that it is the user."""
+
+    password = Password(required=True)
+
+
 class ConfirmVerificationSchema(OneTimeTokenSchema):
     """A one-time token and the password of the account."""
 

@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 
 from flask import request
 
-from pixora.errors import InvalidClient
+from pixora.oauth.errors import InvalidClient
 
 
 class Credentials(NamedTuple):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from pixora.auth.schemas import CLIENT_ID
-from pixora.errors import InvalidClient
 from pixora.oauth import basic
+from pixora.oauth.errors import InvalidClient
 
 
 def client_id(form: Mapping[str, str]) -> str | None:

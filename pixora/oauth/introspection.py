@@ -14,7 +14,7 @@ from pixora.web.oauth_errors import ErrorFormat
 
 INACTIVE: dict[str, Any] = {"active": False}
 
-OF_TOKEN = ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp")
+OF_TOKEN = ("iss", "aud", "sub", "sid", "client_id", "jti", "iat", "exp", "auth_time", "acr", "amr")
 """The claims to answer with; those of the user come from the database."""
 
 blueprint = Blueprint("introspection", __name__, url_prefix="/api/auth", tag="oauth")

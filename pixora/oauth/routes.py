@@ -12,15 +12,14 @@ from pixora.auth.schemas import LOGIN_EXAMPLE, TOKEN_EXAMPLE, TokenSchema
 from pixora.errors import (
     DatabaseUnavailable,
     EmailNotVerified,
-    InvalidClient,
     InvalidCredentials,
     InvalidGrant,
     Overloaded,
     RateLimited,
-    UnsupportedGrantType,
     ValidationFailed,
 )
 from pixora.oauth import clients, schemas
+from pixora.oauth.errors import InvalidClient, UnsupportedGrantType
 from pixora.oauth.revocation import revoke
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.oauth_errors import ErrorFormat

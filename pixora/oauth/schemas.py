@@ -22,6 +22,9 @@ INTROSPECTION_EXAMPLE = {
     "jti": "0c6cbd3c-6d4a-4ac2-93ca-0b0f7a4f2ed6",
     "iat": 1764064800,
     "exp": 1764065700,
+    "auth_time": 1764064800,
+    "acr": "aal1",
+    "amr": ["pwd"],
 }
 
 
@@ -69,6 +72,9 @@ class IntrospectionSchema(Schema):
     jti = fields.String()
     iat = fields.Integer()
     exp = fields.Integer()
+    auth_time = fields.Integer(metadata={"description": "When the user was last authenticated in this session."})
+    acr = fields.String(metadata={"description": "The level: `aal1`, or `aal2` with a second factor."})
+    amr = fields.List(fields.String(), metadata={"description": "The methods (RFC 8176), such as `pwd`."})
     roles = fields.List(fields.String(), metadata={"description": "With `roles` in `TOKEN_CLAIMS`."})
     email = fields.String(metadata={"description": "With `email` in `TOKEN_CLAIMS`."})
     email_verified = fields.Boolean(metadata={"description": "With `email_verified` in `TOKEN_CLAIMS`."})

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from pixora.errors import DatabaseUnavailable, InvalidServiceKey, RateLimited
+from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.oauth import basic
+from pixora.oauth.errors import InvalidServiceKey
 from pixora.services import services
 from pixora.web.blueprint import documented, fails, reject_undeclared_parameters
 from pixora.web.openapi import SERVICE_SCHEME

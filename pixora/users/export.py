@@ -19,10 +19,7 @@ def export(user: User, now: datetime) -> Document:
         "exported_at": now,
         "profile": user,
         **({"accept_language": user["accept_language"]} if "accept_language" in user else {}),
-        "sessions": [
-            session | {"expires_at": services.sessions.lifetimes.end_of(session)}
-            for session in user.get("sessions", [])
-        ],
+        "sessions": [services.sessions.lifetimes.for_display(session) for session in user.get("sessions", [])],
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
         "letters": [email for email in user.get("letters", []) if email["to"] == user["email"]],
         "events": events.page(user["_id"], events.EXPORTED),

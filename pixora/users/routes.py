@@ -166,7 +166,7 @@ def list_sessions(user: User) -> list[Document]:
     """
     now = clock.utcnow()
     return [
-        session | {"current": session["id"] == g.session_id, "expires_at": services.sessions.lifetimes.end_of(session)}
+        services.sessions.lifetimes.for_display(session) | {"current": session["id"] == g.session_id}
         for session in services.sessions.list_active(user["_id"], now, by=g.session_id)
     ]
 

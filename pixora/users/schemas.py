@@ -48,6 +48,9 @@ SESSION_EXAMPLE = {
     "created_at": "2026-11-24T09:30:00.000Z",
     "last_used_at": "2026-11-24T11:02:17.354Z",
     "expires_at": "2026-12-08T11:02:17.354Z",
+    "auth_time": "2026-11-24T09:30:00.000Z",
+    "acr": "aal1",
+    "amr": ["pwd"],
     "current": True,
 }
 EVENTS_EXAMPLE = {
@@ -168,6 +171,11 @@ class OwnSessionSchema(Schema):
     created_at = Timestamp(required=True)
     last_used_at = Timestamp(required=True, metadata={"description": "The time of the last refresh."})
     expires_at = Timestamp(required=True, metadata={"description": "When it expires unless it is refreshed before."})
+    auth_time = Timestamp(required=True, metadata={"description": "When the user was last authenticated in it."})
+    acr = fields.String(required=True, metadata={"description": "The level: `aal1`, or `aal2` with a second factor."})
+    amr = fields.List(
+        fields.String(), required=True, metadata={"description": "The methods (RFC 8176), such as `pwd`."}
+    )
 
 
 class UserSessionSchema(OwnSessionSchema):

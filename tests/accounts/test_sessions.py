@@ -15,7 +15,17 @@ def list_sessions(client, headers):
 
 def test_the_list_has_each_session_without_its_secrets(client, account):
     [session] = list_sessions(client, account.bearer)
-    assert set(session) == {"id", "user_agent", "created_at", "last_used_at", "expires_at", "current"}
+    assert set(session) == {
+        "id",
+        "user_agent",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "current",
+        "auth_time",
+        "acr",
+        "amr",
+    }
     assert session["current"] is True
     assert session["created_at"] == session["last_used_at"] < session["expires_at"]
 

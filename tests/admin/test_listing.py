@@ -257,7 +257,7 @@ def test_the_sessions_of_a_user_are_listed_without_secrets(ask, client, move_clo
     bearer = {"Authorization": f"Bearer {admin['access_token']}"}
     path = f"/api/admin/users/{account.id}/sessions"
     first, second = client.get(path, headers=bearer).json
-    assert set(first) == {"id", "user_agent", "created_at", "last_used_at", "expires_at"}
+    assert set(first) == {"id", "user_agent", "created_at", "last_used_at", "expires_at", "auth_time", "acr", "amr"}
     assert first["last_used_at"] > second["last_used_at"]
     move_clock(days=2)
     admin = client.post("/api/auth/login", data={"username": "admin@example.com", "password": PASSWORD}).json

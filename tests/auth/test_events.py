@@ -87,6 +87,12 @@ class World:
     def delete_the_account_by_a_wrong_password(self):
         self.call("DELETE", ME, password="wrong")
 
+    def authenticate_again(self):
+        return self.call("POST", "/api/auth/reauthenticate", password=PASSWORD)
+
+    def authenticate_again_by_a_wrong_password(self):
+        return self.call("POST", "/api/auth/reauthenticate", password="wrong-password-1")
+
     def ask_for_another_address(self):
         self.call("POST", f"{ME}/email", email=NEW, password=PASSWORD)
 
@@ -155,6 +161,8 @@ CAUSES = [
     (World.change_password, ["password_changed"]),
     (World.change_password_by_a_wrong_one, ["wrong_password"]),
     (World.delete_the_account_by_a_wrong_password, ["wrong_password"]),
+    (World.authenticate_again, ["reauthenticated"]),
+    (World.authenticate_again_by_a_wrong_password, ["wrong_password"]),
     (World.ask_for_another_address, ["email_change_requested"]),
     (World.ask_for_another_address_by_a_wrong_password, ["wrong_password"]),
     (World.change_the_address, ["email_change_requested", "email_changed"]),

@@ -14,11 +14,12 @@ CHANGE_OF_PASSWORD = (
     {"current_password": PASSWORD, "new_password": "another-engine-no-3"},
 )
 DELETION = ("DELETE", ME, {"password": PASSWORD})
+REAUTHENTICATION = ("POST", "/api/auth/reauthenticate", {"password": PASSWORD})
 CHANGE_OF_PROFILE = ("PATCH", ME, {"first_name": "Eve"})
 VERIFICATION = ("POST", "/api/auth/verify-email", None)
 END_OF_ALL_OTHERS = ("DELETE", f"{ME}/sessions", None)
 END_OF_ALL = ("DELETE", f"{ME}/sessions?current=true", None)
-BY_PASSWORD = [CHANGE_OF_ADDRESS, CHANGE_OF_PASSWORD, DELETION]
+BY_PASSWORD = [CHANGE_OF_ADDRESS, CHANGE_OF_PASSWORD, DELETION, REAUTHENTICATION]
 WRITES = [*BY_PASSWORD, CHANGE_OF_PROFILE, VERIFICATION, END_OF_ALL_OTHERS, END_OF_ALL]
 
 

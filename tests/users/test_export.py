@@ -17,7 +17,7 @@ EXPORTED = {
     **dict.fromkeys(("metadata_size", "app_metadata_size")),
     "password": None,
     **{f"sessions.{name}": f"sessions.{name}" for name in ("id", "created_at", "last_used_at", "user_agent")},
-    "sessions.generation": "sessions.generation",
+    **{f"sessions.{name}": f"sessions.{name}" for name in ("generation", "client_id", "auth_time", "acr", "amr")},
     **dict.fromkeys(("sessions.salt", "sessions.answered", "sessions.repeats")),
     **{f"tokens.{name}": f"pending.{name}" for name in ("email", "expires_at")},
     "tokens.hash": None,
@@ -31,7 +31,8 @@ EXPORTED = {
 @pytest.fixture
 def eventful(app, client, account, users):
     """Ada has sessions, letters and tokens of every kind."""
-    log_in(client, account.email)
+    form = {"grant_type": "password", "username": account.email, "password": PASSWORD, "client_id": "web"}
+    client.post("/api/auth/token", data=form)
     client.post("/api/auth/refresh", data={"grant_type": "refresh_token", "refresh_token": account.refresh_token})
     client.post("/api/auth/password-reset", json={"email": account.email})
     body = {"email": "new@example.com", "password": PASSWORD}

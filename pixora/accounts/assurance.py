@@ -1,0 +1,42 @@
+"""How a user was authenticated, and when (RFC 9470, OpenID Connect Core, section 2).
+
+A session remembers it: `auth_time`, `acr` and `amr`. A refresh copies the three into the new access token and never
+renews them; only a new authentication does. Sessions of earlier versions have none of them, and were opened with a
+password.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+
+AAL1, AAL2 = "aal1", "aal2"
+"""The values of `acr`: one factor, and two (NIST SP 800-63B). As text, the higher level is the greater one."""
+
+PASSWORD = "pwd"  # noqa: S105  # a value of `amr` (RFC 8176)
+
+
+class Authentication(TypedDict):
+    """How a session was opened: `acr` is the level, `amr` the methods."""
+
+    auth_time: datetime
+    acr: str
+    amr: list[str]
+
+
+def by_password(now: datetime) -> Authentication:
+    """Return an authentication with the password alone."""
+    return {"auth_time": now, "acr": AAL1, "amr": [PASSWORD]}
+
+
+def of_session(session: Mapping[str, Any]) -> Authentication:
+    """Return how a session was opened, or last confirmed."""
+    return {
+        "auth_time": session.get("auth_time", session["created_at"]),
+        "acr": session.get("acr", AAL1),
+        "amr": session.get("amr", [PASSWORD]),
+    }
+
+
+def best_level(user: Mapping[str, Any]) -> str:
+    """Return the highest level that the user can reach: `AAL2` with a confirmed second factor."""
+    return AAL2 if user.get("factors") else AAL1
