@@ -131,10 +131,13 @@ control_socket_disable = True
 
 
 def on_starting(server: Arbiter) -> None:
-    """Load the application once before any worker does, so that an error is reported once.
+    """Load the application once before any worker does if a file may be at fault, so that this is reported once.
 
-    This takes a separate process, because the workers would inherit what the master imports.
+    This takes a separate process, because the workers would inherit what the master imports, and doubles the time to
+    the first answer. Without key files and templates, only the settings can be at fault, which are read above.
     """
+    if not _settings.jwt_key_dir and not _settings.mail_templates:
+        return
     program = "import wsgi; wsgi.require_signing_key()"
     status = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode  # noqa: S603
     if status:
