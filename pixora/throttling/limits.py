@@ -33,6 +33,7 @@ from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.observability import metrics
 from pixora.passwords.queue import FREE_THREADS
 from pixora.throttling.counters import Attempt, Bucket, Counters, Window
+from pixora.throttling.spent import SpentLimits
 from pixora.tokens.crypto import derived_key
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Throttles:
 
     def __init__(self, counters: Counters, settings: Settings) -> None:
         self._counters = counters
+        self._spent = SpentLimits()
         self._limits = {
             name.upper(): parse(limit) for name, limit in vars(settings).items() if name.startswith("throttle_")
         }
@@ -177,12 +179,15 @@ class Throttles:
     def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
         """Forget all counters of a setting whose subject begins with `first`."""
         self._counters.forget(f"{limit.namespace}/{name}/{self._hash(first)}/")
+        self._spent.clear()
 
     def _hash(self, text: str) -> str:
         return hmac.digest(self._key, text.encode(), "sha256").hex()[:32]
 
     def _take(self, attempt: Attempt) -> None:
         """Take room for an attempt; wait while attempts in flight may make room."""
+        if spent := self._spent.find(attempt.buckets):
+            raise self._refusal(*spent)
         if self._counters.take(attempt):
             return
         full = self._full(attempt)
@@ -211,6 +216,7 @@ class Throttles:
         """Return the windows that attempts in flight have filled; raise `RateLimited` if wrong ones fill one alone."""
         windows = self._counters.read(*attempt.buckets)
         if spent := [window for window in windows if window.is_spent]:
+            self._spent.note(spent)
             raise self._refusal(*spent)
         return [window for window in windows if window.is_full]
 

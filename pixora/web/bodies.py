@@ -6,7 +6,7 @@ webargs ignores or corrects what it does not expect; `BodyParser` rejects it.
 import io
 import json
 from typing import Any, NoReturn
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl
 
 import marshmallow as ma
 from flask import Request
@@ -76,16 +76,22 @@ def _reject_constant(name: str) -> NoReturn:
 def _parse_form(req: Request) -> MultiDict[str, Any]:
     """Return the fields and files of a form; raise `MalformedBody` where Werkzeug would guess."""
     data = req.get_data()
-    if req.mimetype == URLENCODED and data.count(b"&") >= MAX_PARTS:
-        raise PayloadTooLarge  # as Werkzeug does for multipart forms
     try:
-        # Werkzeug decodes %ff as the text "%ff", so that two passwords would be one.
-        (unquote_to_bytes(data) if req.mimetype == URLENCODED else data).decode()
+        if req.mimetype == URLENCODED:
+            return _parse_urlencoded(data)
+        data.decode()  # Werkzeug would decode %ff as the text "%ff", so that two passwords would be one
         parser = FormDataParser(_file_in_memory, max_form_parts=MAX_PARTS, silent=False)
         _, fields, files = parser.parse(io.BytesIO(data), req.mimetype, len(data), req.mimetype_params)
     except ValueError as error:
         raise MalformedBody from error
     return MultiDict([*fields.items(multi=True), *files.items(multi=True)])
+
+
+def _parse_urlencoded(data: bytes) -> MultiDict[str, Any]:
+    """Return the fields of a form; raise ValueError if they are not UTF-8. Python takes 1 ms for 5,000 escapes."""
+    if data.count(b"&") >= MAX_PARTS:
+        raise PayloadTooLarge  # as Werkzeug does for multipart forms
+    return MultiDict(parse_qsl(data.decode(), keep_blank_values=True, errors="strict"))
 
 
 def _file_in_memory(*args: Any, **kwargs: Any) -> io.BytesIO:
