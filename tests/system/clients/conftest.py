@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.system.clients import packages
 
@@ -26,3 +28,13 @@ def document(session_app, folder):
     path = folder / "openapi.json"
     path.write_text(json.dumps(session_app.test_client().get("/openapi.json").json))
     return path
+
+
+@pytest.fixture(scope="session")
+def key_dir(tmp_path_factory):
+    """A directory with a key that signs access tokens."""
+    directory = tmp_path_factory.mktemp("keys")
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (directory / "one.pem").write_bytes(pem)
+    return directory
