@@ -75,6 +75,11 @@ class Settings:
     default_locale: str
     brand_color: str | None
     brand_logo: str | None
+    return_url: str | None
+    link_verify_email: str | None
+    link_reset_password: str | None
+    link_change_email: str | None
+    link_invitation: str | None
     jwt_issuer: str
     jwt_audience: str
     token_claims: list[str]
@@ -171,6 +176,11 @@ def _read(env: FileAwareEnv) -> Settings:
         default_locale=env.str("DEFAULT_LOCALE", "en", validate=_locale),
         brand_color=env.str("BRAND_COLOR", None, validate=_color) or None,
         brand_logo=env.str("BRAND_LOGO", None, validate=_page) or None,
+        return_url=env.str("RETURN_URL", None, validate=_page) or None,
+        link_verify_email=env.str("LINK_VERIFY_EMAIL", None, validate=_link) or None,
+        link_reset_password=env.str("LINK_RESET_PASSWORD", None, validate=_link) or None,
+        link_change_email=env.str("LINK_CHANGE_EMAIL", None, validate=_link) or None,
+        link_invitation=env.str("LINK_INVITATION", None, validate=_link) or None,
         jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
         token_claims=_token_claims(env.str("TOKEN_CLAIMS", "roles", validate=_token_claims)),
@@ -371,6 +381,13 @@ def _page(value: str) -> None:
         raise ValidationError(
             "Must be as in https://app.example.com/signed-in, percent-encoded, and begin with https://."
         )
+
+
+def _link(value: str) -> None:
+    """Check for the URL of a page that takes a token: `{token}` stands for it, or it is added to the query."""
+    _page(value.replace("{token}", "token", 1))
+    if urlsplit(value).fragment and "{token}" not in value:
+        raise ValidationError("Has a fragment, so {token} must say where the token goes, as in /verify#token={token}.")
 
 
 def _region(value: str) -> None:

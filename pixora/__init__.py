@@ -37,6 +37,7 @@ from pixora.mail.commands import mail
 from pixora.oauth.introspection import blueprint as introspection
 from pixora.oauth.routes import blueprint as oauth
 from pixora.observability.request_log import Flask
+from pixora.pages.brand import blueprint as brand
 from pixora.pages.routes import blueprint as pages
 from pixora.passwords import cores
 from pixora.passwords.queue import FREE_THREADS, HashingQueue
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> flask.Flask:
     system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)
+    app.register_blueprint(brand)
     app.register_error_handler(PixoraError, problems.from_error)
     app.register_error_handler(HTTPException, problems.from_http)  # replaces flask-smorest's
 

@@ -45,6 +45,7 @@ BODIES = {
     "POST /verify-email/again": {"data": {"email": "xanthippe@example.com", "password": PASSWORD}},
     "GET /reset-password": {"query_string": {"token": "{reset_password}"}},
     "POST /reset-password": {"data": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
+    "POST /forgot-password": {"data": {"email": "xanthippe@example.com"}},
     "GET /confirm-email": {"query_string": {"token": "{change_email}"}},
     "POST /confirm-email": {"data": {"token": "{change_email}"}},
 }

@@ -157,6 +157,15 @@ def test_production_refuses_one_secret_for_both_uses(faults):
                 *("https://example.com/x\ny", "https://example.com:99999/x", "https://bücher.example/x"),
             )
         ),
+        *(("RETURN_URL", value) for value in ("/app", "http://app.example.com", "javascript:alert(1)", "https://a b")),
+        *(
+            (name, value)
+            for name in ("LINK_VERIFY_EMAIL", "LINK_RESET_PASSWORD", "LINK_CHANGE_EMAIL", "LINK_INVITATION")
+            for value in (
+                *("/verify", "http://app.example.com/verify", "https://app.example.com/#/verify"),
+                *("https://app.example.com/{token}/{token}", "https://app.example.com/{Token}", "javascript:{token}"),
+            )
+        ),
         ("MAX_CONTENT_LENGTH", "16k"),
         ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "ten per minute"),
         ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", ""),

@@ -45,8 +45,8 @@ def codes(operation):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=lambda form: form.path)
-def test_nginx_limits_the_pages_whose_form_takes_a_password(form):
-    assert is_limited("POST", form.path) == (form.password_field is not None)
+def test_nginx_limits_the_pages_whose_form_takes_a_password_or_sends_an_email(form):
+    assert is_limited("POST", form.path) == (form.password_field is not None or not form.has_token)
     assert not is_limited("GET", form.path)
 
 

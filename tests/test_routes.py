@@ -38,7 +38,7 @@ SERVICE = {"POST /api/auth/introspect"}
 OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke", *SERVICE}
 """Routes whose errors have the format of RFC 6749."""
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
-PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/confirm-email"}
+PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/forgot-password", "/confirm-email", "/brand.css"}
 """HTML pages, which are not part of the API."""
 
 

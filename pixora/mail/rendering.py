@@ -30,9 +30,9 @@ def render(
     email: Email, token: str | None, expires_at: datetime | None, recipient: Recipient = UNKNOWN_RECIPIENT
 ) -> Content:
     """Render an e-mail of the outbox, with the one-time token for its link."""
-    link = None if token is None else f"{public_url()}{LINK_PATHS[email['template']]}?token={token}"
     found = services.email_templates.find(email["template"], recipient.languages)
     language, created_at = found.language, email["created_at"]
+    link = None if token is None else _link_url(email["template"], token, language)
     values = {
         "service": service_name(),
         "first_name": harmless(recipient.first_name, LONGEST_NAME),
@@ -53,3 +53,14 @@ def look() -> Look:
     if color is None:
         return rendering.DEFAULT_LOOK._replace(logo=services.settings.brand_logo)
     return Look(color, text_color(color), services.settings.brand_logo)
+
+
+def _link_url(template: str, token: str, language: str) -> str:
+    """Return the URL of a link: the page in `LINK_<TEMPLATE>`, or else ours, which gets the language of the e-mail."""
+    own_page: str | None = getattr(services.settings, f"link_{template}")
+    if own_page is None:
+        locale = "" if language == services.settings.default_locale else f"locale={language}&"
+        return f"{public_url()}{LINK_PATHS[template]}?{locale}token={token}"
+    if "{token}" in own_page:
+        return own_page.replace("{token}", token)
+    return f"{own_page}{'&' if '?' in own_page else '?'}token={token}"

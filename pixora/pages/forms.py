@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from marshmallow import Schema
+from marshmallow import Schema, validate
 
 from pixora.auth.schemas import NewPassword, Password
 from pixora.mail.rendering import NEW_LINK_PATH
@@ -36,6 +36,12 @@ class NewLinkSchema(Schema):
     password = Password(required=True)
 
 
+class ForgotPasswordSchema(Schema):
+    """The address of a user who has forgotten the password."""
+
+    email = TypedEmail(required=True, validate=validate.Length(1))
+
+
 class Form(NamedTuple):
     """A form, which brings the token of a link with `purpose`, or else asks for the e-mail address."""
 
@@ -52,6 +58,14 @@ NEW_LINK = Form(NEW_LINK_PATH, Purpose.VERIFY_EMAIL, texts.NEW_LINK, NewLinkSche
 RESET_PASSWORD = Form(
     "/reset-password", Purpose.RESET_PASSWORD, texts.RESET_PASSWORD, ResetPasswordSchema, "new_password"
 )
+FORGOT_PASSWORD = Form(
+    texts.FORGOT_PASSWORD_PATH,
+    Purpose.RESET_PASSWORD,
+    texts.FORGOT_PASSWORD,
+    ForgotPasswordSchema,
+    None,
+    has_token=False,
+)
 CONFIRM_EMAIL = Form("/confirm-email", Purpose.CHANGE_EMAIL, texts.CONFIRM_EMAIL, ConfirmEmailSchema, None)
 
-FORMS = {form.path: form for form in (VERIFY_EMAIL, NEW_LINK, RESET_PASSWORD, CONFIRM_EMAIL)}
+FORMS = {form.path: form for form in (VERIFY_EMAIL, NEW_LINK, RESET_PASSWORD, FORGOT_PASSWORD, CONFIRM_EMAIL)}

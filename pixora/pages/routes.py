@@ -1,4 +1,4 @@
-"""`/verify-email`, `/reset-password`, `/confirm-email`, and `/verify-email/again` for a new link.
+"""`/verify-email`, `/reset-password`, `/confirm-email`, and for a new link `/verify-email/again`, `/forgot-password`.
 
 GET shows a form and changes nothing, because mail scanners open links; POST acts. Errors are pages too, with the form
 where another attempt can help. The pages are not part of the API and not in its OpenAPI document.
@@ -7,6 +7,8 @@ where another attempt can help. The pages are not part of the API and not in its
 import contextlib
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, make_response, render_template, request
 from marshmallow import ValidationError
@@ -25,14 +27,16 @@ from pixora.errors import (
     WrongPassword,
 )
 from pixora.mail.identity import service_name
-from pixora.pages import texts
-from pixora.pages.forms import CONFIRM_EMAIL, FORMS, NEW_LINK, RESET_PASSWORD, VERIFY_EMAIL, Form
+from pixora.pages import texts, translation
+from pixora.pages.forms import CONFIRM_EMAIL, FORGOT_PASSWORD, FORMS, NEW_LINK, RESET_PASSWORD, VERIFY_EMAIL, Form
+from pixora.passwords.verify import MAX_BYTES
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
 from pixora.web.bodies import BodyParser
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{logo}; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
 
 blueprint = Blueprint("pages", __name__)
@@ -54,6 +58,12 @@ def show_new_link_form() -> Response:
     return _form(NEW_LINK)
 
 
+@blueprint.get(FORGOT_PASSWORD.path)
+def show_forgot_password_form() -> Response:
+    """Show the form that asks for a link to choose a new password."""
+    return _form(FORGOT_PASSWORD)
+
+
 @blueprint.post(VERIFY_EMAIL.path)
 def verify_email() -> Response:
     """Verify an e-mail address."""
@@ -68,6 +78,13 @@ def send_new_link() -> Response:
     fields = _fields(NEW_LINK)
     is_sent = verification.send_again(fields["email"], fields["password"], request.remote_addr)
     return _message(texts.NEW_LINK_SENT, HTTPStatus.ACCEPTED) if is_sent else _message(texts.ALREADY_VERIFIED)
+
+
+@blueprint.post(FORGOT_PASSWORD.path)
+def send_reset_link() -> Response:
+    """Send a link to choose a new password; the answer is the same whether or not there is an account."""
+    recovery.send_link(_fields(FORGOT_PASSWORD)["email"], request.remote_addr)
+    return _message(texts.RESET_LINK_SENT, HTTPStatus.ACCEPTED)
 
 
 @blueprint.post(RESET_PASSWORD.path)
@@ -89,28 +106,16 @@ def confirm_email() -> Response:
 def error_page(error: PixoraError) -> Response:
     """Answer an error with the form again, or with a message where another attempt cannot help."""
     form = FORMS[request.path]
-    messages: Sequence[str] = ()
-    alert = None
-    match error:
-        case InvalidOneTimeToken():
-            reasons = {"expired": form.texts.expired, "used": form.texts.used}
-            return _message(reasons.get(error.reason, texts.MALFORMED), error.status)
-        case EmailTaken():
-            return _message(texts.EMAIL_TAKEN, error.status)
-        case WrongPassword():
-            messages = [texts.WRONG_PASSWORD]
-        case ValidationFailed() if set(error.errors) == {form.password_field}:
-            [messages] = error.errors.values()
-        case InvalidCredentials():
-            alert = texts.WRONG_CREDENTIALS
-        case RateLimited():
-            alert = texts.rate_limited(error.retry_after)
-        case Overloaded():
-            alert = texts.OVERLOADED
-        case DatabaseUnavailable():
-            alert = texts.UNAVAILABLE
-        case _:
-            return _message(texts.UNREADABLE_FORM, error.status)
+    if isinstance(error, InvalidOneTimeToken):
+        malformed = texts.MALFORMED._replace(link=form.texts.expired.link)
+        reasons = {"expired": form.texts.expired, "used": form.texts.used}
+        return _message(reasons.get(error.reason, malformed), error.status)
+    if isinstance(error, EmailTaken):
+        return _message(texts.EMAIL_TAKEN, error.status)
+    messages = _messages(form, error)
+    alert = None if messages else _alert(error)
+    if not (messages or alert):
+        return _message(texts.UNREADABLE_FORM, error.status)
     token, email = _submitted(form, error)
     response = _form(form, token=token, email=email, messages=messages, alert=alert)
     response.status_code = error.status
@@ -127,9 +132,38 @@ def server_error_page(error: HTTPException) -> Response:
 
 @blueprint.after_request
 def _set_headers(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    logo = urlsplit(services.settings.brand_logo or "")
+    origin = f" {logo.scheme}://{logo.netloc}" if logo.netloc else ""
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY.format(logo=origin)
+    response.headers["Vary"] = "Accept-Language"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def _messages(form: Form, error: PixoraError) -> Sequence[str]:
+    """Return what is wrong with the password, if that is what is wrong."""
+    if isinstance(error, WrongPassword):
+        return [texts.WRONG_PASSWORD]
+    if isinstance(error, ValidationFailed) and set(error.errors) == {form.password_field}:
+        return next(iter(error.errors.values()))
+    return ()
+
+
+def _alert(error: PixoraError) -> str | None:
+    """Return what to say above the form, if another attempt can help."""
+    match error:
+        case ValidationFailed() if set(error.errors) == {"email"}:
+            return texts.NO_EMAIL
+        case InvalidCredentials():
+            return texts.WRONG_CREDENTIALS
+        case RateLimited():
+            return texts.rate_limited(error.retry_after)
+        case Overloaded():
+            return texts.OVERLOADED
+        case DatabaseUnavailable():
+            return texts.UNAVAILABLE
+        case _:
+            return None
 
 
 def _fields(form: Form) -> dict[str, str]:
@@ -147,7 +181,7 @@ def _fields(form: Form) -> dict[str, str]:
     try:
         fields: dict[str, str] = form.schema().load(submitted)
     except ValidationError as error:
-        if not form.has_token:
+        if not form.has_token and form.password_field:
             raise InvalidCredentials from error
         if "token" in error.messages_dict:
             raise InvalidOneTimeToken("malformed") from error
@@ -176,19 +210,36 @@ def _submitted(form: Form, error: PixoraError) -> tuple[str, str]:
 def _form(
     form: Form, *, token: str = "", email: str = "", messages: Sequence[str] = (), alert: str | None = None
 ) -> Response:
-    page = render_template(
-        "pages/form.html",
-        service=service_name(),
-        form=form,
-        token=token,
-        email=email,
-        messages=messages,
-        alert=alert,
-        min_length=services.settings.password_min_length,
+    return make_response(
+        _page(
+            "pages/form.html",
+            form=form,
+            token=token,
+            email=email,
+            messages=messages,
+            alert=alert,
+            min_length=services.settings.password_min_length,
+            max_bytes=MAX_BYTES,
+            forgot_password_path=FORGOT_PASSWORD.path,
+        )
     )
-    return make_response(page)
 
 
 def _message(message: texts.Message, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    page = render_template("pages/message.html", service=service_name(), message=message, is_good=status < 400)
+    page = _page("pages/message.html", message=message, is_good=status < 400, return_url=services.settings.return_url)
     return make_response(page, status)
+
+
+def _page(template: str, **values: Any) -> str:
+    """Render a template in the language of the page, which the links and the form on it keep."""
+    tag, linked = translation.language(), translation.linked_language()
+    return render_template(
+        template,
+        service=service_name(),
+        language=tag,
+        t=translation.translator(tag),
+        query=f"?{translation.LOCALE}={linked}" if linked else "",
+        logo=services.settings.brand_logo,
+        has_brand=services.settings.brand_color is not None,
+        **values,
+    )

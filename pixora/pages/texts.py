@@ -1,8 +1,10 @@
-"""The texts of the pages."""
+"""The texts of the pages, in English. `pixora.pages.german` has them in German."""
 
 from typing import NamedTuple
 
 from pixora.mail.rendering import NEW_LINK_PATH
+
+FORGOT_PASSWORD_PATH = "/forgot-password"  # noqa: S105  # a path
 
 
 class Link(NamedTuple):
@@ -13,11 +15,20 @@ class Link(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A page without a form."""
+    """A page without a form.
+
+    Attributes:
+        heading: What happened.
+        paragraphs: More about it.
+        link: A page of ours that leads on.
+        closing: The last paragraph where there is no `RETURN_URL`.
+
+    """
 
     heading: str
-    paragraphs: tuple[str, ...]
+    paragraphs: tuple[str, ...] = ()
     link: Link | None = None
+    closing: str = ""
 
 
 MALFORMED = Message(
@@ -40,6 +51,7 @@ class FormTexts(NamedTuple):
 
 
 GET_NEW_LINK = Link(NEW_LINK_PATH, "Get a new link")
+GET_RESET_LINK = Link(FORGOT_PASSWORD_PATH, "Get a new link")
 EXPIRED = "This link has expired"
 USED = "This link no longer works"
 ONLY_THE_NEWEST = "Each link works once, and only the newest one works."
@@ -61,7 +73,7 @@ VERIFY_EMAIL = FormTexts(
         GET_NEW_LINK,
     ),
 )
-EMAIL_VERIFIED = Message("Your e-mail address is verified", ("You can close this page.",))
+EMAIL_VERIFIED = Message("Your e-mail address is verified", closing="You can close this page.")
 
 NEW_LINK = FormTexts(
     heading="Get a new link",
@@ -71,8 +83,26 @@ NEW_LINK = FormTexts(
 NEW_LINK_SENT = Message(
     "Check your e-mail",
     ("We sent you a new link. It works once and expires after 24 hours. Earlier links no longer work.",),
+    Link(NEW_LINK_PATH, "Send the link again"),
 )
-ALREADY_VERIFIED = Message("Your e-mail address is already verified", ("You can close this page and sign in.",))
+ALREADY_VERIFIED = Message("Your e-mail address is already verified", closing="You can close this page and sign in.")
+
+FORGOT_PASSWORD = FormTexts(
+    heading="Forgot your password",
+    intro="Enter your e-mail address. We will send you a link to choose a new password.",
+    button="Send link",
+)
+RESET_LINK_SENT = Message(
+    "Check your e-mail",
+    (
+        (
+            "If there is an account with this e-mail address, we sent a link to it. It works once and expires after 30 "
+            "minutes."
+        ),
+        "No e-mail after a few minutes? Look in the spam folder, and check the address.",
+    ),
+    Link(FORGOT_PASSWORD_PATH, "Send the link again"),
+)
 
 RESET_PASSWORD = FormTexts(
     heading="Choose a new password",
@@ -80,10 +110,8 @@ RESET_PASSWORD = FormTexts(
     button="Save new password",
     expired=Message(
         EXPIRED,
-        (
-            "It was valid for 30 minutes. Your password has not changed.",
-            "To reset your password, ask for a new link where you sign in.",
-        ),
+        ("It was valid for 30 minutes. Your password has not changed.",),
+        GET_RESET_LINK,
     ),
     used=Message(
         USED,
@@ -91,14 +119,16 @@ RESET_PASSWORD = FormTexts(
             ONLY_THE_NEWEST,
             (
                 "If you have just chosen a new password, sign in with it. If not, open the link in our latest e-mail, "
-                "or ask for a new one where you sign in."
+                "or get a new one."
             ),
         ),
+        GET_RESET_LINK,
     ),
 )
 PASSWORD_CHANGED = Message(
     "Your password has been changed",
-    ("You are signed out on all devices.", "You can close this page and sign in with your new password."),
+    ("You are signed out on all devices.",),
+    closing="You can close this page and sign in with your new password.",
 )
 
 CONFIRM_EMAIL = FormTexts(
@@ -125,7 +155,8 @@ CONFIRM_EMAIL = FormTexts(
 )
 EMAIL_CHANGED = Message(
     "Your e-mail address has been changed",
-    ("From now on, sign in with your new address.", "You can close this page."),
+    ("From now on, sign in with your new address.",),
+    closing="You can close this page.",
 )
 EMAIL_TAKEN = Message(
     "This e-mail address is taken",
@@ -141,10 +172,11 @@ UNREADABLE_FORM = Message(
 SERVER_ERROR = Message("Something went wrong on our side", ("Open the link in our e-mail again in a few minutes.",))
 
 NO_PASSWORD = "Enter a password."  # noqa: S105  # a message
+NO_EMAIL = "Enter your e-mail address."
 WRONG_PASSWORD = "This is not the password of the account. Try again."  # noqa: S105  # a message
 WRONG_CREDENTIALS = (
-    "The e-mail address or the password is wrong. Try again. If you have forgotten your password, reset it where you "
-    "sign in. That also verifies your e-mail address."
+    "The e-mail address or the password is wrong. Try again. If you have forgotten your password, reset it. That also "
+    "verifies your e-mail address."
 )
 OVERLOADED = "Too many people are signing in right now. Nothing has changed. Try again in a few seconds."
 UNAVAILABLE = "We cannot reach our database right now. Try again in a few seconds."

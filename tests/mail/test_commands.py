@@ -139,7 +139,7 @@ def test_preview_prints_an_email_in_a_language_and_sends_nothing(run, users):
     assert output.startswith(
         "Template: de/verify_email.txt, Pixora's own\nTo: ada@example.com\nSubject: E-Mail-Adresse bestätigen\n"
     )
-    assert "/verify-email?token=preview" in output
+    assert "/verify-email?locale=de&token=preview" in output
     assert users.count_documents({}) == 0
 
 

@@ -23,6 +23,7 @@ PAIRS = [
     ("field-edge", "card", GRAPHICS),
     ("field-edge", "field", GRAPHICS),
     ("accent", "card", GRAPHICS),
+    ("accent", "card", TEXT),
     ("good", "card", GRAPHICS),
     ("bad", "bad-page", GRAPHICS),
 ]
