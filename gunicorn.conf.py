@@ -60,7 +60,9 @@ class Logger(GunicornLogger):
         """Set the one handler, at the start and after each SIGHUP."""
         super().setup(cfg)
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(_module(ROOT / "pixora/observability/log_format.py").LineFormatter())
+        log_format = _module(ROOT / "pixora/observability/log_format.py")
+        is_readable = _settings.pixora_env == "development" and sys.stdout.isatty()
+        handler.setFormatter(log_format.ReadableFormatter() if is_readable else log_format.LineFormatter())
         self.error_log.handlers = [handler]
 
 

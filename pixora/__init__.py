@@ -1,5 +1,6 @@
 """Pixora: an authentication and user management service. `create_app` assembles it."""
 
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -29,6 +30,7 @@ from pixora.admin.routes import blueprint as admin
 from pixora.auth.routes import blueprint as auth
 from pixora.database import deadline
 from pixora.database.client import Database
+from pixora.development.pages import blueprint as development
 from pixora.email_templates import rendering
 from pixora.email_templates.catalogue import Catalogue
 from pixora.errors import PixoraError
@@ -36,7 +38,7 @@ from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.oauth.introspection import blueprint as introspection
 from pixora.oauth.routes import blueprint as oauth
-from pixora.observability.request_log import Flask
+from pixora.observability.request_log import REQUEST_LOG, Flask
 from pixora.pages.brand import blueprint as brand
 from pixora.pages.routes import blueprint as pages
 from pixora.passwords import cores
@@ -106,6 +108,9 @@ def create_app(settings: Settings) -> flask.Flask:
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)
     app.register_blueprint(brand)
+    if settings.pixora_env == "development":
+        app.register_blueprint(development)
+        REQUEST_LOG.handler.is_readable = sys.stdout.isatty()
     app.register_error_handler(PixoraError, problems.from_error)
     app.register_error_handler(HTTPException, problems.from_http)  # replaces flask-smorest's
 

@@ -33,7 +33,8 @@ from pixora.upkeep.keys import make_key
 
 BANNER = """
   Pixora is up: {url}
-  Try it in the browser: {url}/docs
+  Open it in the browser: {url}
+  Try the API there: {url}/docs
 
   Sign up from another terminal:
 
@@ -41,7 +42,7 @@ BANNER = """
       "first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com",
       "password": "difference-engine-no-2", "contact": "+442079460958", "birthday": "1990-12-10"}}'
 
-  E-mails are kept and not sent. Read them from another terminal:
+  E-mails are kept and not sent. Read them at {url}/outbox, or from another terminal:
 
     {flask} mail show
 

@@ -56,6 +56,7 @@ ORDER = (
     ("pixora.mail",),
     ("pixora.pages",),
     ("pixora.system",),
+    ("pixora.development",),
     ("pixora.importing", "pixora.upkeep"),
     ("pixora",),
 )

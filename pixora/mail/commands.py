@@ -8,18 +8,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from datetime import datetime
-from typing import Any
 
 import click
 
 from pixora import clock
 from pixora.accounts.documents import Email
-from pixora.accounts.outbox import TEMPLATES, Claimed, Recipient, StaleLink, UnreadableToken
+from pixora.accounts.outbox import TEMPLATES, Recipient
 from pixora.cli import Group
 from pixora.email_templates.catalogue import has_link
 from pixora.errors import DatabaseUnavailable
-from pixora.mail import rendering
+from pixora.mail import listing, rendering
 from pixora.mail.failures import ServerUnavailable
 from pixora.mail.sender import Sender, connection
 from pixora.services import services
@@ -74,12 +72,12 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
     Exit status: 0, success; 75, the database is unavailable.
     """
     now = clock.utcnow()
-    shown = [written for claimed in services.outbox.list_emails() if (written := _shown(claimed, now))]
+    shown = [written for claimed in services.outbox.list_emails() if (written := listing.describe(claimed, now))]
     if as_json:
-        click.echo(json.dumps(shown))
+        click.echo(json.dumps([{name: value for name, value in email.items() if name != "html"} for email in shown]))
         return
     for email in shown:
-        click.echo(f"To: {email['to']}\nSubject: {email['subject']}\nState: {_state(email)}\n\n{email['text']}")
+        click.echo(f"To: {email['to']}\nSubject: {email['subject']}\nState: {listing.state(email)}\n\n{email['text']}")
     click.echo(f"E-mails in the outbox: {len(shown)}." if shown else "The outbox is empty.")
 
 
@@ -179,39 +177,3 @@ def _log_unavailable(error: ServerUnavailable) -> None:
 
 def _numbers(outcomes: Counter[str]) -> dict[str, int]:
     return {name: outcomes[name] for name in ("sent", "deferred", "given_up", "dropped")}
-
-
-def _shown(claimed: Claimed, now: datetime) -> dict[str, Any] | None:
-    """Return what to show of an e-mail, or None if it will not be sent because its link is no longer valid."""
-    email = claimed.email
-    try:
-        token, expires_at = services.outbox.link_token(claimed, now)
-    except StaleLink:
-        return None
-    except UnreadableToken:
-        token, expires_at = "(encrypted-under-another-SECRET_KEY)", now
-    if token is not None and services.settings.pixora_env == "production":
-        token = "(hidden)"  # noqa: S105  # no token
-    content = rendering.render(email, token, expires_at, claimed.recipient)
-    return {
-        "id": email["id"],
-        "user_id": claimed.user_id,
-        "template": email["template"],
-        "to": email["to"],
-        "subject": content.subject,
-        "text": content.text,
-        "link": content.link,
-        "created_at": email["created_at"].isoformat(),
-        "due_at": email["due_at"] and email["due_at"].isoformat(),
-        "attempts": email["attempts"],
-        "failure": email.get("failure"),
-        "given_up": "given_up_at" in email,
-    }
-
-
-def _state(email: dict[str, Any]) -> str:
-    if email["given_up"]:
-        return f"given up after attempt {email['attempts']} ({email['failure']})"
-    if email["failure"]:
-        return f"attempt {email['attempts']} failed ({email['failure']}), next attempt at {email['due_at']}"
-    return "waiting to be sent"

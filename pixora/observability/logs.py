@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from flask import g, has_request_context
 
 from pixora.observability import metrics
-from pixora.observability.log_format import LineFormatter
+from pixora.observability.log_format import LineFormatter, readable
 from pixora.web.middleware import request_id
 
 FROM_A_DOCUMENT = re.compile("(, full error:| dup key:).*")
@@ -54,8 +54,15 @@ class Handler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
+        # Set in development, for a person at a terminal.
+        self.is_readable = False
         self._is_stuck = False
         self._writable = _watched(self.stream)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record: JSON, or what a person reads."""
+        line = super().format(record)
+        return readable(line) if self.is_readable else line
 
     def setStream(self, stream: TextIO) -> TextIO | None:  # noqa: N802  # logging's name
         """Change the stream."""
@@ -71,7 +78,8 @@ class Handler(logging.StreamHandler[TextIO]):
         """Write formatted lines of together at most `PIPE_BUF` bytes, in one call."""
         with self._room(len(lines)) as has_room, contextlib.suppress(OSError, ValueError):
             if has_room:
-                self.stream.write("".join(f"{line}\n" for line in lines))
+                shown = map(readable, lines) if self.is_readable else lines
+                self.stream.write("".join(f"{line}\n" for line in shown))
                 self.flush()
 
     @contextlib.contextmanager

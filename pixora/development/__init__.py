@@ -1,0 +1,1 @@
+"""What only development has: a landing page at `/` for browsers, and the outbox as a page."""
