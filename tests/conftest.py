@@ -19,6 +19,8 @@ import pymongo
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from mongod import Mongod
 from pymongo import monitoring
 from pymongo.collection import Collection
@@ -47,6 +49,10 @@ NO_THROTTLES = dict.fromkeys(
     "1000000 per second",
 )
 """Out of the way of all tests but those that are about them."""
+
+# A busy machine is no fault of what is tested.
+hypothesis_settings.register_profile("pixora", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("pixora")
 
 RUN = pytest.StashKey[tuple[Mongod, tempfile.TemporaryDirectory[str]]]()
 

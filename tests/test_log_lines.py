@@ -114,7 +114,7 @@ def behind_a_proxy(make_app):
 
 
 @given(HOSTILE)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_no_request_makes_anything_but_lines_of_json(behind_a_proxy, text):
     stream = io.StringIO()
     handler = Handler(stream)

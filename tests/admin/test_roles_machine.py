@@ -1,6 +1,6 @@
 """Roles and disabled accounts, in any order of events over two instances of the service, compared with a model."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -201,7 +201,5 @@ def test_accounts_match_the_model(session_app, other_app, mongo, users):
     run_state_machine_as_test(
         RolesMachine,
         # Each step is some requests to a real database, and some runs take a second.
-        settings=settings(
-            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+        settings=settings(max_examples=15, stateful_step_count=30),
     )

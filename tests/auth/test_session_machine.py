@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -156,7 +156,5 @@ def test_sessions_live_as_the_model_has_it(make_app, users):
     run_state_machine_as_test(
         SessionMachine,
         # Each step is a request to a real database, and some runs take a second.
-        settings=settings(
-            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+        settings=settings(max_examples=20, stateful_step_count=30),
     )

@@ -59,7 +59,7 @@ def test_a_hash_of_another_implementation_verifies_its_password_and_no_other(sto
 PASSWORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(PASSWORDS, st.binary(min_size=8, max_size=64), st.integers(1, 20), st.integers(16, 64))
 def test_a_pbkdf2_hash_of_the_standard_library_is_verified_in_both_forms(password, salt, iterations, length):
     stored = pbkdf2(password, iterations, salt, length)
@@ -68,7 +68,7 @@ def test_a_pbkdf2_hash_of_the_standard_library_is_verified_in_both_forms(passwor
         assert not parse(form).matches(password + "x")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(PASSWORDS, st.binary(min_size=8, max_size=64), st.integers(1, 6), st.integers(1, 9), st.integers(1, 3))
 def test_a_scrypt_hash_of_the_standard_library_is_verified(password, salt, ln, r, p):
     hashed = parse(scrypt(password, ln, r, p, salt))
@@ -196,7 +196,7 @@ def low_caps(monkeypatch):
 def test_any_text_is_refused_or_can_be_computed(low_caps):
     computed = set()
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(st.one_of(*HASHES) | MIXED.map("$".join))
     def check(stored):
         try:

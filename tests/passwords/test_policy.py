@@ -72,7 +72,6 @@ def test_the_minimum_counts_characters_and_the_maximum_bytes():
         check_length("🦊🐢🦉🐙🦀🐝🦋🐞🦂🐍🦎🐌🐘🦜🐳🦔🐲🦖🐧", 12)
 
 
-@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=72),
     st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3),
@@ -95,7 +94,7 @@ def test_another_process_returns_the_same_score_and_advice(password):
     assert (score, [warning, *suggestions] if feedback else []) == (int(entropy.score), advice)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.one_of(
         st.text("4@8({[<369!1|0$5+7%2", min_size=12, max_size=72),

@@ -22,7 +22,7 @@ from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PHC_HASHES
 BCRYPT_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=18), st.text(max_size=18))
 def test_a_hash_verifies_its_password_and_no_other(password, other):
     stored = hash_password(password, 4)
@@ -55,7 +55,7 @@ def test_a_hash_of_an_absurd_cost_is_corrupt_and_not_computed(rounds):
         verify_password("x", f"$2b${rounds}${'a' * 53}")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sampled_from(["2a", "2b", "2y"]), st.text(BCRYPT_ALPHABET, min_size=53, max_size=53))
 def test_any_well_formed_hash_is_wrong_or_corrupt_and_nothing_else(prefix, rest):
     with contextlib.suppress(CorruptHash):

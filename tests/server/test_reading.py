@@ -173,14 +173,14 @@ def requests(draw):
     return ("".join(line + end for line, end in zip(lines, ends, strict=True)) + "\r\n" + body).encode("latin-1")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.lists(requests(), min_size=1, max_size=3).map(b"".join))
 @example(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\naGET / HTTP/1.1\r\nHost: x\r\n\r\n")
 def test_nothing_is_accepted_that_others_refuse_or_read_otherwise(data):
     compare(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(requests(), st.lists(st.integers(0, 300), max_size=5))
 def test_where_bytes_are_cut_makes_no_difference(data, cuts):
     whole = ours(data)
@@ -202,7 +202,7 @@ def test_where_bytes_are_cut_makes_no_difference(data, cuts):
     assert ([read.body for read in whole[0]], whole[1]) == (found, was_refused)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_bytes_at_random_are_refused_or_waited_for(data):
     compare(data)

@@ -99,7 +99,7 @@ def test_a_change_is_a_json_merge_patch(get, patch, stored, sent, result):
     assert get().json["metadata"] == result
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(stored=OBJECTS, change=OBJECTS)
 def test_mongodb_merges_as_the_rfc_has_it(app, users, stored, change):
     users.delete_many({})
