@@ -211,20 +211,6 @@ class AdminOnly(Forbidden):
     detail = "Only administrators can do this."
 
 
-class OwnAccount(Forbidden):
-    """An administrator asks for something that needs the password when users do it to themselves."""
-
-    detail = "This is your own account. Use the routes under /api/users/me, which ask for your password."
-
-
-class UserDisabled(PixoraError):
-    """The user is disabled, so links in e-mails do not work. Raised for administrators only."""
-
-    status = HTTPStatus.CONFLICT
-    code = "user_disabled"
-    detail = "This user is disabled, and cannot use a link. Enable the user first."
-
-
 class UserNotFound(PixoraError):
     """There is no such user. Raised for administrators only."""
 

@@ -46,6 +46,9 @@ BODIES = {
     "GET /reset-password": {"query_string": {"token": "{reset_password}"}},
     "POST /reset-password": {"data": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
     "POST /forgot-password": {"data": {"email": "xanthippe@example.com"}},
+    "POST /api/auth/invitation/confirm": {"json": {"token": "{invitation}", "new_password": NEW_PASSWORD}},
+    "GET /accept-invitation": {"query_string": {"token": "{invitation}"}},
+    "POST /accept-invitation": {"data": {"token": "{invitation}", "new_password": NEW_PASSWORD}},
     "GET /confirm-email": {"query_string": {"token": "{change_email}"}},
     "POST /confirm-email": {"data": {"token": "{change_email}"}},
 }
@@ -68,10 +71,15 @@ def people(session_app, mongo):
     client.post("/api/auth/password-reset", json={"email": owner.email})
     body = {"email": "xanthippe.two@example.com", "password": PASSWORD}
     client.post("/api/users/me/email", json=body, headers=owner.bearer)
+    invitation = signup_body(email="guest@example.com", invite=True)
+    del invitation["password"]
+    client.post("/api/admin/users", json=invitation, headers=accounts["admin"].bearer)
     documents = list(users.find())
+    guest = next(one for one in documents if one["email"] == "guest@example.com")
     stored = next(one for one in documents if one["_id"] == owner.id)
     outbox = session_app.extensions["services"].outbox
     tokens = {letter["template"]: outbox.decrypt_token(letter) for letter in stored["letters"] if "token" in letter}
+    tokens["invitation"] = outbox.decrypt_token(guest["letters"][0])
     names = {"user_id": owner.id, "session_id": stored["sessions"][0]["id"], "refresh_token": owner.refresh_token}
     return accounts, documents, names | tokens
 

@@ -15,7 +15,7 @@ PUBLIC = {
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh"),
     *("POST /api/auth/token", "POST /api/auth/revoke"),
     *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
-    *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm"),
+    *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm", "POST /api/auth/invitation/confirm"),
     *("GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server"),
 }
 USER = {
@@ -32,13 +32,22 @@ ADMIN = {
     "DELETE /api/admin/users/{user_id}/sessions",
     *("GET /api/admin/users/{user_id}/events", "GET /api/admin/users/{user_id}/sessions"),
     *("POST /api/admin/users", "PATCH /api/admin/users/{user_id}", "DELETE /api/admin/users/{user_id}"),
+    *("POST /api/admin/users/{user_id}/invitation", "DELETE /api/admin/users/{user_id}/invitation"),
     *("POST /api/admin/users/{user_id}/verify", "POST /api/admin/users/{user_id}/password-reset"),
 }
 SERVICE = {"POST /api/auth/introspect"}
 OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke", *SERVICE}
 """Routes whose errors have the format of RFC 6749."""
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
-PAGES = {"/verify-email", "/verify-email/again", "/reset-password", "/forgot-password", "/confirm-email", "/brand.css"}
+PAGES = {
+    "/verify-email",
+    "/verify-email/again",
+    "/reset-password",
+    "/forgot-password",
+    "/accept-invitation",
+    "/confirm-email",
+    "/brand.css",
+}
 """HTML pages, which are not part of the API."""
 
 

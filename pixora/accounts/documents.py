@@ -62,7 +62,7 @@ class User(TypedDict):
     first_name: NotRequired[str]  # this and others may be missing where `REQUIRED_FIELDS` does not name them
     last_name: NotRequired[str]
     email: str  # canonical; documents of the FastAPI service may have it in mixed case
-    password: str  # a hash, see `pixora.passwords.verify`
+    password: NotRequired[str]  # a hash, see `pixora.passwords.verify`; users who are invited have none yet
     contact: NotRequired[str]  # E.164; free text in documents of the FastAPI service
     birthday: NotRequired[str]
     created_at: datetime
@@ -70,6 +70,7 @@ class User(TypedDict):
     email_verified: NotRequired[bool]
     roles: NotRequired[list[str]]
     disabled: NotRequired[bool]  # true or missing
+    invited_at: NotRequired[datetime]  # when the last invitation was sent, until the user has chosen a password
     metadata: NotRequired[dict[str, Any]]  # the user's own, see `pixora.accounts.metadata`
     metadata_size: NotRequired[int]  # bytes at most
     app_metadata: NotRequired[dict[str, Any]]  # the administrators'
@@ -103,7 +104,7 @@ def new_id() -> str:
 
 def new_user(
     profile: Mapping[str, Any],
-    password_hash: str,
+    password_hash: str | None,
     now: datetime,
     *,
     user_id: str | None = None,
@@ -115,7 +116,7 @@ def new_user(
     Args:
         profile: `email` in canonical form; names, `contact`, `birthday`, `metadata` and `app_metadata` may be missing
             or None; other fields are ignored.
-        password_hash: The hash.
+        password_hash: The hash; None for a user who is invited.
         now: When the user is created.
         user_id: The id; a new one by default.
         email_verified: Whether the e-mail address is verified.

@@ -70,6 +70,7 @@ def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
         users = cast(Collection[Document], store.unprepared_collection)
         is_sample = users.estimated_document_count(comment=COMMENT) > MOST_COUNTED
         pipeline: list[dict[str, Any]] = [{"$sample": {"size": SAMPLE}}] if is_sample else []
+        pipeline.append({"$match": {"invited_at": {"$exists": False}}})  # the others have no password yet
         pipeline.append({"$group": {"_id": _form(), "number": {"$sum": 1}, "example": {"$first": "$password"}}})
         for group in users.aggregate(pipeline, comment=COMMENT):
             try:

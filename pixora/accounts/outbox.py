@@ -26,6 +26,7 @@ TEMPLATES = (
     "password_changed",
     "address_taken",
     "account_changed",
+    "invitation",
 )
 
 READ_WITH_EMAIL = dict.fromkeys(

@@ -12,8 +12,13 @@ ROLES = USER, ADMIN
 ENABLED: dict[str, Any] = {"disabled": {"$ne": True}}
 """The condition of a query for enabled users."""
 
-ENABLED_ADMIN: dict[str, Any] = {"roles": ADMIN, **ENABLED}
-"""The condition of a query for enabled administrators."""
+ENABLED_ADMIN: dict[str, Any] = {"roles": ADMIN, "invited_at": {"$exists": False}, **ENABLED}
+"""The condition of a query for enabled administrators, without those who have not accepted their invitation."""
+
+
+def is_invited(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user is invited, and has no password yet."""
+    return "invited_at" in user
 
 
 def is_disabled(user: Mapping[str, Any]) -> bool:

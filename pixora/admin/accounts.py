@@ -7,12 +7,13 @@ from typing import Any
 from pixora import clock, emails
 from pixora.accounts import metadata, updates
 from pixora.accounts.documents import User, new_user
-from pixora.accounts.roles import ROLES, USER, is_disabled
+from pixora.accounts.roles import ROLES, USER, is_disabled, is_invited
 from pixora.admin.changes import Actor, change, check_right, notice
+from pixora.admin.errors import OwnAccount, UserDisabled
 from pixora.admin.service import find
-from pixora.auth import credentials, verification
+from pixora.auth import credentials, invitations, verification
 from pixora.database.client import Document
-from pixora.errors import DatabaseUnavailable, OwnAccount, UserDisabled
+from pixora.errors import DatabaseUnavailable
 from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 from pixora.web import etags
@@ -56,7 +57,8 @@ def create(fields: Mapping[str, Any], by: Actor) -> User:
 def edit(user_id: str, fields: Mapping[str, Any], by: Actor) -> User:
     """Change fields of a user and merge metadata, if `If-Match` of the request allows it; return the profile.
 
-    A new address is not verified: a link is sent to it, links sent to the old one end, and the old one gets a notice.
+    A new address is not verified: a link, or the invitation, is sent to it. Links sent to the old one end, and the old
+    one gets a notice.
 
     Args:
         user_id: The user.
@@ -96,18 +98,17 @@ def _edit(
     with notice(user, by, *told) as notices:
         if new_email is None or new_email == emails.canonical(user["email"]):
             return change("user_changed", user["_id"], by, [*stages, *notices], required | condition, **details)
-        token, message = verification.new_token(user["_id"], new_email, clock.utcnow())
+        purpose, new_token = Purpose.VERIFY_EMAIL, verification.new_token
+        if is_invited(user):
+            purpose, new_token = Purpose.INVITATION, invitations.new_token
+        token, message = new_token(user["_id"], new_email, clock.utcnow())
         with services.mail_throttles.for_account(new_email) as may_send:
             stages = [
                 *stages,
                 *notices,
                 updates.set_fields({"email_verified": False}, clock.utcnow()),
                 updates.end_tokens(*Purpose),
-                *(
-                    [updates.store_token(Purpose.VERIFY_EMAIL, token), updates.queue_emails(message)]
-                    if may_send
-                    else []
-                ),
+                *([updates.store_token(purpose, token), updates.queue_emails(message)] if may_send else []),
             ]
             condition = {"email": user["email"]} | required | condition
             return change("user_changed", user["_id"], by, stages, condition, **details)

@@ -5,8 +5,9 @@ from typing import Any
 from flask import Response, g
 
 from pixora.accounts.documents import User
-from pixora.admin import accounts, listing, schemas, service
+from pixora.admin import accounts, invitations, listing, schemas, service
 from pixora.admin.changes import Actor
+from pixora.admin.errors import NotInvited, OwnAccount, UserDisabled
 from pixora.auth.guards import require_admin
 from pixora.auth.schemas import StatusMessageSchema
 from pixora.database.client import Document
@@ -14,10 +15,8 @@ from pixora.errors import (
     EmailTaken,
     LastAdmin,
     Overloaded,
-    OwnAccount,
     PreconditionFailed,
     RateLimited,
-    UserDisabled,
     UserNotFound,
     ValidationFailed,
 )
@@ -56,7 +55,7 @@ def list_users(admin: User, query: dict[str, Any]) -> listing.UserPage:
 
 @blueprint.route("", methods=["POST"])
 @require_admin
-@fails(EmailTaken, Overloaded)
+@fails(EmailTaken, RateLimited, Overloaded)
 @blueprint.response(
     201,
     schemas.AdminUserSchema,
@@ -65,12 +64,16 @@ def list_users(admin: User, query: dict[str, Any]) -> listing.UserPage:
 )
 @blueprint.body(schemas.CreateUserSchema, example=schemas.CREATE_EXAMPLE)
 def create_user(admin: User, body: dict[str, Any]) -> tuple[User, dict[str, str]]:
-    """Create a user.
+    """Create or invite a user.
 
     The fields follow the rules of the sign-up. Unless `email_verified` is true, the user gets an e-mail with a link
     that verifies the address.
+
+    With `invite` instead of a password, the e-mail has a link to choose one, valid for 7 days, which verifies the
+    address as well. Until then the user cannot log in.
     """
-    user = accounts.create(body, by=_actor(admin))
+    by = _actor(admin)
+    user = invitations.invite(body, by) if body["invite"] else accounts.create(body, by)
     return user, {"Location": f"/api/admin/users/{user['_id']}"}
 
 
@@ -94,7 +97,7 @@ def get_user(admin: User, user_id: str) -> Any:
 @require_admin
 @etags.conditional_write
 @fails(UserNotFound, OwnAccount, EmailTaken, PreconditionFailed)
-@blueprint.response(200, schemas.AdminUserSchema, example=schemas.USER_EXAMPLE, headers=etags.HEADERS)
+@blueprint.response(200, schemas.AdminUserSchema, example=schemas.CHANGED_EXAMPLE, headers=etags.HEADERS)
 @blueprint.body(schemas.UserChangesSchema, example=schemas.CHANGES_EXAMPLE)
 def change_user(admin: User, body: dict[str, Any], user_id: str) -> tuple[User, dict[str, str]]:
     """Change the profile of a user.
@@ -131,6 +134,31 @@ def verify_user(admin: User, user_id: str) -> None:
     Without a link: for an address that you know to be the user's.
     """
     accounts.verify(user_id, by=_actor(admin))
+
+
+@blueprint.route("/<user_id>/invitation", methods=["POST"])
+@require_admin
+@fails(UserNotFound, NotInvited, UserDisabled, RateLimited)
+@blueprint.response(202, StatusMessageSchema, example=schemas.INVITATION_MESSAGE)
+def send_invitation(admin: User, user_id: str) -> dict[str, str]:
+    """Send the invitation of a user again.
+
+    The new link is valid for 7 days; earlier ones stop working.
+    """
+    invitations.send_again(user_id, by=_actor(admin))
+    return schemas.INVITATION_MESSAGE
+
+
+@blueprint.route("/<user_id>/invitation", methods=["DELETE"])
+@require_admin
+@fails(UserNotFound, NotInvited)
+@blueprint.response(204)
+def withdraw_invitation(admin: User, user_id: str) -> None:
+    """Withdraw the invitation of a user.
+
+    The link stops working, and the account is deleted: the address is free again.
+    """
+    invitations.withdraw(user_id, by=_actor(admin))
 
 
 @blueprint.route("/<user_id>/password-reset", methods=["POST"])

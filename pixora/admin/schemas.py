@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from pixora.accounts.roles import ROLES, is_disabled
 from pixora.auth.schemas import SIGNUP_EXAMPLE, NewPassword
@@ -24,6 +24,7 @@ from pixora.web.fields import (
     PersonName,
     QueryFlag,
     Time,
+    Timestamp,
     TypedEmail,
 )
 from pixora.web.metadata import JSONObject
@@ -33,9 +34,16 @@ ROLES_EXAMPLE = {"roles": ["user", "admin"]}
 ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:31.871Z"}
 PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA", "total": 1815}
 SESSION_EXAMPLE = {name: value for name, value in users.SESSION_EXAMPLE.items() if name != "current"}
-CREATE_EXAMPLE = SIGNUP_EXAMPLE | {"roles": ["user"], "email_verified": True, "app_metadata": {"plan": "gold"}}
-CREATED_EXAMPLE = USER_EXAMPLE | {"app_metadata": {"plan": "gold"}}
+CREATE_EXAMPLE = SIGNUP_EXAMPLE | {
+    "email": "mary@example.com",
+    "roles": ["user"],
+    "email_verified": True,
+    "app_metadata": {"plan": "gold"},
+}
+CREATED_EXAMPLE = USER_EXAMPLE | {"email": "mary@example.com", "app_metadata": {"plan": "gold"}}
 CHANGES_EXAMPLE = {"last_name": "King", "app_metadata": {"plan": "silver", "trial": None}}
+CHANGED_EXAMPLE = USER_EXAMPLE | {"last_name": "King", "app_metadata": {"plan": "silver"}}
+INVITATION_MESSAGE = {"message": "We sent the user a new invitation."}
 RESET_MESSAGE = {"message": "We sent the user a link to choose a new password."}
 EVENTS_EXAMPLE = {
     "items": [
@@ -79,6 +87,9 @@ class AdminUserSchema(ProfileSchema):
         required=True,
         metadata={"type": "boolean", "description": "Whether sessions and logins of the user are rejected."},
     )
+    invited_at = Timestamp(
+        metadata={"description": "When the last invitation was sent; absent once the user has a password."}
+    )
 
 
 class UserPageSchema(Schema):
@@ -111,10 +122,13 @@ class Roles(fields.List[str]):
 
 
 class CreateUserSchema(Schema):
-    """A new user."""
+    """A new user: with a password, or invited to choose one."""
 
     email = Email(required=True)
-    password = NewPassword(required=True)
+    password = NewPassword()
+    invite = Flag(
+        load_default=False, metadata={"description": "Whether to send a link to choose a password, valid for 7 days."}
+    )
     first_name = PersonName(required=True)
     last_name = PersonName(required=True)
     contact = Contact(required=True)
@@ -123,6 +137,15 @@ class CreateUserSchema(Schema):
     email_verified = Flag(metadata={"description": "Whether the address is known to be the user's; false by default."})
     metadata = JSONObject()
     app_metadata = JSONObject()
+
+    @validates_schema
+    def _require_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if data["invite"] and "password" in data:
+            raise ValidationError("Must be missing in an invitation.", "password")
+        if data["invite"] and data.get("email_verified"):
+            raise ValidationError("Is proved by the invitation.", "email_verified")
+        if not data["invite"] and "password" not in data:
+            raise ValidationError("Missing data for required field.", "password")
 
 
 class UserChangesSchema(ProfileChangesSchema):

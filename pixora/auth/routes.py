@@ -3,7 +3,7 @@
 from flask import Response, g, jsonify, request
 
 from pixora.accounts.documents import User
-from pixora.auth import email_change, recovery, schemas, verification
+from pixora.auth import email_change, invitations, recovery, schemas, verification
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_user
 from pixora.auth.login import log_in
@@ -185,6 +185,19 @@ def confirm_password_reset(body: dict[str, str]) -> None:
     Ends every session and verifies the e-mail address. If the new password is refused, the token can be used again.
     """
     recovery.reset_password(body["token"], body["new_password"])
+
+
+@blueprint.route("/invitation/confirm", methods=["POST"])
+@fails(InvalidOneTimeToken, Overloaded, DatabaseUnavailable)
+@blueprint.response(204)
+@blueprint.body(schemas.ConfirmResetSchema, example=schemas.CONFIRM_RESET_EXAMPLE)
+@public
+def confirm_invitation(body: dict[str, str]) -> None:
+    """Accept an invitation: choose a password with the token from the link.
+
+    Verifies the e-mail address. If the password is refused, the token can be used again.
+    """
+    invitations.accept(body["token"], body["new_password"])
 
 
 @blueprint.route("/change-email/confirm", methods=["POST"])

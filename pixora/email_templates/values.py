@@ -16,7 +16,7 @@ _MONTHS = {
     "en": "January February March April May June July August September October November December",
     "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
 }
-_UNITS = {"en": ("minutes", "hours"), "de": ("Minuten", "Stunden")}
+_UNITS = {"en": ("minutes", "hours", "days"), "de": ("Minuten", "Stunden", "Tagen")}
 
 
 def harmless(text: object, longest: int = _LONGEST_TEXT) -> str:
@@ -46,7 +46,9 @@ def time_in_words(time: datetime, language: str) -> str:
 
 
 def duration_in_words(duration: timedelta, language: str) -> str:
-    """Return a duration in minutes or hours, with the symbols of the SI where we do not know the language."""
-    units = next((_UNITS[tag] for tag in candidates([language]) if tag in _UNITS), ("min", "h"))
+    """Return a duration in minutes, hours or days, with the symbols of the SI where we do not know the language."""
+    units = next((_UNITS[tag] for tag in candidates([language]) if tag in _UNITS), ("min", "h", "d"))
     minutes = round(duration.total_seconds() / 60)
+    if minutes >= 72 * 60:
+        return f"{round(minutes / 60 / 24)} {units[2]}"
     return f"{minutes} {units[0]}" if minutes < 120 else f"{round(minutes / 60)} {units[1]}"

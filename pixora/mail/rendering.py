@@ -17,7 +17,12 @@ from pixora.mail.identity import public_url, service_name
 from pixora.services import services
 from pixora.web.colors import text_color
 
-LINK_PATHS = {"verify_email": "/verify-email", "reset_password": "/reset-password", "change_email": "/confirm-email"}
+LINK_PATHS = {
+    "verify_email": "/verify-email",
+    "reset_password": "/reset-password",
+    "change_email": "/confirm-email",
+    "invitation": "/accept-invitation",
+}
 """The page of each template's link. The purpose of the token in it has the name of the template."""
 
 NEW_LINK_PATH = "/verify-email/again"

@@ -66,6 +66,12 @@ FORGOT_PASSWORD = Form(
     None,
     has_token=False,
 )
+ACCEPT_INVITATION = Form(
+    "/accept-invitation", Purpose.INVITATION, texts.ACCEPT_INVITATION, ResetPasswordSchema, "new_password"
+)
 CONFIRM_EMAIL = Form("/confirm-email", Purpose.CHANGE_EMAIL, texts.CONFIRM_EMAIL, ConfirmEmailSchema, None)
 
-FORMS = {form.path: form for form in (VERIFY_EMAIL, NEW_LINK, RESET_PASSWORD, FORGOT_PASSWORD, CONFIRM_EMAIL)}
+FORMS = {
+    form.path: form
+    for form in (VERIFY_EMAIL, NEW_LINK, RESET_PASSWORD, FORGOT_PASSWORD, ACCEPT_INVITATION, CONFIRM_EMAIL)
+}

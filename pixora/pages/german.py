@@ -90,6 +90,27 @@ GERMAN = {
     "You can close this page and sign in with your new password.": (
         "Sie können diese Seite schließen und sich mit dem neuen Passwort anmelden."
     ),
+    # Invitation
+    "Choose a password": "Passwort wählen",
+    "An account has been made for you. Choose a password to sign in with.": (
+        "Für Sie wurde ein Konto angelegt. Wählen Sie ein Passwort, mit dem Sie sich anmelden."
+    ),
+    "Save password": "Passwort speichern",
+    "It was valid for {} days. Ask the people who invited you for a new one, or get a link to choose a password.": (
+        "Er war {} Tage gültig. Bitten Sie die Menschen, die Sie eingeladen haben, um einen neuen, oder fordern Sie "
+        "einen Link an, mit dem Sie ein Passwort wählen."
+    ),
+    (
+        "If you have just chosen a password, sign in with it. If not, open the link in our latest e-mail, or get a new "
+        "one."
+    ): (
+        "Wenn Sie gerade ein Passwort gewählt haben, melden Sie sich damit an. Wenn nicht, öffnen Sie den Link in "
+        "unserer neuesten E-Mail, oder fordern Sie einen neuen an."
+    ),
+    "Welcome": "Willkommen",
+    "Your password is saved, and your e-mail address is verified.": (
+        "Ihr Passwort ist gespeichert, und Ihre E-Mail-Adresse ist bestätigt."
+    ),
     # Change of address
     "Confirm your new e-mail address": "Neue E-Mail-Adresse bestätigen",
     "You will sign in with this address, and we will send our e-mails to it:": (

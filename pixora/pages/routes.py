@@ -1,4 +1,4 @@
-"""`/verify-email`, `/reset-password`, `/confirm-email`, and for a new link `/verify-email/again`, `/forgot-password`.
+"""The pages of the links in e-mails, and `/verify-email/again` and `/forgot-password` for a new link.
 
 GET shows a form and changes nothing, because mail scanners open links; POST acts. Errors are pages too, with the form
 where another attempt can help. The pages are not part of the API and not in its OpenAPI document.
@@ -14,7 +14,7 @@ from flask import Blueprint, Response, make_response, render_template, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from pixora.auth import email_change, recovery, verification
+from pixora.auth import email_change, invitations, recovery, verification
 from pixora.errors import (
     DatabaseUnavailable,
     EmailTaken,
@@ -28,7 +28,16 @@ from pixora.errors import (
 )
 from pixora.mail.identity import service_name
 from pixora.pages import texts, translation
-from pixora.pages.forms import CONFIRM_EMAIL, FORGOT_PASSWORD, FORMS, NEW_LINK, RESET_PASSWORD, VERIFY_EMAIL, Form
+from pixora.pages.forms import (
+    ACCEPT_INVITATION,
+    CONFIRM_EMAIL,
+    FORGOT_PASSWORD,
+    FORMS,
+    NEW_LINK,
+    RESET_PASSWORD,
+    VERIFY_EMAIL,
+    Form,
+)
 from pixora.passwords.verify import MAX_BYTES
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
@@ -44,6 +53,7 @@ blueprint = Blueprint("pages", __name__)
 
 @blueprint.get(VERIFY_EMAIL.path)
 @blueprint.get(RESET_PASSWORD.path)
+@blueprint.get(ACCEPT_INVITATION.path)
 @blueprint.get(CONFIRM_EMAIL.path)
 def show_form() -> Response:
     """Show the form of a link, if its token is valid."""
@@ -93,6 +103,14 @@ def reset_password() -> Response:
     fields = _fields(RESET_PASSWORD)
     recovery.reset_password(fields["token"], fields["new_password"])
     return _message(texts.PASSWORD_CHANGED)
+
+
+@blueprint.post(ACCEPT_INVITATION.path)
+def accept_invitation() -> Response:
+    """Set the password of a user who is invited."""
+    fields = _fields(ACCEPT_INVITATION)
+    invitations.accept(fields["token"], fields["new_password"])
+    return _message(texts.INVITATION_ACCEPTED)
 
 
 @blueprint.post(CONFIRM_EMAIL.path)

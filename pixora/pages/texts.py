@@ -131,6 +131,33 @@ PASSWORD_CHANGED = Message(
     closing="You can close this page and sign in with your new password.",
 )
 
+ACCEPT_INVITATION = FormTexts(
+    heading="Choose a password",
+    intro="An account has been made for you. Choose a password to sign in with.",
+    button="Save password",
+    expired=Message(
+        EXPIRED,
+        ("It was valid for 7 days. Ask the people who invited you for a new one, or get a link to choose a password.",),
+        GET_RESET_LINK,
+    ),
+    used=Message(
+        USED,
+        (
+            ONLY_THE_NEWEST,
+            (
+                "If you have just chosen a password, sign in with it. If not, open the link in our latest e-mail, or "
+                "get a new one."
+            ),
+        ),
+        GET_RESET_LINK,
+    ),
+)
+INVITATION_ACCEPTED = Message(
+    "Welcome",
+    ("Your password is saved, and your e-mail address is verified.",),
+    closing="You can close this page and sign in.",
+)
+
 CONFIRM_EMAIL = FormTexts(
     heading="Confirm your new e-mail address",
     intro="You will sign in with this address, and we will send our e-mails to it:",

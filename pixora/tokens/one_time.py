@@ -26,12 +26,14 @@ class Purpose(StrEnum):
     VERIFY_EMAIL = "verify_email"
     RESET_PASSWORD = "reset_password"  # noqa: S105  # no password
     CHANGE_EMAIL = "change_email"
+    INVITATION = "invitation"
 
 
 LIFETIMES = {
     Purpose.VERIFY_EMAIL: timedelta(hours=24),
     Purpose.RESET_PASSWORD: timedelta(minutes=30),
     Purpose.CHANGE_EMAIL: timedelta(hours=24),
+    Purpose.INVITATION: timedelta(days=7),
 }
 
 

@@ -63,7 +63,7 @@ def get_user(user: User, user_id: str) -> Response:
 @require_user
 @etags.conditional_write
 @fails(PreconditionFailed)
-@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+@blueprint.response(200, ProfileSchema, example=schemas.CHANGED_EXAMPLE, headers=etags.HEADERS)
 @blueprint.body(schemas.ProfileChangesSchema, example=schemas.CHANGES_EXAMPLE)
 def change_me(user: User, fields: dict[str, Any]) -> tuple[User, dict[str, str]]:
     """Change one's name, telephone number, birthday or metadata.

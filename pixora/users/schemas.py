@@ -38,6 +38,12 @@ CHANGES_EXAMPLE = {
     "contact": "+44 20 7946 0959",
     "metadata": {"theme": "dark", "newsletter": {"weekly": True}, "beta": None},
 }
+CHANGED_EXAMPLE = EXAMPLE | {
+    "last_name": "King",
+    "contact": "+442079460959",
+    "updated_at": "2026-11-24T10:15:00.000Z",
+    "metadata": {"theme": "dark", "newsletter": {"weekly": True}},
+}
 PASSWORD_EXAMPLE = {"password": "difference-engine-no-2"}
 CHANGE_PASSWORD_EXAMPLE = {"current_password": "difference-engine-no-2", "new_password": "analytical-engine-no-1"}
 CHANGE_EMAIL_EXAMPLE = {"email": "ada.lovelace@example.com"} | PASSWORD_EXAMPLE

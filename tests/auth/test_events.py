@@ -183,6 +183,7 @@ CAUSES = [
 ELSEWHERE = {
     "account_deleted",  # tests/accounts/test_erasure.py
     "user_changed",  # tests/admin/test_accounts.py
+    *("invited", "invitation_accepted"),  # tests/admin/test_invitations.py
     *("key_generated", "key_retired"),  # tests/tokens/test_keys.py
     *("user_created", "user_imported", "user_disabled", "user_enabled", "roles_changed"),
 }

@@ -6,6 +6,8 @@ import pytest
 from mongod import free_port
 
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
+from pixora.admin import invitations
+from pixora.admin.changes import OPERATOR
 from pixora.errors import Overloaded
 from pixora.mail.rendering import LINK_PATHS
 from pixora.pages import texts
@@ -14,21 +16,24 @@ from pixora.passwords.queue import HashingQueue
 from pixora.tokens.one_time import OneTimeToken
 from pixora.web.middleware import HEADERS
 from tests.conftest import make_account
-from tests.factories import PASSWORD, log_in, sign_up
+from tests.factories import PASSWORD, log_in, sign_up, signup_body
 
 NEW_PASSWORD = "analytical-engine-no-1"
 NEW_EMAIL = "lovelace@example.com"
+GUEST = "guest@example.com"
 FORM_TYPE = "application/x-www-form-urlencoded"
 PATHS = [form.path for form in FORMS.values() if form.has_token]
-WITH_PASSWORD = ["/verify-email", "/reset-password"]
+WITH_PASSWORD = ["/verify-email", "/reset-password", "/accept-invitation"]
 FIELDS = {
     "/verify-email": {"password": PASSWORD},
     "/reset-password": {"new_password": NEW_PASSWORD},
+    "/accept-invitation": {"new_password": NEW_PASSWORD},
     "/confirm-email": {},
 }
 DONE = {
     "/verify-email": texts.EMAIL_VERIFIED,
     "/reset-password": texts.PASSWORD_CHANGED,
+    "/accept-invitation": texts.INVITATION_ACCEPTED,
     "/confirm-email": texts.EMAIL_CHANGED,
 }
 
@@ -57,7 +62,7 @@ class Document(HTMLParser):
 
 
 @pytest.fixture
-def token_for(client, account, token_sent):
+def token_for(app, client, account, token_sent):
     """Make the token for a page."""
 
     def token_for(path):
@@ -66,6 +71,10 @@ def token_for(client, account, token_sent):
         if path == "/reset-password":
             client.post("/api/auth/password-reset", json={"email": account.email})
             return token_sent(account.email, "reset_password")
+        if path == "/accept-invitation":
+            with app.app_context():
+                invitations.invite(signup_body(email=GUEST), OPERATOR)
+            return token_sent(GUEST, "invitation")
         body = {"email": NEW_EMAIL, "password": PASSWORD}
         assert client.post("/api/users/me/email", json=body, headers=account.bearer).status_code == 202
         return token_sent(NEW_EMAIL, "change_email")
@@ -158,7 +167,7 @@ def test_a_form_without_a_token_is_reported(client, path):
 @pytest.mark.parametrize("path", PATHS)
 def test_an_expired_link_is_reported(client, token_for, move_clock, path, method):
     token = token_for(path)
-    move_clock(hours=24)
+    move_clock(days=7 if path == "/accept-invitation" else 1)
     response = client.get(f"{path}?token={token}") if method == "get" else send(client, path, token)
     assert (response.status_code, "This link has expired" in response.text) == (400, True)
 

@@ -20,7 +20,7 @@ from tests import smtp_server
 from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import ROOT, blocks, commands
-from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user
+from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user, signup_body
 from tests.system.conftest import running_nginx
 from tests.timeouts import LONG
 
@@ -179,6 +179,9 @@ EMAILS = {
 """The e-mail whose token a route takes, and the request that sends it."""
 
 
+INVITATION = {name: value for name, value in signup_body(email="guest@example.com").items() if name != "password"}
+INVITATION["invite"] = True
+
 OPEN = ("context", "details")
 """Objects whose names vary."""
 
@@ -197,6 +200,10 @@ def variables(client, users, token_sent):
         if route.path.startswith("/api/admin/"):
             users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
             made["USER_ID"] = make_account(client, email="grace@example.com").id
+        if "invitation" in route.path:
+            users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+            made["USER_ID"] = client.post("/api/admin/users", json=INVITATION, headers=account.bearer).json["id"]
+            made["EMAIL_TOKEN"] = token_sent(INVITATION["email"], "invitation")
         if route.path in EMAILS:
             template, path, body = EMAILS[route.path]
             email = body.get("email", account.email)
