@@ -48,7 +48,7 @@ class Password(Text):
     """The current password of an account."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"format": "password"}, **kwargs)
+        super().__init__(metadata={"format": "password"} | kwargs.pop("metadata", {}), **kwargs)
 
 
 class NewPassword(Text):
@@ -149,7 +149,11 @@ class GrantSchema(OAuthFormSchema):
 
     client_id = Text(
         validate=validate.Regexp(CLIENT_ID, error="Must have at most 255 characters, printable ASCII."),
-        metadata={"description": "How the client calls itself, for the claim `client_id`. Not verified."},
+        metadata={
+            "pattern": "^[\\x20-\\x7e]*$",
+            "maxLength": 255,
+            "description": "How the client calls itself, for the claim `client_id`. Not verified.",
+        },
     )
     client_secret = Text(metadata={"description": "Leave it empty: there are no clients with secrets."})
     scope = Text(metadata={"description": "Ignored."})
@@ -158,8 +162,10 @@ class GrantSchema(OAuthFormSchema):
 class LoginSchema(GrantSchema):
     """A password grant (RFC 6749, section 4.3.2)."""
 
-    username = TypedEmail(required=True, metadata={"description": "The e-mail address; case does not matter."})
-    password = Password(required=True)
+    username = TypedEmail(
+        required=True, metadata={"minLength": 1, "description": "The e-mail address; case does not matter."}
+    )
+    password = Password(required=True, metadata={"minLength": 1})
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
 
 
@@ -169,7 +175,7 @@ class RefreshSchema(GrantSchema):
     grant_type = fields.String(
         required=True, validate=validate.Equal("refresh_token"), metadata={"enum": ["refresh_token"]}
     )
-    refresh_token = Text(required=True, metadata={"description": "The latest one."})
+    refresh_token = Text(required=True, metadata={"minLength": 1, "description": "The latest one."})
 
 
 class TokenSchema(Schema):

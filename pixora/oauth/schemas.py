@@ -31,7 +31,7 @@ INTROSPECTION_EXAMPLE = {
 class TokenRequestSchema(GrantSchema):
     """A password grant (RFC 6749, section 4.3.2) or a refresh token grant (section 6)."""
 
-    grant_type = Text(required=True, metadata={"description": "`password` or `refresh_token`."})
+    grant_type = Text(required=True, metadata={"minLength": 1, "description": "`password` or `refresh_token`."})
     username = TypedEmail(metadata={"description": "With `password`: the e-mail address; case does not matter."})
     password = Password()
     refresh_token = Text(metadata={"description": "With `refresh_token`: the latest one."})
@@ -40,7 +40,7 @@ class TokenRequestSchema(GrantSchema):
 class RevokeSchema(OAuthFormSchema):
     """A token to revoke (RFC 7009, section 2.1)."""
 
-    token = Text(required=True, metadata={"description": "A refresh token or an access token."})
+    token = Text(required=True, metadata={"minLength": 1, "description": "A refresh token or an access token."})
     token_type_hint = Text(metadata={"description": "Not needed: the two kinds look different."})
     client_id = Text(metadata={"description": "Not needed."})
     client_secret = Text(metadata={"description": "Leave it empty: there are no clients with secrets."})
@@ -53,7 +53,7 @@ class EmptySchema(Schema):
 class IntrospectSchema(OAuthFormSchema):
     """A token to check (RFC 7662, section 2.1)."""
 
-    token = Text(required=True, metadata={"description": "An access token."})
+    token = Text(required=True, metadata={"minLength": 1, "description": "An access token."})
     token_type_hint = Text(metadata={"description": "Not needed."})
 
 

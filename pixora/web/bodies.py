@@ -38,8 +38,10 @@ class BodyParser(FlaskParser):
         if req.mimetype not in FORM_TYPES or _is_encoded(req):
             raise NotAForm
         fields = _parse_form(req)
-        # RFC 6749, section 3.2: parameters must not be included more than once.
-        if repeated := [name for name, values in fields.lists() if len(values) > 1]:
+        # RFC 6749, section 3.2: parameters must not be included more than once; but unrecognized ones are ignored, and
+        # extensions may repeat theirs, such as `resource` (RFC 8707).
+        known = schema.fields if schema.unknown == ma.EXCLUDE else fields
+        if repeated := [name for name, values in fields.lists() if len(values) > 1 and name in known]:
             raise ValidationFailed({name: [REPEATED] for name in repeated})
         return fields.to_dict()
 

@@ -282,7 +282,7 @@ def test_an_access_token_does_not_outlive_its_session(client, account, move_cloc
         ({"refresh_token": None}, "refresh_token"),
         ({"refresh_token": ["a", "b"]}, "refresh_token"),
         ({"refresh_token": "\0"}, "refresh_token"),
-        ({"user_id": ["x", "y"]}, "user_id"),
+        ({"scope": ["x", "y"]}, "scope"),
         ({"refresh_token": ""}, "refresh_token"),
     ],
 )

@@ -47,9 +47,36 @@ OPERATIONS = [
     {
         "include-path": "/api/auth/refresh",
         "checks": {
-            "positive_data_acceptance": {"expected-statuses": ["401"]},  # a refresh token cannot be made up
+            "positive_data_acceptance": {"expected-statuses": ["200", "401"]},  # most refresh tokens are made up
             "negative_data_rejection": {"expected-statuses": ["400", "401", "405", "415", "422"]},
         },
+    },
+    {
+        # The same at the endpoints for OAuth clients; there a made-up client secret is refused with 401.
+        "include-path": "/api/auth/token",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["200", "400", "401"]},
+            "negative_data_rejection": {"expected-statuses": ["400", "401", "405", "415"]},
+        },
+    },
+    {
+        "include-path": "/api/auth/revoke",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["200", "401"]},
+            "negative_data_rejection": {"expected-statuses": ["200", "400", "401", "405", "415"]},
+        },
+    },
+    {
+        # It wants the key of a service and not the token of a user.
+        "include-path": "/api/auth/introspect",
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": ["401"]},
+            "negative_data_rejection": {"expected-statuses": ["401", "405"]},
+        },
+    },
+    {
+        "include-path": "/api/auth/reauthenticate",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "403"]}},
     },
     {
         "include-path": "/api/users/me/sessions/{session_id}",
@@ -301,6 +328,10 @@ def test_every_route_keeps_the_promises_of_the_document(app, owner):
     assert seen["POST /api/auth/signup"] >= {201, 400, 409, 415, 422}
     assert seen["POST /api/auth/login"] >= {200, 401, 415, 422}
     assert seen["POST /api/auth/refresh"] >= {401, 415, 422}
+    assert seen["POST /api/auth/token"] >= {400, 415}
+    assert seen["POST /api/auth/revoke"] >= {200, 400, 415}
+    assert seen["POST /api/auth/introspect"] == {401}
+    assert seen["POST /api/auth/reauthenticate"] >= {200, 403, 415, 422}
     assert seen["POST /api/auth/logout"] == {204}
     assert seen["GET /api/users/me"] >= {200}
     assert seen["PATCH /api/users/me"] >= {200, 412, 415, 422}
