@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def node_modules(lock: Path = HERE / "package-lock.json") -> Path:
         run("npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", cwd=folder)
 
     return _cached(lock, run("node", "--version"), install) / "node_modules"
+
+
+def python(lock: Path = HERE / "generator.txt") -> Path:
+    """Return the `bin` directory of an environment with the requirements of a lock."""
+
+    def install(folder: Path) -> None:
+        run(sys.executable, "-m", "venv", folder)
+        run(folder / "bin/pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", lock)
+
+    return _cached(lock, sys.version, install) / "bin"
 
 
 def run(*command: str | Path, **options: object) -> str:

@@ -21,6 +21,7 @@ PAGE = (ROOT / "docs/clients.md").read_text()
 FLOWS = sorted((HERE / "flows").iterdir())
 NAMES = {"use_authlib": "Authlib", "use_requests_oauthlib": "requests-oauthlib"}
 NAME = re.compile(r"^## (.+)", re.MULTILINE)
+GENERATORS = ("@hey-api/openapi-ts", "openapi-typescript", "orval")
 EMAIL = "ada@example.com"
 
 
@@ -65,15 +66,22 @@ def test_a_client_does_what_the_table_says(flow, run_script, node_modules):
 
 
 def test_the_table_has_no_other_client():
-    named = set(re.findall(r"^\| ([\w-]+) \| \d", PAGE, re.MULTILINE))
-    assert named >= {NAMES.get(flow.stem, flow.stem) for flow in FLOWS}
-    assert len(named) == len(FLOWS)
+    named = re.findall(r"^\| ([\w-]+) \| [\d.]+ \| ", PAGE, re.MULTILINE)
+    assert sorted(named) == sorted(NAMES.get(flow.stem, flow.stem) for flow in FLOWS)
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("python", "js") if block.page == "clients.md"], ids=str)
 def test_an_example_of_the_page_logs_in_and_reads_the_profile(block, run_script, environment):
     text = block.text.replace("http://127.0.0.1:8000", environment["URL"])
     assert run_script(text, {"js": "mjs", "python": "py"}[block.language]).strip() == EMAIL
+
+
+def test_the_page_has_the_versions_of_the_generators():
+    locked = json.loads((HERE / "package-lock.json").read_text())["packages"]
+    versions = {name: locked[f"node_modules/{name}"]["version"] for name in GENERATORS}
+    versions |= dict(re.findall(r"^(openapi-python-client)==(\S+)", (HERE / "generator.txt").read_text(), re.MULTILINE))
+    table = PAGE.split("| generator | version |\n|---|---|\n")[1].split("\n\n")[0]
+    assert table.splitlines() == [f"| {name} | {version} |" for name, version in sorted(versions.items())]
 
 
 def test_the_page_has_an_example_of_each_client():
