@@ -9,6 +9,7 @@ from flask import Flask
 
 import config
 from pixora import create_app
+from pixora.cli import list_own_commands_only
 from pixora.email_templates.faults import TemplateFault
 from pixora.tokens.keys import KeyFault
 from pixora.upkeep.commands import app_with_doctor_only
@@ -43,3 +44,4 @@ def _exit(message: str) -> NoReturn:
 
 
 app = _create()
+list_own_commands_only(app)

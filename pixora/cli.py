@@ -9,7 +9,8 @@ import sys
 from typing import Any
 
 import click
-from flask.cli import AppGroup
+from flask import Flask
+from flask.cli import AppGroup, routes_command, run_command, shell_command
 
 from pixora.errors import DatabaseUnavailable
 
@@ -25,3 +26,10 @@ class Group(AppGroup):
             advice = "See MONGO_URI." if error.reason == "unauthorized" else "Try again later."
             click.echo(f"The database is not available ({error.reason}). {advice}", err=True)
             sys.exit(os.EX_TEMPFAIL)
+
+
+def list_own_commands_only(app: Flask) -> None:
+    """Leave the commands of Flask and its extensions out of `flask --help`; they still run by their names."""
+    for command in (routes_command, run_command, shell_command, app.cli.commands.get("openapi")):
+        if command is not None:
+            command.hidden = True

@@ -14,6 +14,10 @@ from pixora import create_app
 OTHERS = {"openapi"}
 """Commands of Flask-Smorest."""
 
+USER_COMMANDS = (
+    *("create", "show", "disable", "enable", "promote", "import"),
+    *("list", "demote", "delete", "verify", "invite"),
+)
 IMPORT = ["users", "import", os.devnull, "--json"]
 READ_BY_PROGRAMS = {"list", "show", "doctor", "upgrade", "import"}
 SECRET = re.compile("passw|secret|token|credential|pin$", re.IGNORECASE)
@@ -46,7 +50,7 @@ def parameters(commands):
 def test_every_command_of_the_contract_is_there(commands):
     names = {" ".join(path) for path in commands}
     assert {"keys generate", "keys list", "keys retire", "mail send", "mail show", "doctor", "db upgrade"} <= names
-    assert {f"users {name}" for name in ("create", "show", "disable", "enable", "promote", "import")} <= names
+    assert {f"users {name}" for name in USER_COMMANDS} <= names
 
 
 def test_every_group_has_a_description(everything):

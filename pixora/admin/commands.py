@@ -1,60 +1,72 @@
-"""The ``flask --app wsgi users`` commands for single users; ``users import`` is in `pixora.importing`."""
+"""The ``flask --app wsgi users`` commands.
+
+Those that change one user are in `action_commands`; ``users import`` is in `pixora.importing`.
+"""
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 from marshmallow import ValidationError
 
-from pixora import clock, emails
+from pixora import clock
 from pixora.accounts.audit import COMMAND
 from pixora.accounts.documents import User, new_user
-from pixora.accounts.roles import ADMIN, ROLES, roles_of
-from pixora.admin import service
+from pixora.accounts.roles import ROLES
+from pixora.admin import invitations, listing
+from pixora.admin.action_commands import ACTIONS
 from pixora.admin.changes import OPERATOR
-from pixora.admin.schemas import AdminUserSchema
+from pixora.admin.command_group import (
+    UserGroup,
+    check_required,
+    id_of,
+    json_option,
+    option_of,
+    profile_of,
+    sentence,
+    text_of,
+)
+from pixora.admin.schemas import CreateUserSchema, ListUsersSchema, UserPageSchema
 from pixora.auth.schemas import SignupSchema
-from pixora.cli import Group
-from pixora.errors import EmailTaken, LastAdmin, UserNotFound
-from pixora.observability import logs
+from pixora.errors import ValidationFailed
 from pixora.passwords import policy, verify
 from pixora.services import services
 
 LONGEST_LINE = 1024
 """Bytes read of a password on stdin: more than any accepted password has."""
 
-
-class UserGroup(Group):
-    """A group of commands that report a refusal in one sentence and exit with status 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        logs.to_stderr()
-        try:
-            return super().invoke(ctx)
-        except (EmailTaken, LastAdmin, UserNotFound) as error:
-            raise click.ClickException(error.detail) from error
+users = UserGroup("users", help="Manage users: list, show, create, invite or change them, import many.")
+for action in ACTIONS:
+    users.add_command(action)
 
 
-users = UserGroup("users", help="Manage users: create, show, disable, enable or promote one, import many.")
+def profile_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that describe a new user."""
+    for option in (
+        click.option(
+            "--role",
+            type=click.Choice(ROLES),
+            default=ROLES[0],
+            show_default=True,
+            help="Administrators also have the role user.",
+        ),
+        click.option("--birthday", help="The birthday, for example 1990-12-10."),
+        click.option("--contact", help="The telephone number, for example +44 20 7946 0958."),
+        click.option("--last-name", help="The last name."),
+        click.option("--first-name", help="The first name."),
+        click.option("--email", required=True, help="The e-mail address."),
+    ):
+        command = option(command)
+    return command
 
 
 @users.command()
-@click.option("--email", required=True, help="The e-mail address.")
-@click.option("--first-name", help="The first name.")
-@click.option("--last-name", help="The last name.")
-@click.option("--contact", help="The telephone number, for example +44 20 7946 0958.")
-@click.option("--birthday", help="The birthday, for example 1990-12-10.")
-@click.option(
-    "--role",
-    type=click.Choice(ROLES),
-    default=ROLES[0],
-    show_default=True,
-    help="Administrators also have the role user.",
-)
+@profile_options
 @click.option("--verified", is_flag=True, help="Mark the e-mail address as verified.")
-def create(role: str, verified: bool, **options: str | None) -> None:  # noqa: FBT001  # click's flag
+@json_option
+def create(role: str, verified: bool, as_json: bool, **options: str | None) -> None:  # noqa: FBT001  # click's flags
     """Create a user, as by signing up; no e-mail is sent.
 
     The setting REQUIRED_FIELDS names the options that are required besides --email; by default all of the profile.
@@ -70,31 +82,57 @@ def create(role: str, verified: bool, **options: str | None) -> None:  # noqa: F
     """
     schema = SignupSchema()
     profile = {name: value for name, value in options.items() if value is not None}
-    for name in services.settings.required_fields:
-        if name not in profile:
-            raise click.MissingParameter(param_hint=f"'--{name.replace('_', '-')}'", param_type="option")
+    check_required(profile)
     # Before the prompt for the password.
     faults = schema.validate({**profile, "password": ""})
-    if messages := [f"--{name.replace('_', '-')}: {_sentence(faults[name])}" for name in profile if name in faults]:
+    if messages := [f"{option_of(name)}: {sentence(faults[name])}" for name in profile if name in faults]:
         raise click.UsageError("\n".join(messages))
     try:
         fields = schema.load({**profile, "password": _password()})
         policy.check_strength(fields["password"], policy.known_words(fields))
     except ValidationError as error:
-        raise click.ClickException(f"The password is rejected: {_sentence(error.messages_dict['password'])}") from error
+        raise click.ClickException(f"The password is rejected: {sentence(error.messages_dict['password'])}") from error
     except policy.PasswordRejected as error:
-        raise click.ClickException(f"The password is rejected: {_sentence(error.messages)}") from error
+        raise click.ClickException(f"The password is rejected: {sentence(error.messages)}") from error
     password_hash = verify.hash_password(fields["password"], services.settings.bcrypt_rounds)
-    roles = [known for known in ROLES if known in (ROLES[0], role)]
+    roles = _roles(role)
     user = new_user(fields, password_hash, clock.utcnow(), email_verified=verified, roles=roles)
     services.users.create_user(user)
     services.audit.record("user_created", user["_id"], by=COMMAND, roles=roles)
-    click.echo(f"Created user {user['email']} (id {user['_id']}).")
+    _print_new(user, f"Created user {user['email']}", as_json=as_json)
+
+
+@users.command()
+@profile_options
+@click.option("--again", is_flag=True, help="Send the invitation of an invited user again; needs --email only.")
+@json_option
+def invite(role: str, again: bool, as_json: bool, **options: str | None) -> None:  # noqa: FBT001  # click's flags
+    """Invite a user: create an account without a password, and send a link to choose one.
+
+    The link is valid for 7 days. The setting REQUIRED_FIELDS names the options that are required besides --email; by
+    default all of the profile.
+
+    The exit status is 0 when the invitation is queued, 1 when the e-mail address is taken or has received too many
+    e-mails, 2 when a value is invalid, and 75 when the database is not available.
+    """
+    profile = {name: value for name, value in options.items() if value is not None}
+    if again:
+        user_id = id_of(profile["email"])
+        invitations.send_again(user_id, OPERATOR)
+        click.echo(json.dumps(profile_of(user_id)) if as_json else f"Invited {profile['email']} again.")
+        return
+    check_required(profile)
+    try:
+        fields = CreateUserSchema().load({**profile, "invite": True, "roles": _roles(role)})
+    except ValidationError as error:
+        raise _usage(error.messages_dict) from error
+    user = invitations.invite(fields, OPERATOR)
+    _print_new(user, f"Invited {user['email']}", as_json=as_json)
 
 
 @users.command()
 @click.argument("user")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@json_option
 def show(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
     """Show the profile of USER, an id or an e-mail address.
 
@@ -102,62 +140,72 @@ def show(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 
     The exit status is 0, 1 when there is no such user, and 75 when the database is not available.
     """
-    shown: dict[str, Any] = AdminUserSchema().dump(service.find(_id_of(user)))
+    shown = profile_of(id_of(user))
     if as_json:
         click.echo(json.dumps(shown))
         return
     for name, value in shown.items():
-        text = _text(value)
-        # Old accounts may contain control sequences for terminals.
-        click.echo(f"{name}: {''.join(part if part.isprintable() else ascii(part)[1:-1] for part in text)}")
+        click.echo(f"{name}: {text_of(value)}")
 
 
-@users.command()
-@click.argument("user")
-def disable(user: str) -> None:
-    """Disable USER, an id or an e-mail address: end all sessions and reject logins.
+@users.command("list")
+@click.option("--email", help="Users whose e-mail address begins like this.")
+@click.option("--role", help="Users with this role: user or admin.")
+@click.option("--disabled/--enabled", default=None, help="Disabled users, or enabled ones.")
+@click.option(
+    "--verified/--unverified", "email_verified", default=None, help="Users with a verified address, or without."
+)
+@click.option("--created-after", help="Users created at this time or later, as in 2026-01-31T00:00:00Z.")
+@click.option("--created-before", help="Users created before this time.")
+@click.option("--limit", default="20", show_default=True, help="The number of users on a page, 1 to 100.")
+@click.option("--after", help="The cursor that the page before has printed.")
+@click.option("--total", is_flag=True, default=None, help="Count the users of all pages, however many there are.")
+@json_option
+def list_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001  # click's flag
+    """List users, page by page.
 
-    The exit status is 0 when the user is disabled, even if already before; 1 when there is no such user, or no enabled
-    administrator would be left; and 75 when the database is not available.
+    Prints id, e-mail address, roles and state of each, and how to get the next page. They are ordered by id; by address
+    with --email; by time with --created-after or --created-before.
+
+    The exit status is 0, 2 when a filter or cursor is invalid, and 75 when the database is not available.
     """
-    _report(user, "disabled", changed=service.disable(_id_of(user), OPERATOR))
+    query = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in options.items()
+        if value is not None
+    }
+    try:
+        page = UserPageSchema().dump(listing.list_users(ListUsersSchema().load(query)))
+    except ValidationError as error:
+        raise _usage(error.messages_dict) from error
+    except ValidationFailed as error:
+        raise _usage(error.errors) from error
+    if as_json:
+        click.echo(json.dumps(page))
+        return
+    for user in page["items"]:
+        states = [name for name in ("disabled", "invited_at") if user.get(name)]
+        states += ["verified"] if user["email_verified"] else []
+        words = ", ".join([*user["roles"], *("invited" if name == "invited_at" else name for name in states)])
+        click.echo(f"{text_of(user['id'])}  {text_of(user['email'])}  {words}")
+    total = "more than 1,000" if page["total"] is None else f"{page['total']:,}"
+    more = f" Next page: --after {page['next']}" if page["next"] else ""
+    click.echo(f"{len(page['items'])} of {total} users.{more}", err=True)
 
 
-@users.command()
-@click.argument("user")
-def enable(user: str) -> None:
-    """Enable USER, an id or an e-mail address, who then has to log in again.
-
-    The exit status is 0 when the user is enabled, even if already before; 1 when there is no such user; and 75 when the
-    database is not available.
-    """
-    _report(user, "enabled", changed=service.enable(_id_of(user), OPERATOR))
+def _print_new(user: User, told: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(profile_of(user["_id"])) if as_json else f"{told} (id {user['_id']}).")
 
 
-@users.command()
-@click.argument("user")
-def promote(user: str) -> None:
-    """Make USER, an id or an e-mail address, an administrator, from the next request on.
-
-    To demote an administrator, another one sends PUT /api/admin/users/{id}/roles.
-
-    The exit status is 0 when the user is an administrator, even if already before; 1 when there is no such user; and 75
-    when the database is not available.
-    """
-    found = service.find(_id_of(user))
-    roles = roles_of(found)
-    if ADMIN not in roles:
-        service.set_roles(found["_id"], [*roles, ADMIN], OPERATOR)
-    _report(user, "an administrator", changed=ADMIN not in roles)
+def _roles(role: str) -> list[str]:
+    return [known for known in ROLES if known in (ROLES[0], role)]
 
 
-def _id_of(user: str) -> str:
-    found: User | None = (
-        services.users.find_by_email(*emails.spellings(user)) if "@" in user else services.directory.find_profile(user)
+def _usage(errors: dict[str, Any]) -> click.UsageError:
+    options = {"email_verified": "--verified"}
+    return click.UsageError(
+        "\n".join(f"{options.get(name) or option_of(name)}: {sentence(errors[name])}" for name in errors)
     )
-    if found is None:
-        raise UserNotFound
-    return str(found["_id"])
 
 
 def _password() -> str:
@@ -168,22 +216,3 @@ def _password() -> str:
         return line.removesuffix(b"\n").removesuffix(b"\r").decode()
     except UnicodeDecodeError as error:
         raise click.ClickException("The password is rejected: it is not UTF-8.") from error
-
-
-def _text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case list():
-            return ", ".join(value)
-        case dict():
-            return json.dumps(value)
-    return str(value)
-
-
-def _sentence(messages: Any) -> str:
-    return " ".join(messages)
-
-
-def _report(user: str, state: str, *, changed: bool) -> None:
-    click.echo(f"{user} is {'now' if changed else 'already'} {state}.")
