@@ -1,6 +1,7 @@
 # Pixora under gunicorn, on port 8000. Plain HTTP: for nginx in front of it see compose.yaml.
 #
-#   docker build -t pixora . && docker run --env-file … -p 127.0.0.1:8000:8000 pixora
+#   docker build -t pixora .
+#   docker run -e MONGO_URI=mongodb://… -e SECRET_KEY=… -p 127.0.0.1:8000:8000 pixora
 
 # --- What the result runs on: Debian and its Python 3.13 ---------------------------------------------------------
 
@@ -49,10 +50,12 @@ COPY --from=build /app /app
 # PYTHONUNBUFFERED: a log line is out when it is written, also if the process is killed next.
 # PYTHONDONTWRITEBYTECODE: there is nowhere to write it.
 # MALLOC_ARENA_MAX: glibc would give each of the many threads a heap of its own and keep them all.
+# DERIVE_JWT_KEY: SECRET_KEY alone is enough to start with.
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    MALLOC_ARENA_MAX=2
+    MALLOC_ARENA_MAX=2 \
+    DERIVE_JWT_KEY=true
 
 WORKDIR /app
 # By number, so that Kubernetes can see that it is not root. Everything in the image belongs to root.

@@ -7,13 +7,14 @@ The functions at the end check one setting each, and reject what would let the s
 the value in the form in which it is used.
 """
 
+import hmac
 import ipaddress
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.headerregistry import HeaderRegistry
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +68,7 @@ class Settings:
     secret_key: str
     jwt_secret_key: str | None
     jwt_key_dir: str | None
+    derive_jwt_key: bool
     jwt_access_token_expires: int
     public_url: str | None
     smtp_url: str | None
@@ -139,6 +141,7 @@ def load() -> Settings:
     except ValueError as error:  # a <NAME>_FILE cannot be read
         raise ConfigError({"file": [str(error)]}) from None
     if not faults.keys() & {"JWT_SECRET_KEY", "JWT_KEY_DIR"}:
+        settings = _with_derived_key(settings)
         if bool(settings.jwt_secret_key) == bool(settings.jwt_key_dir):
             faults["JWT_SECRET_KEY"] = ["Either this or JWT_KEY_DIR must be set, and not both."]
         elif settings.pixora_env == "production" and settings.secret_key == settings.jwt_secret_key:
@@ -168,6 +171,7 @@ def _read(env: FileAwareEnv) -> Settings:
         secret_key=env.str("SECRET_KEY", validate=secret),
         jwt_secret_key=env.str("JWT_SECRET_KEY", None, validate=lambda value: value and secret(value)) or None,
         jwt_key_dir=env.str("JWT_KEY_DIR", None, validate=_directory) or None,
+        derive_jwt_key=env.bool("DERIVE_JWT_KEY", False),
         jwt_access_token_expires=env.int("JWT_ACCESS_TOKEN_EXPIRES", 900, validate=validate.Range(1, 2_678_400)),
         public_url=public_url,
         smtp_url=env.str("SMTP_URL", None, validate=_smtp_url) or None,
@@ -219,6 +223,14 @@ def _read(env: FileAwareEnv) -> Settings:
         web_concurrency=env.int("WEB_CONCURRENCY", os.cpu_count() or 1, validate=validate.Range(1, 1024)),
         gunicorn_threads=env.int("GUNICORN_THREADS", 64, validate=validate.Range(1, 4096)),
     )
+
+
+def _with_derived_key(settings: Settings) -> Settings:
+    """Return settings with a JWT_SECRET_KEY derived from SECRET_KEY, where they ask for it and have no key."""
+    if not settings.derive_jwt_key or settings.jwt_secret_key or settings.jwt_key_dir:
+        return settings
+    key = hmac.digest(str(settings.secret_key).encode(), b"pixora access tokens 1", "sha256").hex()
+    return replace(settings, jwt_secret_key=key)
 
 
 def _tracing(env: FileAwareEnv) -> bool:

@@ -493,3 +493,21 @@ def test_keys_of_services_that_are_no_hashes_are_refused_and_not_printed(faults,
     found = faults(**GOOD | {"SERVICE_KEYS": value})
     assert set(found) == {"SERVICE_KEYS"}
     assert "secret" not in str(found)
+
+
+def test_the_key_of_access_tokens_can_be_derived_from_the_secret_key(load):
+    two = {name: GOOD[name] for name in ("MONGO_URI", "SECRET_KEY")}
+    key = load(**two, DERIVE_JWT_KEY="true").jwt_secret_key
+    assert len(key) == 64
+    assert key == load(**two, DERIVE_JWT_KEY="true").jwt_secret_key
+    assert key != load(**two | {"SECRET_KEY": GOOD["JWT_SECRET_KEY"]}, DERIVE_JWT_KEY="true").jwt_secret_key
+    assert load(**GOOD, DERIVE_JWT_KEY="true").jwt_secret_key == GOOD["JWT_SECRET_KEY"]
+
+
+def test_a_key_directory_comes_before_a_derived_key(load, tmp_path):
+    settings = {name: GOOD[name] for name in ("MONGO_URI", "SECRET_KEY")} | {"JWT_KEY_DIR": str(tmp_path)}
+    assert load(**settings, DERIVE_JWT_KEY="true").jwt_secret_key is None
+
+
+def test_without_a_secret_key_only_this_one_is_missing(faults):
+    assert set(faults(MONGO_URI=GOOD["MONGO_URI"], DERIVE_JWT_KEY="true")) == {"SECRET_KEY"}

@@ -1,9 +1,17 @@
 """The files in deploy/ and what they say about images, held against the application and against common advice."""
 
+import os
 import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import kubernetes_validate
 import pytest
+import yaml
 
+import config
 from pixora.pages.forms import FORMS
 from tests import ROOT
 
@@ -99,3 +107,134 @@ def test_base_images_are_pinned_by_digest():
     assert len(images) == 3
     for image in images:
         assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+
+
+def test_compose_makes_its_secrets_and_hands_them_over_as_files():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    made = services["secrets"]
+    assert made["network_mode"] == "none"
+    assert made["cap_drop"] == ["ALL"]
+    for name in ("api", "mail"):
+        assert services[name]["depends_on"]["secrets"] == {"condition": "service_completed_successfully"}
+        assert "secrets:/secrets:ro" in services[name]["volumes"]
+        files = {key: value for key, value in services[name]["environment"].items() if key.endswith("_FILE")}
+        assert files == {"SECRET_KEY_FILE": "/secrets/secret_key", "JWT_SECRET_KEY_FILE": "/secrets/jwt_secret_key"}
+        assert not services[name]["environment"].keys() & {"SECRET_KEY", "JWT_SECRET_KEY"}
+
+
+def make_secrets(folder, **given):
+    command = [sys.executable, ROOT / "deploy/make_secrets.py", folder]
+    empty = {"SECRET_KEY": "", "JWT_SECRET_KEY": ""}  # as compose passes what is not set
+    run = subprocess.run(command, env=os.environ | empty | given, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_the_first_start_makes_secrets_and_later_ones_keep_them(tmp_path):
+    made = make_secrets(tmp_path)
+    assert set(made) == {"secret_key", "jwt_secret_key"}
+    assert make_secrets(tmp_path) == made
+    for value in made.values():
+        config._strong_secret(value)
+    assert made["secret_key"] != made["jwt_secret_key"]
+    assert all(path.stat().st_mode & 0o777 == 0o444 for path in tmp_path.iterdir())
+
+
+def test_a_given_secret_takes_the_place_of_the_made_one_and_stays(tmp_path):
+    made = make_secrets(tmp_path)
+    assert make_secrets(tmp_path, SECRET_KEY=" of one's own ") == made | {"secret_key": "of one's own"}
+    assert make_secrets(tmp_path)["secret_key"] == "of one's own"
+
+
+def test_two_starts_at_once_agree_on_the_secrets(tmp_path):
+    def start(_):
+        make_secrets(tmp_path)
+        return (tmp_path / "secret_key").read_text()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(start, range(4)))) == 1
+    assert set(make_secrets(tmp_path)) == {"secret_key", "jwt_secret_key"}
+
+
+KUBERNETES = "1.33"
+MANIFESTS = sorted((ROOT / "deploy/kubernetes").glob("*.yaml"))
+RESOURCES = [
+    resource for path in MANIFESTS if path.stem != "kustomization" for resource in yaml.safe_load_all(path.read_text())
+]
+PODS = [resource["spec"]["template"]["spec"] for resource in RESOURCES if resource["kind"] in ("Deployment", "Job")]
+
+
+def of_kind(kind, name="pixora"):
+    [found] = [one for one in RESOURCES if one["kind"] == kind and one["metadata"].get("name") == name]
+    return found
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda one: f"{one['kind']}-{one['metadata'].get('name')}")
+def test_a_manifest_is_valid_by_the_schema_of_kubernetes(resource):
+    kubernetes_validate.validate(resource, KUBERNETES, strict=True)
+
+
+def test_the_schema_would_find_a_misspelt_field():
+    resource = of_kind("Deployment")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(resource | {"spec": resource["spec"] | {"replica": 2}}, KUBERNETES, strict=True)
+
+
+def test_the_kustomization_lists_every_manifest_but_the_job():
+    kustomization = yaml.safe_load((ROOT / "deploy/kubernetes/kustomization.yaml").read_text())
+    names = {path.name for path in MANIFESTS} - {"kustomization.yaml", "db-upgrade.yaml"}
+    assert set(kustomization["resources"]) == names
+
+
+@pytest.mark.parametrize("pod", PODS, ids=lambda pod: pod["containers"][0]["name"])
+def test_a_pod_is_restricted_and_reads_its_secrets_as_files(pod):
+    # https://kubernetes.io/docs/concepts/security/pod-security-standards/, "Restricted"
+    user = "10001"
+    assert f"USER {user}:{user}" in (ROOT / "Dockerfile").read_text()
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] == pod["securityContext"]["fsGroup"] == int(user)
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
+    [container] = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not any("secretKeyRef" in str(variable) for variable in container.get("env", []))
+    assert {volume["name"]: volume.get("secret") for volume in pod["volumes"]}["secrets"] == {
+        "secretName": "pixora",
+        "defaultMode": 0o440,
+    }
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"tmp": "/tmp", "secrets": "/run/secrets/pixora"}
+
+
+def test_the_settings_of_the_manifests_exist_and_name_files_of_the_secret():
+    data = of_kind("ConfigMap")["data"] | {"SMTP_URL_FILE": "/run/secrets/pixora/smtp_url"}
+    assert {name.removesuffix("_FILE").lower() for name in data} <= config.Settings.__annotations__.keys()
+    command = (ROOT / "docs/deployment.md").read_text()
+    for path in (value for name, value in data.items() if name.endswith("_FILE")):
+        assert f"--from-literal={Path(path).name}=" in command
+
+
+def test_the_probes_come_by_address_and_ask_for_routes_that_exist(session_app):
+    [container] = of_kind("Deployment")["spec"]["template"]["spec"]["containers"]
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+    assert {name: probe["path"] for name, probe in probes.items()} == {
+        "startup": "/health/live",
+        "readiness": "/health",
+        "liveness": "/health/live",
+    }
+    paths = {rule.rule for rule in session_app.url_map.iter_rules()}
+    assert all(probe["path"] in paths and "host" not in probe for probe in probes.values())
+
+
+def test_scaling_and_budget_are_about_the_service_and_keep_a_pod():
+    labels = of_kind("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert of_kind("Service")["spec"]["selector"] == labels
+    assert of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    scaler = of_kind("HorizontalPodAutoscaler")["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "pixora"}
+    assert scaler["minReplicas"] > of_kind("PodDisruptionBudget")["spec"]["minAvailable"]
+    assert "replicas" not in of_kind("Deployment")["spec"]

@@ -28,6 +28,8 @@ NOT_RUN = {
     ("README.md", ""): "tests/system/test_server.py runs script/server and the calls",
     ("start.md", ""): "tests/system/test_server.py runs script/server and the commands for administrators",
     ("deployment.md", "docker compose up"): "needs Docker; script/test-image builds the image and makes the calls",
+    ("deployment.md", "docker run"): "needs Docker; script/test-image runs the image with these two variables",
+    ("deployment.md", "kubectl"): "needs a cluster; tests/test_deploy_files.py checks the manifests by their schema",
     ("deployment.md", "docker buildx"): "needs a registry",
     ("deployment.md", "pip install"): "takes a minute; script/setup and the Dockerfile install from the same lock",
     ("deployment.md", "systemctl"): "needs systemd; test_the_units_are_well_formed checks the units",
