@@ -20,6 +20,7 @@ const server = createServer(async (request, response) => {
     const [scheme, token] = (request.headers.authorization ?? "").split(" ");
     const { payload } = await jwtVerify(token, keys, expected);
     if (scheme.toLowerCase() !== "bearer" || payload.type !== "access") throw new Error("not an access token");
+    if (request.url === "/admin" && !payload.roles?.includes("admin")) return response.writeHead(403).end();
     response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify({ user: payload.sub }));
   } catch (error) {
     response.writeHead(401, { "WWW-Authenticate": "Bearer" }).end();

@@ -15,8 +15,7 @@ keys = jwt.PyJWKClient(os.environ["PIXORA_URL"] + "/.well-known/jwks.json", life
 required = ["iss", "aud", "sub", "sid", "jti", "iat", "exp"]
 
 
-@app.get("/hello")
-def hello():
+def authenticate():
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     try:
         key = keys.get_signing_key_from_jwt(token)
@@ -31,4 +30,16 @@ def hello():
         abort(401)
     if scheme.lower() != "bearer" or claims.get("type") != "access" or claims["exp"] <= time.time():
         abort(401)
-    return {"user": claims["sub"]}
+    return claims
+
+
+@app.get("/hello")
+def hello():
+    return {"user": authenticate()["sub"]}
+
+
+@app.get("/admin")
+def admin():
+    if "admin" not in authenticate().get("roles", ()):  # as they were when the token was issued
+        abort(403)
+    return {"secret": "for administrators"}

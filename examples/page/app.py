@@ -1,0 +1,36 @@
+"""The backend of index.html: it serves the page, and verifies the access tokens that the page sends.
+
+pip install flask "pyjwt[crypto]"
+PIXORA_URL=https://auth.example.com PIXORA_ISSUER=https://auth.example.com flask --app app run
+Pixora needs the origin of the page in CORS_ORIGINS, and a JWT_KEY_DIR.
+"""
+
+import os
+from pathlib import Path
+
+import jwt
+from flask import Flask, abort, render_template_string, request
+
+app = Flask(__name__)
+PIXORA = os.environ["PIXORA_URL"]
+PAGE = Path(__file__).with_name("index.html").read_text()
+keys = jwt.PyJWKClient(PIXORA + "/.well-known/jwks.json", lifespan=300)
+
+
+@app.get("/")
+def page():
+    return render_template_string(PAGE, pixora=PIXORA)
+
+
+@app.get("/api/greeting")
+def greeting():
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    try:
+        claims = jwt.decode(
+            token, keys.get_signing_key_from_jwt(token), audience="pixora", issuer=os.environ["PIXORA_ISSUER"], leeway=5
+        )
+    except jwt.PyJWTError:
+        abort(401)
+    if scheme.lower() != "bearer" or claims.get("type") != "access":
+        abort(401)
+    return {"greeting": f"Hello, {claims['sub']}. Your roles: {', '.join(claims['roles'])}."}
