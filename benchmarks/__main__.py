@@ -22,6 +22,7 @@ from benchmarks import (
     equal_time,
     footprint,
     importing,
+    listing,
     login,
     me,
     observing,
@@ -50,6 +51,7 @@ PARTS: dict[str, Any] = {
         equal_time,
         upgrading,
         importing,
+        listing,
     )
 }
 

@@ -77,10 +77,14 @@ class Directory:
             return list(found)
 
     def count(self, filters: Filters, limit: int | None = None) -> int:
-        """Count the users, up to a limit. Counting a million takes seconds, unless there is no filter."""
+        """Count the users, up to a limit. Counting a million takes about a second, unless there is no filter."""
         with self._store.operation("directory.count"):
             if filters.is_empty:
                 return self._store.collection.estimated_document_count()
+            if limit is None and (others := _others(filters)) is not None:
+                return self._store.collection.estimated_document_count() - self._store.collection.count_documents(
+                    others
+                )
             query = _query(filters)
             if filters.emails is not None:
                 query["$or"] = [{"email": _prefix(spelling)} for spelling in filters.emails]
@@ -132,6 +136,18 @@ def _query(filters: Filters) -> Document:
     if created := {operator: time for operator, time in bounds.items() if time is not None}:
         query["created_at"] = created
     return query
+
+
+def _others(filters: Filters) -> Document | None:
+    """Return the query for all users but these, if an index alone counts those."""
+    match {name: value for name, value in filters._asdict().items() if value is not None}:
+        case {"role": role, **rest} if role == USER and not rest:
+            return {"roles": ADMIN, "$nor": [{"roles": USER}]}
+        case {"disabled": False, **rest} if not rest:
+            return {"disabled": True}
+        case {"email_verified": False, **rest} if not rest:
+            return {"email_verified": True}
+    return None
 
 
 def _prefix(spelling: str) -> Document:

@@ -24,7 +24,7 @@ INDEXES: Indexes = {
         IndexModel([("email_verified", 1), ("_id", 1)], name="email_verified_1__id_1"),
         IndexModel([("created_at", 1), ("_id", 1)], name="created_at_1__id_1"),
         # Only administrators, who are few.
-        IndexModel([("roles", 1)], name="roles_1", partialFilterExpression={"roles": ADMIN}),
+        IndexModel([("roles", 1), ("_id", 1)], name="roles_1__id_1", partialFilterExpression={"roles": ADMIN}),
     ]
 }
 
