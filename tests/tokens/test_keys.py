@@ -212,7 +212,7 @@ def test_the_metadata_says_where_everything_is(make_app):
     client = make_app(PUBLIC_URL="https://auth.example.com", JWT_ISSUER="https://auth.example.com").test_client()
     metadata = client.get("/.well-known/oauth-authorization-server").json
     assert metadata["issuer"] == "https://auth.example.com"
-    assert metadata["token_endpoint"] == "https://auth.example.com/api/auth/login"
+    assert metadata["token_endpoint"] == "https://auth.example.com/api/auth/token"
     assert metadata["jwks_uri"] == "https://auth.example.com/.well-known/jwks.json"
     assert metadata["grant_types_supported"] == ["password", "refresh_token"]
 
@@ -239,7 +239,7 @@ def test_generate_makes_a_key_that_signs_and_only_its_owner_can_read(command, di
     assert result.output == f"{path.stem} signs from now on.\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     client = make_client()
-    assert jwt.get_unverified_header(make_account(client).token) == {"alg": algorithm, "kid": path.stem, "typ": "JWT"}
+    assert jwt.get_unverified_header(make_account(client).token) == {"alg": algorithm, "kid": path.stem, "typ": "at+jwt"}
 
 
 def test_list_marks_the_key_that_signs(command, directory):
