@@ -33,8 +33,8 @@ from pixora.upkeep.keys import make_key
 
 BANNER = """
   Pixora is up: {url}
-  Open it in the browser: {url}
-  Try the API there: {url}/docs
+  What runs here, for your browser: {url}
+  Try it in the browser: {url}/docs
 
   Sign up from another terminal:
 
