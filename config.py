@@ -108,6 +108,8 @@ class Settings:
     throttle_mail_per_ip: str
     throttle_password_change_per_account: str
     throttle_introspection_per_service: str
+    webauthn_rp_id: str | None
+    webauthn_origins: list[str]
     audit_days: int
     require_verified_email: bool
     enumeration_safe: bool
@@ -146,10 +148,8 @@ def load() -> Settings:
             faults["JWT_SECRET_KEY"] = ["Either this or JWT_KEY_DIR must be set, and not both."]
         elif settings.pixora_env == "production" and settings.secret_key == settings.jwt_secret_key:
             faults["SECRET_KEY"] = ["Must not be the same as JWT_SECRET_KEY."]
-    if not faults and settings.smtp_url and settings.pixora_env == "production":
-        for name in ("PUBLIC_URL", "MAIL_FROM"):
-            if not getattr(settings, name.lower()):
-                faults[name] = ["Must be set when SMTP_URL is set: e-mails need it."]
+    if not faults:
+        faults = _incomplete(settings)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -217,6 +217,8 @@ def _read(env: FileAwareEnv) -> Settings:
         throttle_introspection_per_service=env.str(
             "THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute", validate=_limit
         ),
+        webauthn_rp_id=env.str("WEBAUTHN_RP_ID", urlsplit(public_url or "").hostname, validate=_rp_id) or None,
+        webauthn_origins=_each(_webauthn_origin, env.list("WEBAUTHN_ORIGINS", [], validate=_all_are(_webauthn_origin))),
         audit_days=env.int("AUDIT_DAYS", 365, validate=days),
         require_verified_email=env.bool("REQUIRE_VERIFIED_EMAIL", False),
         enumeration_safe=env.bool("ENUMERATION_SAFE", False),
@@ -231,6 +233,18 @@ def _with_derived_key(settings: Settings) -> Settings:
         return settings
     key = hmac.digest(str(settings.secret_key).encode(), b"pixora access tokens 1", "sha256").hex()
     return replace(settings, jwt_secret_key=key)
+
+
+def _incomplete(settings: Settings) -> dict[str, list[str]]:
+    """Return the faults of settings that need others."""
+    faults: dict[str, list[str]] = {}
+    if settings.webauthn_origins and not _is_domain(settings.webauthn_rp_id or ""):
+        faults["WEBAUTHN_RP_ID"] = ["Must be a domain when WEBAUTHN_ORIGINS is set, here or in PUBLIC_URL."]
+    if settings.smtp_url and settings.pixora_env == "production":
+        for name in ("PUBLIC_URL", "MAIL_FROM"):
+            if not getattr(settings, name.lower()):
+                faults[name] = ["Must be set when SMTP_URL is set: e-mails need it."]
+    return faults
 
 
 def _tracing(env: FileAwareEnv) -> bool:
@@ -438,6 +452,37 @@ def _origin(value: str) -> str:
             "below it; without a path or a slash at the end."
         )
     return f"{scheme}://{name}" + (f":{port}" if port not in (None, DEFAULT_PORTS[scheme]) else "")
+
+
+def _webauthn_origin(value: str) -> str:
+    """Return the origin of a page, as browsers send it, or of an Android app (`android:apk-key-hash:…`)."""
+    if re.fullmatch("android:apk-key-hash:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]", value.strip()):
+        return value.strip()
+    try:
+        origin = _origin(value)
+        host, _ = _host_and_port(origin.partition("://")[2])
+    except ValidationError:
+        origin = host = ""
+    is_safe = origin.startswith("https://") or host == "localhost" or host.endswith(".localhost")
+    if "*" in host or not _is_domain(host) or not is_safe:
+        raise ValidationError(
+            f"{value.strip()!r} is not an origin with passkeys, as in https://app.example.com, http://localhost:3000 "
+            "or android:apk-key-hash:<SHA-256 in base64url>."
+        )
+    return origin
+
+
+def _rp_id(value: str) -> None:
+    """Check for a domain in the form that browsers compare."""
+    if value and not _is_domain(value):
+        raise ValidationError("Must be a domain in lower case, as in example.com, without a port.")
+
+
+def _is_domain(text: str) -> bool:
+    """Tell whether a text is a domain: no IP address, which browsers refuse for passkeys, and no wildcard."""
+    found = HOST.fullmatch(text)
+    is_name = found is not None and found["name"] == text and text[0] not in "*.["
+    return is_name and not re.fullmatch("[0-9.]+", text)
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:

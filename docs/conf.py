@@ -55,6 +55,8 @@ def _document() -> dict[str, object]:
         "MONGO_URI": "mongodb://127.0.0.1:1/pixora",
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
+        "WEBAUTHN_RP_ID": "example.com",
+        "WEBAUTHN_ORIGINS": "https://example.com",  # for the routes of passkeys to be there
         "SERVICE_KEYS": f"orders:{'0' * 64}",  # for the introspection endpoint to be there
     }
     import config  # noqa: PLC0415  # only for this page

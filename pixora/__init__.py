@@ -23,6 +23,7 @@ from pixora.accounts.hash_census import RefusalCost
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
 from pixora.accounts.outbox_metrics import OutboxMetrics
+from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import Lifetimes, SessionStore
 from pixora.accounts.store import UserStore
 from pixora.admin.commands import users as user_commands
@@ -41,6 +42,7 @@ from pixora.oauth.routes import blueprint as oauth
 from pixora.observability.request_log import REQUEST_LOG, Flask
 from pixora.pages.brand import blueprint as brand
 from pixora.pages.routes import blueprint as pages
+from pixora.passkeys import routes as passkey_routes
 from pixora.passwords import cores
 from pixora.passwords.queue import FREE_THREADS, HashingQueue
 from pixora.services import Services
@@ -104,6 +106,8 @@ def create_app(settings: Settings) -> flask.Flask:
     api_blueprints = [auth, oauth, user_routes, admin]
     if settings.service_keys:
         api_blueprints.append(introspection)
+    if settings.webauthn_origins:
+        api_blueprints += [passkey_routes.login, passkey_routes.own]
     system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)
@@ -140,6 +144,7 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
     )
     audit_trail = Audit(database)
     users = UserStore(database)
+    sessions = SessionStore(users, lifetimes)
     one_time_tokens = OneTimeTokenStore(users, database)
     outbox = Outbox(users, settings.secret_key)
     directory = Path(settings.mail_templates) if settings.mail_templates else None
@@ -154,7 +159,8 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
         mail_throttles=MailThrottles(throttles),
         audit=audit_trail,
         users=users,
-        sessions=SessionStore(users, lifetimes),
+        sessions=sessions,
+        passkeys=PasskeyStore(users, sessions),
         one_time_tokens=one_time_tokens,
         outbox=outbox,
         outbox_metrics=OutboxMetrics(outbox),

@@ -15,6 +15,7 @@ from pixora.accounts.hash_census import RefusalCost
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
 from pixora.accounts.outbox_metrics import OutboxMetrics
+from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import SessionStore
 from pixora.accounts.store import UserStore
 from pixora.database.client import Database
@@ -38,6 +39,7 @@ class Services:
     audit: Audit
     users: UserStore
     sessions: SessionStore
+    passkeys: PasskeyStore
     one_time_tokens: OneTimeTokenStore
     outbox: Outbox
     outbox_metrics: OutboxMetrics

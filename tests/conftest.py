@@ -115,6 +115,8 @@ def settings(mongo_uri: str) -> Settings:
         "BCRYPT_ROUNDS": "4",
         "HASH_QUEUE_SECONDS": "20",  # a busy machine is no reason to be sent away
         "SERVICE_KEYS": SERVICE_KEYS,
+        "WEBAUTHN_RP_ID": "example.com",
+        "WEBAUTHN_ORIGINS": "https://app.example.com,http://localhost:3000",
         **NO_THROTTLES,
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pixora.passkeys.schemas import LOGIN_EXAMPLE, REGISTRATION_EXAMPLE
 from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
@@ -33,6 +34,9 @@ BODIES = {
     "POST /api/auth/password-reset": {"json": {"email": "xanthippe@example.com"}},
     "POST /api/auth/password-reset/confirm": {"json": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
     "POST /api/auth/change-email/confirm": {"json": {"token": "{change_email}"}},
+    "POST /api/auth/passkeys/login": {"json": LOGIN_EXAMPLE},
+    "POST /api/users/me/passkeys": {"json": REGISTRATION_EXAMPLE},
+    "PATCH /api/users/me/passkeys/{passkey_id}": {"json": {"name": "Telephone"}},
     "PATCH /api/users/me": {"json": {"last_name": "King"}},
     "DELETE /api/users/me": {"json": {"password": PASSWORD}},
     "POST /api/users/me/password": {"json": {"current_password": PASSWORD, "new_password": NEW_PASSWORD}},
@@ -81,6 +85,7 @@ def people(session_app, mongo):
     tokens = {letter["template"]: outbox.decrypt_token(letter) for letter in stored["letters"] if "token" in letter}
     tokens["invitation"] = outbox.decrypt_token(guest["letters"][0])
     names = {"user_id": owner.id, "session_id": stored["sessions"][0]["id"], "refresh_token": owner.refresh_token}
+    names["passkey_id"] = "6924a1e0c3f1a2b4d5e6f70a"
     return accounts, documents, names | tokens
 
 

@@ -511,3 +511,46 @@ def test_a_key_directory_comes_before_a_derived_key(load, tmp_path):
 
 def test_without_a_secret_key_only_this_one_is_missing(faults):
     assert set(faults(MONGO_URI=GOOD["MONGO_URI"], DERIVE_JWT_KEY="true")) == {"SECRET_KEY"}
+
+
+ANDROID = "android:apk-key-hash:" + "A" * 43
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", []),
+        ("https://app.example.com", ["https://app.example.com"]),
+        (" https://App.Example.com:443 , http://localhost:3000", ["https://app.example.com", "http://localhost:3000"]),
+        (f"http://app.localhost,{ANDROID}", ["http://app.localhost", ANDROID]),
+    ],
+)
+def test_origins_of_passkeys_are_read_as_browsers_send_them(load, value, origins):
+    assert load(**GOOD, WEBAUTHN_ORIGINS=value, WEBAUTHN_RP_ID="example.com").webauthn_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("x", "app.example.com", "https://*.example.com", "https://.example.com", "https://app.example.com/"),
+        *("http://app.example.com", "http://127.0.0.1:3000", "https://192.0.2.1", "https://[::1]", "null"),
+        *("android:apk-key-hash:abc", ANDROID + "A", "ios:bundle-id:com.example", "https://app.example.com,x"),
+    ],
+)
+def test_origins_that_cannot_use_passkeys_are_refused(faults, value):
+    assert set(faults(**GOOD, WEBAUTHN_ORIGINS=value, WEBAUTHN_RP_ID="example.com")) == {"WEBAUTHN_ORIGINS"}
+
+
+@pytest.mark.parametrize(
+    "value", ["x y", "Example.com", "example.com:443", "*.example.com", "https://example.com", "::1"]
+)
+def test_a_relying_party_that_is_no_domain_is_refused(faults, value):
+    assert set(faults(**GOOD, WEBAUTHN_RP_ID=value)) == {"WEBAUTHN_RP_ID"}
+
+
+def test_the_relying_party_is_by_default_the_host_of_the_public_url(load, faults):
+    origins = {"WEBAUTHN_ORIGINS": "https://app.example.com"}
+    assert load(**GOOD, **origins, PUBLIC_URL="https://auth.example.com:444").webauthn_rp_id == "auth.example.com"
+    assert set(faults(**GOOD, **origins)) == {"WEBAUTHN_RP_ID"}
+    assert set(faults(**GOOD, **origins, PUBLIC_URL="http://127.0.0.1:8000")) == {"WEBAUTHN_RP_ID"}
+    assert load(**GOOD, PUBLIC_URL="http://127.0.0.1:8000").webauthn_origins == []

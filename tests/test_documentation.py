@@ -18,6 +18,7 @@ ERRORS = (ROOT / "docs/errors.md").read_text()
 
 COMPUTED = {
     "PUBLIC_URL or pixora": "public_url or 'pixora'",
+    "host of PUBLIC_URL": "urlsplit(public_url or '').hostname",
     "cores": "os.cpu_count() or 1",
     "first_name,last_name,contact,birthday": "PROFILE_FIELDS",
 }

@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 AAL1, AAL2 = "aal1", "aal2"
 """The values of `acr`: one factor, and two (NIST SP 800-63B). As text, the higher level is the greater one."""
 
+HARDWARE_KEY, SOFTWARE_KEY, USER_PRESENT, MULTIPLE_FACTORS = "hwk", "swk", "user", "mfa"
 PASSWORD = "pwd"  # noqa: S105  # a value of `amr` (RFC 8176)
 
 
@@ -28,6 +29,12 @@ def by_password(now: datetime) -> Authentication:
     return {"auth_time": now, "acr": AAL1, "amr": [PASSWORD]}
 
 
+def by_passkey(now: datetime, *, is_synchronized: bool) -> Authentication:
+    """Return an authentication with a passkey that has verified the user, by its PIN or biometrics: two factors."""
+    key = SOFTWARE_KEY if is_synchronized else HARDWARE_KEY
+    return {"auth_time": now, "acr": AAL2, "amr": [key, USER_PRESENT, MULTIPLE_FACTORS]}
+
+
 def of_session(session: Mapping[str, Any]) -> Authentication:
     """Return how a session was opened, or last confirmed."""
     return {
@@ -37,6 +44,12 @@ def of_session(session: Mapping[str, Any]) -> Authentication:
     }
 
 
-def best_level(user: Mapping[str, Any]) -> str:
-    """Return the highest level that the user can reach: `AAL2` with a confirmed second factor."""
-    return AAL2 if user.get("factors") else AAL1
+def best_level(user: Mapping[str, Any], *, with_passkeys: bool) -> str:
+    """Return the highest level that the user can reach: `AAL2` with a confirmed second factor or a passkey.
+
+    Args:
+        user: With `factors` and `passkeys`.
+        with_passkeys: Whether the service accepts passkeys, by `WEBAUTHN_ORIGINS`.
+
+    """
+    return AAL2 if user.get("factors") or (with_passkeys and user.get("passkeys")) else AAL1

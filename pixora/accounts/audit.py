@@ -69,6 +69,7 @@ class Position(NamedTuple):
 
 
 _SESSION = frozenset({"session_id"})
+_PASSKEY = frozenset({"passkey_id"})
 _OUTCOME = frozenset({"outcome"})
 """`unknown` if the database failed before it acknowledged an administrator's change."""
 
@@ -91,6 +92,13 @@ EVENTS: Mapping[str, Event] = {
     "sessions_ended": Event("Sessions of a user ended.", _OUTCOME),
     "refresh_reuse": Event(
         "A refresh token was reused; its session ended.", frozenset({"session_id"}), logging.WARNING
+    ),
+    "passkey_added": Event("A user added a passkey.", _PASSKEY | _SESSION),
+    "passkey_removed": Event("A user removed a passkey.", _PASSKEY | _SESSION),
+    "passkey_counter_went_back": Event(
+        "A login was rejected: the counter of its passkey went back, so the passkey may have been copied.",
+        _PASSKEY,
+        logging.WARNING,
     ),
     "account_deleted": Event("An account was deleted.", _OUTCOME),
     "user_created": Event("A user was created.", frozenset({"roles"})),

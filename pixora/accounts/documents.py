@@ -55,6 +55,31 @@ class Email(TypedDict):
     given_up_at: NotRequired[datetime]
 
 
+class Passkey(TypedDict):
+    """A passkey of a user."""
+
+    id: str  # 24 hexadecimal digits
+    credential_id: bytes
+    public_key: bytes  # COSE, from `pixora.passkeys.public_keys`
+    sign_count: int  # of the last login; 0 for authenticators that do not count
+    name: str
+    transports: list[str]  # how browsers reach the authenticator
+    aaguid: str  # the model of the authenticator
+    rp_id: str  # the `WEBAUTHN_RP_ID` it was made for
+    backup_eligible: bool  # whether it can be on several devices
+    backed_up: bool  # whether it was at the last login
+    created_at: datetime
+    last_used_at: datetime | None
+    reported_at: NotRequired[datetime]  # when the owner was last told that its counter went back
+
+
+class UsedChallenge(TypedDict):
+    """A challenge of WebAuthn that was used."""
+
+    nonce: bytes
+    expires_at: datetime
+
+
 class User(TypedDict):
     """A user."""
 
@@ -79,6 +104,8 @@ class User(TypedDict):
     accept_language: NotRequired[list[str]]  # the languages of the browser at sign-up, where none was chosen
     leaving: NotRequired[datetime]  # see `pixora.accounts.administrators`
     factors: NotRequired[dict[str, Any]]  # confirmed second factors, by kind
+    passkeys: NotRequired[list[Passkey]]  # at least one, or missing
+    passkey_challenges: NotRequired[list[UsedChallenge]]
     sessions: NotRequired[list[Session]]
     tokens: NotRequired[dict[str, OneTimeTokenRecord]]
     letters: NotRequired[list[Email]]

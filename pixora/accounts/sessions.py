@@ -64,12 +64,16 @@ class SessionStore:
 
         Return False, changing nothing, if this password hash is no longer stored or the user is disabled.
         """
-        sessions = {"$concatArrays": [self._active(session["created_at"]), [{"$literal": session}]]}
-        newest_first = {"$sortArray": {"input": sessions, "sortBy": {"last_used_at": -1, "created_at": -1}}}
-        update = [{"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.max_sessions]}}}]
+        update = [self.opening(session)]
         with self._store.operation("sessions.open"):
             result = self._store.collection.update_one({"_id": user_id, "password": password_hash, **ENABLED}, update)
         return result.matched_count == 1
+
+    def opening(self, session: Session) -> Document:
+        """Return the stage that adds a session, and drops the least recently used ones over the limit."""
+        sessions = {"$concatArrays": [self._active(session["created_at"]), [{"$literal": session}]]}
+        newest_first = {"$sortArray": {"input": sessions, "sortBy": {"last_used_at": -1, "created_at": -1}}}
+        return {"$set": {"sessions": {"$slice": [newest_first, self.lifetimes.max_sessions]}}}
 
     def find_session(self, user_id: str, session_id: str) -> Session | None:
         """Return a session of an enabled user."""

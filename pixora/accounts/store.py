@@ -23,13 +23,23 @@ INDEXES: Indexes = {
         IndexModel([("disabled", 1), ("_id", 1)], name="disabled_1__id_1"),
         IndexModel([("email_verified", 1), ("_id", 1)], name="email_verified_1__id_1"),
         IndexModel([("created_at", 1), ("_id", 1)], name="created_at_1__id_1"),
+        # Who has a passkey. Only users with one have an entry.
+        IndexModel([("passkeys.credential_id", 1)], name="passkeys.credential_id_1", unique=True, sparse=True),
         # Only administrators, who are few.
         IndexModel([("roles", 1), ("_id", 1)], name="roles_1__id_1", partialFilterExpression={"roles": ADMIN}),
     ]
 }
 
-PROFILE: dict[str, Any] = {"password": 0, "sessions": 0, "tokens": 0, "letters": 0}
-CREDENTIALS = {"sessions": 0, "tokens": 0, "letters": 0}
+PROFILE: dict[str, Any] = {
+    "password": 0,
+    "sessions": 0,
+    "tokens": 0,
+    "letters": 0,
+    "passkeys.credential_id": 0,
+    "passkeys.public_key": 0,
+    "passkey_challenges": 0,
+}
+CREDENTIALS = {"sessions": 0, "tokens": 0, "letters": 0, "passkeys": 0, "passkey_challenges": 0}
 
 
 class UserStore:

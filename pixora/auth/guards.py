@@ -108,7 +108,7 @@ def _require_step_up(user: User) -> None:
 
     """
     authentication = _authentication()
-    best_level = assurance.best_level(user)
+    best_level = assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins))
     is_recent = clock.utcnow() - authentication["auth_time"] <= MAX_AGE
     if not is_recent or authentication["acr"] < best_level:
         raise SecondFactorNeeded if best_level == assurance.AAL2 else StepUpNeeded

@@ -51,7 +51,7 @@ def log_in(email: str, password: str, user_agent: str, client_ip: str | None, cl
                 verification.send_again_if_expired(user, client_ip)
                 raise EmailNotVerified
             password_hash = _upgrade_hash(user, password)
-            session = _new_session(user_agent, client_id, assurance.by_password(clock.utcnow()))
+            session = new_session(user_agent, client_id, assurance.by_password(clock.utcnow()))
             if services.sessions.open(user["_id"], session, password_hash):
                 services.audit.record("login", user["_id"], session_id=session["id"])
                 return grants.issue(user, session, 0, client_id)
@@ -73,7 +73,8 @@ def _upgrade_hash(user: User, password: str) -> str:
     return stored
 
 
-def _new_session(user_agent: str, client_id: str | None, authentication: Authentication) -> Session:
+def new_session(user_agent: str, client_id: str | None, authentication: Authentication) -> Session:
+    """Return a new session, which begins with an authentication."""
     session: Session = {
         "id": secrets.token_hex(12),
         "salt": secrets.token_bytes(SALT_BYTES),

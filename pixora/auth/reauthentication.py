@@ -28,7 +28,7 @@ def reauthenticate(user: User, session_id: str, client_id: str | None, password:
         InvalidToken: The session has ended.
 
     """
-    if assurance.best_level(user) == assurance.AAL2:
+    if assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins)) == assurance.AAL2:
         raise SecondFactorNeeded
     with services.hashing_queue.slot():
         conditions = permission.by_password(user, password, client_ip, session_id)

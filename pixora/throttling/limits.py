@@ -150,6 +150,19 @@ class Throttles:
         return self._counters.count(*buckets)
 
     @contextmanager
+    def passkey_change(self, user_id: str) -> Iterator[None]:
+        """Count a passkey that is added or removed, as `password_change` counts passwords.
+
+        Raises:
+            RateLimited: There have been too many.
+
+        """
+        bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "passkey", user_id)
+        self.count(bucket)
+        with self.refunded_on_failure(bucket):
+            yield
+
+    @contextmanager
     def refunded_on_failure(self, *buckets: Bucket) -> Iterator[None]:
         """Take back what was counted if the `with` block raises."""
         try:

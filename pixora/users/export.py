@@ -10,7 +10,7 @@ from datetime import datetime
 from pixora.accounts.documents import User
 from pixora.database.client import Document
 from pixora.services import services
-from pixora.users import events
+from pixora.users import events, exported_passkeys
 
 
 def export(user: User, now: datetime) -> Document:
@@ -22,5 +22,6 @@ def export(user: User, now: datetime) -> Document:
         "sessions": [services.sessions.lifetimes.for_display(session) for session in user.get("sessions", [])],
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
         "letters": [email for email in user.get("letters", []) if email["to"] == user["email"]],
+        "passkeys": [exported_passkeys.describe(passkey) for passkey in user.get("passkeys", [])],
         "events": events.page(user["_id"], events.EXPORTED),
     }

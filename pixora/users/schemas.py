@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
+from pixora.users.exported_passkeys import ExportedPasskeySchema
 from pixora.web.fields import (
     Birthday,
     Contact,
@@ -98,6 +99,7 @@ EXPORT_EXAMPLE = {
             "attempts": 0,
         }
     ],
+    "passkeys": [],
     "events": EVENTS_EXAMPLE,
 }
 
@@ -272,6 +274,7 @@ class ExportSchema(Schema):
     sessions = fields.List(fields.Nested(ExportedSessionSchema), required=True)
     pending = fields.List(fields.Nested(PendingSchema), required=True)
     letters = fields.List(fields.Nested(QueuedEmailSchema), required=True)
+    passkeys = fields.List(fields.Nested(ExportedPasskeySchema), required=True)
     events = fields.Nested(
         SecurityEventPageSchema,
         required=True,

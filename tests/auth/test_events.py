@@ -184,6 +184,7 @@ ELSEWHERE = {
     "account_deleted",  # tests/accounts/test_erasure.py
     "user_changed",  # tests/admin/test_accounts.py
     *("invited", "invitation_accepted"),  # tests/admin/test_invitations.py
+    *("passkey_added", "passkey_removed", "passkey_counter_went_back"),  # tests/passkeys
     *("key_generated", "key_retired"),  # tests/tokens/test_keys.py
     *("user_created", "user_imported", "user_disabled", "user_enabled", "roles_changed"),
 }

@@ -5,6 +5,7 @@ import pytest
 from pixora.accounts.audit import COMMAND
 from pixora.services import services
 from tests.factories import PASSWORD, fastapi_user, log_in
+from tests.passkeys.authenticator import Authenticator
 
 EXPORT = "/api/users/me/export"
 
@@ -24,6 +25,15 @@ EXPORTED = {
     **{f"letters.{name}": f"letters.{name}" for name in ("id", "template", "to", "context")},
     **{f"letters.{name}": f"letters.{name}" for name in ("created_at", "due_at", "attempts")},
     "letters.token": None,
+    **{
+        f"passkeys.{name}": f"passkeys.{name}"
+        for name in ("id", "name", "credential_id", "public_key", "sign_count", "transports", "aaguid", "rp_id")
+    },
+    **{
+        f"passkeys.{name}": f"passkeys.{name}"
+        for name in ("backup_eligible", "backed_up", "created_at", "last_used_at")
+    },
+    **dict.fromkeys(("passkey_challenges.nonce", "passkey_challenges.expires_at")),
     **{f"events.{name}": f"events.{name}" for name in ("event", "at", "network", "request_id", "by", "details")},
 }
 
@@ -39,6 +49,9 @@ def eventful(app, client, account, users):
     client.post("/api/users/me/email", json=body, headers=account.bearer)
     client.patch("/api/users/me", json={"metadata": {"theme": "dark"}}, headers=account.bearer)
     users.update_one({"_id": account.id}, {"$set": {"app_metadata": {"plan": "gold"}, "app_metadata_size": 15}})
+    options = client.post("/api/users/me/passkeys/options", headers=account.bearer).json
+    credential = Authenticator().create(options)
+    client.post("/api/users/me/passkeys", json={"credential": credential}, headers=account.bearer)
     with app.test_request_context():
         services.audit.record("user_enabled", account.id, by=COMMAND)
     return account
@@ -51,7 +64,7 @@ def names(document):
             yield from (f"{name}.{inner}" for one in value["items"] for inner in one)
         elif name == "tokens":
             yield from (f"{name}.{inner}" for record in value.values() for inner in record)
-        elif name in ("sessions", "letters", "pending"):
+        elif name in ("sessions", "letters", "pending", "passkeys", "passkey_challenges"):
             yield from (f"{name}.{inner}" for one in value for inner in one)
         elif name == "profile":
             yield from (f"{name}.{inner}" for inner in value)
@@ -84,7 +97,9 @@ def test_an_export_is_a_file_of_json(client, eventful):
     assert response.headers["Content-Disposition"].startswith('attachment; filename="pixora-2')
     assert response.headers["Content-Disposition"].endswith('.json"')
     assert response.headers["Cache-Control"] == "no-store"
-    assert set(json.loads(response.data)) == {"exported_at", "profile", "sessions", "pending", "letters", "events"}
+    assert set(json.loads(response.data)) == {
+        *("exported_at", "profile", "sessions", "pending", "letters", "passkeys", "events")
+    }
 
 
 def test_the_profile_in_it_is_the_profile(client, eventful):

@@ -1,0 +1,169 @@
+"""The passkeys of users, stored in their documents, with the challenges that were used in the last minutes.
+
+A challenge is used by the update that it allows: the condition requires that it is not recorded, and a stage records
+it. So of many parallel requests with one credential the database lets one through, and none later. An expired record
+is dropped by the next update, because the challenge itself is refused by then.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from pixora.accounts import updates
+from pixora.accounts.documents import Email, Passkey, Session, User
+from pixora.accounts.roles import ENABLED
+from pixora.accounts.sessions import IN_TOKENS, SessionStore, in_session
+from pixora.accounts.store import UserStore
+from pixora.database.client import Document
+
+MAX_PASSKEYS = 20
+
+MAX_CHALLENGES = 100
+"""How many challenges one user can use within their lifetime. It bounds the document."""
+
+OWNER: Document = {"email": 1, "email_verified": 1, "first_name": 1, "last_name": 1, "passkeys": 1}
+CHALLENGES: Document = {"passkey_challenges": 1}
+
+
+class CredentialTaken(Exception):
+    """A user has the credential already."""
+
+
+class ChallengeUse(NamedTuple):
+    """A challenge that an update uses up."""
+
+    nonce: bytes
+    expires_at: datetime
+    now: datetime
+
+    @property
+    def condition(self) -> Document:
+        """The condition that it was not used before."""
+        return {"passkey_challenges.nonce": {"$ne": self.nonce}}
+
+    @property
+    def stage(self) -> Document:
+        """The stage that records it and drops expired ones."""
+        used = {"$ifNull": ["$passkey_challenges", []]}
+        valid = {"$filter": {"input": used, "as": "used", "cond": {"$gt": ["$$used.expires_at", self.now]}}}
+        record = {"$literal": {"nonce": self.nonce, "expires_at": self.expires_at}}
+        return {"$set": {"passkey_challenges": {"$concatArrays": [valid, [record]]}}}
+
+    def was_used(self, user: User) -> bool:
+        """Tell whether it was used when the user was read."""
+        return any(used["nonce"] == self.nonce for used in user.get("passkey_challenges", []))
+
+
+class PasskeyStore:
+    """The passkeys of one application. Every method may raise `DatabaseUnavailable`."""
+
+    def __init__(self, users: UserStore, sessions: SessionStore) -> None:
+        self._store = users
+        self._sessions = sessions
+
+    def find_by_credential(self, credential_id: bytes) -> User | None:
+        """Return the user with this credential, also if disabled: what tokens say of users, and this passkey."""
+        this = {"passkeys": {"$elemMatch": {"credential_id": credential_id}}}
+        with self._store.operation("passkeys.find_by_credential"):
+            return self._store.collection.find_one(
+                {"passkeys.credential_id": credential_id}, IN_TOKENS | CHALLENGES | {"disabled": 1} | this
+            )
+
+    def find(self, user_id: str, session_id: str) -> User | None:
+        """Return `_id`, `OWNER` and `CHALLENGES` of an enabled user who has this session."""
+        with self._store.operation("passkeys.find"):
+            return self._store.collection.find_one(
+                {"_id": user_id, **in_session(session_id), **ENABLED}, OWNER | CHALLENGES
+            )
+
+    def add(self, user_id: str, session_id: str, passkey: Passkey, use: ChallengeUse, *emails: Email) -> bool:
+        """Store a passkey, and queue e-mails.
+
+        Return False, changing nothing, if the session has ended, the challenge was used, or the user has as many
+        passkeys as a user can have.
+
+        Raises:
+            CredentialTaken: This user or another one has the credential.
+
+        """
+        passkeys = {"$concatArrays": [{"$ifNull": ["$passkeys", []]}, [{"$literal": passkey}]]}
+        conditions = {
+            **in_session(session_id),
+            **use.condition,
+            f"passkeys.{MAX_PASSKEYS - 1}": {"$exists": False},
+            "passkeys.credential_id": {"$ne": passkey["credential_id"]},  # the index is unique between users only
+        }
+        stages = [{"$set": {"passkeys": passkeys}}, use.stage, updates.queue_emails(*emails)]
+        try:
+            return self._update("passkeys.add", {"_id": user_id, **conditions}, stages)
+        except DuplicateKeyError as error:
+            raise CredentialTaken from error
+
+    def open_session(
+        self, user_id: str, session: Session, passkey: Passkey, changes: Mapping[str, Any], use: ChallengeUse
+    ) -> bool:
+        """Add a session, as `SessionStore.open` does, and note the use of the passkey.
+
+        Return False, changing nothing, if the challenge was used, the passkey was removed or has signed since it was
+        read, or the user is disabled.
+        """
+        stages = [self._sessions.opening(session), _changed(passkey, changes), use.stage]
+        return self._update("passkeys.open_session", _unchanged(user_id, passkey) | use.condition, stages)
+
+    def report(
+        self, user_id: str, passkey: Passkey, use: ChallengeUse, *emails: Email, reported_at: datetime | None
+    ) -> bool:
+        """Use up the challenge of a refused login and queue e-mails; return False under the same conditions."""
+        stages = [use.stage, _changed(passkey, {"reported_at": reported_at}), updates.queue_emails(*emails)]
+        return self._update("passkeys.report", _unchanged(user_id, passkey) | use.condition, stages)
+
+    def rename(self, user_id: str, session_id: str, passkey_id: str, name: str) -> Passkey | None:
+        """Change the name of a passkey and return it; None if there is none such, or the session has ended."""
+        query = {"_id": user_id, "passkeys.id": passkey_id, **in_session(session_id), **ENABLED}
+        this = {"passkeys": {"$elemMatch": {"id": passkey_id}}}
+        with self._store.operation("passkeys.rename"):
+            user = self._store.collection.find_one_and_update(
+                query,
+                {"$set": {"passkeys.$[this].name": name}},
+                array_filters=[{"this.id": passkey_id}],
+                projection=this,
+                return_document=ReturnDocument.AFTER,
+            )
+        return user["passkeys"][0] if user else None
+
+    def remove(self, user_id: str, session_id: str, passkey_id: str, *emails: Email) -> bool:
+        """Remove a passkey, and queue e-mails.
+
+        Return False, changing nothing, if there is none such, the session has ended, or the user has no other passkey
+        and no password.
+        """
+        others = {"$filter": {"input": "$passkeys", "as": "one", "cond": {"$ne": ["$$one.id", passkey_id]}}}
+        none_left = {"$eq": [{"$size": "$passkeys"}, 1]}
+        # An empty array would have an entry in the unique index.
+        stages = [
+            {"$set": {"passkeys": {"$cond": [none_left, "$$REMOVE", others]}}},
+            updates.queue_emails(*emails),
+        ]
+        other_way = {"$or": [{"password": {"$type": "string"}}, {"passkeys.1": {"$exists": True}}]}
+        query = {"_id": user_id, "passkeys.id": passkey_id, **in_session(session_id), **other_way}
+        return self._update("passkeys.remove", query, stages)
+
+    def _update(self, operation: str, query: Document, stages: list[Document]) -> bool:
+        with self._store.operation(operation):
+            return self._store.collection.update_one({**query, **ENABLED}, stages).matched_count == 1
+
+
+def _unchanged(user_id: str, passkey: Passkey) -> Document:
+    """Return the condition that a passkey is there and has not signed since it was read."""
+    same = {"id": passkey["id"], "sign_count": passkey["sign_count"]}
+    return {"_id": user_id, "passkeys": {"$elemMatch": same}}
+
+
+def _changed(passkey: Passkey, changes: Mapping[str, Any]) -> Document:
+    """Return the stage that changes fields of a passkey."""
+    changed = {"$mergeObjects": ["$$one", {"$literal": dict(changes)}]}
+    each = {"$cond": [{"$eq": ["$$one.id", passkey["id"]]}, changed, "$$one"]}
+    return {"$set": {"passkeys": {"$map": {"input": "$passkeys", "as": "one", "in": each}}}}

@@ -1,0 +1,57 @@
+"""The marshmallow fields of passkeys."""
+
+import base64
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import ValidationError
+
+from pixora.web.fields import CONTROLS, Text
+
+_BASE64URL = re.compile("[A-Za-z0-9_-]*")
+_CONTROL = re.compile(f"[{CONTROLS}]")
+
+
+class Base64Url(Text):
+    """Bytes in base64url without padding, as WebAuthn has them in JSON; deserialized to bytes."""
+
+    def __init__(self, most: int, **kwargs: Any) -> None:
+        self.most = most
+        self.longest = -(-most * 4 // 3)
+        metadata = {"maxLength": self.longest, "pattern": f"^{_BASE64URL.pattern}$", "contentEncoding": "base64url"}
+        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else encode(value)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
+            raise ValidationError("Must be in base64url, without padding and spaces.")
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class PasskeyName(Text):
+    """1 to 100 characters after trimming, in NFC, without control characters."""
+
+    longest = 400  # NFC composes up to four characters into one
+    too_long = "Must have between 1 and 100 characters."
+
+    def __init__(self, **kwargs: Any) -> None:
+        metadata = {"minLength": 1, "maxLength": 100, "pattern": f"^[^{CONTROLS}]*[^\\s{CONTROLS}][^{CONTROLS}]*$"}
+        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        name = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs)).strip()
+        if _CONTROL.search(name):
+            raise ValidationError("Must not contain control characters.")
+        if not 1 <= len(name) <= 100:
+            raise ValidationError(self.too_long)
+        return name
+
+
+def encode(data: bytes) -> str:
+    """Return bytes in base64url without padding."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,0 +1,173 @@
+"""Add, list, rename and remove one's own passkeys.
+
+Each write requires that the session that asks for it still exists. That its login is recent is for the guard.
+"""
+
+import logging
+import secrets
+from typing import Any
+
+from pixora import clock
+from pixora.accounts.documents import Passkey, User
+from pixora.accounts.passkeys import MAX_PASSKEYS, ChallengeUse, CredentialTaken
+from pixora.errors import InvalidToken, RateLimited
+from pixora.mail.identity import service_name
+from pixora.passkeys import ceremonies, challenges, public_keys
+from pixora.passkeys.ceremonies import CREATE, Attestation, Refused
+from pixora.passkeys.challenges import LIFETIME, Purpose
+from pixora.passkeys.errors import (
+    InvalidNewPasskey,
+    LastCredential,
+    PasskeyExists,
+    PasskeyNotFound,
+    TooManyPasskeys,
+    UnverifiedOwner,
+)
+from pixora.passkeys.fields import encode
+from pixora.passkeys.login import seconds_until_free
+from pixora.services import services
+
+log = logging.getLogger(__name__)
+
+DEFAULT_NAME = "Passkey"
+
+
+def options(user_id: str, session_id: str) -> dict[str, Any]:
+    """Return the options for `navigator.credentials.create()`, with a new challenge. Nothing is stored.
+
+    Raises:
+        UnverifiedOwner, TooManyPasskeys, InvalidToken.
+
+    """
+    user = _find_for_registration(user_id, session_id)
+    settings = services.settings
+    names = " ".join(filter(None, (user.get("first_name"), user.get("last_name"))))
+    return {
+        "rp": {"id": settings.webauthn_rp_id, "name": service_name()},
+        "user": {"id": encode(user_id.encode()), "name": user["email"], "displayName": names or user["email"]},
+        "challenge": encode(challenges.make(settings.secret_key, Purpose.REGISTRATION, user_id, clock.utcnow())),
+        "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in public_keys.ALGORITHMS],
+        "timeout": int(LIFETIME.total_seconds() * 1000),
+        "excludeCredentials": [
+            {"type": "public-key", "id": encode(passkey["credential_id"]), "transports": passkey["transports"]}
+            for passkey in user.get("passkeys", [])
+        ],
+        "authenticatorSelection": {
+            "residentKey": "required",
+            "requireResidentKey": True,
+            "userVerification": "required",
+        },
+        "attestation": "none",
+        "extensions": {"credProps": True},
+    }
+
+
+def add(user_id: str, session_id: str, attestation: Attestation, name: str | None) -> Passkey:
+    """Store a new passkey, send a notice, and return the passkey.
+
+    Raises:
+        InvalidNewPasskey: The credential is wrong, or its challenge is expired or used.
+        PasskeyExists: This user or another one has it.
+        UnverifiedOwner, TooManyPasskeys, InvalidToken.
+        RateLimited: There have been too many changes.
+
+    """
+    settings, now = services.settings, clock.utcnow()
+    try:
+        data = ceremonies.challenge_of(attestation.client_data, CREATE, settings.webauthn_origins)
+        challenge = challenges.parse(settings.secret_key, Purpose.REGISTRATION, user_id, data, now)
+        credential = ceremonies.verify_registration(attestation, str(settings.webauthn_rp_id))
+    except Refused as refusal:
+        log.info("Refused a new passkey: %s.", refusal, extra={"event": "passkey_refused"})
+        raise InvalidNewPasskey from refusal
+    use = ChallengeUse(challenge.nonce, challenge.expires_at, now)
+    user = _find_for_registration(user_id, session_id)
+    if retry_after := seconds_until_free(user, now):
+        raise RateLimited(retry_after)
+    passkey: Passkey = {
+        "id": secrets.token_hex(12),
+        "credential_id": attestation.credential_id,
+        "public_key": credential.public_key,
+        "sign_count": credential.sign_count,
+        "name": name or DEFAULT_NAME,
+        "transports": attestation.transports,
+        "aaguid": credential.aaguid,
+        "rp_id": str(settings.webauthn_rp_id),
+        "backup_eligible": credential.backup_eligible,
+        "backed_up": credential.backed_up,
+        "created_at": now,
+        "last_used_at": None,
+    }
+    with services.throttles.passkey_change(user_id):
+        messages = [services.outbox.compose("passkey_added", user["email"], now)] if user.get("email_verified") else []
+        try:
+            is_added = services.passkeys.add(user_id, session_id, passkey, use, *messages)
+        except CredentialTaken as error:
+            raise PasskeyExists from error
+        if not is_added:
+            current = _find_for_registration(user_id, session_id)
+            if any(one["credential_id"] == attestation.credential_id for one in current.get("passkeys", [])):
+                raise PasskeyExists
+            raise InvalidNewPasskey  # the challenge was used
+    services.audit.record("passkey_added", user_id, session_id=session_id, passkey_id=passkey["id"])
+    return passkey
+
+
+def passkeys_of(user_id: str, session_id: str) -> list[Passkey]:
+    """Return the passkeys of a user, the newest first; raise `InvalidToken` if the session has ended."""
+    return list(reversed(_find(user_id, session_id).get("passkeys", [])))
+
+
+def rename(user_id: str, session_id: str, passkey_id: str, name: str) -> Passkey:
+    """Change the name of a passkey and return it.
+
+    Raises:
+        PasskeyNotFound: The user has no such passkey.
+        InvalidToken: The session has ended.
+
+    """
+    passkey = services.passkeys.rename(user_id, session_id, passkey_id, name)
+    if passkey is None:
+        services.sessions.require(user_id, session_id)
+        raise PasskeyNotFound
+    return passkey
+
+
+def remove(user_id: str, session_id: str, passkey_id: str) -> None:
+    """Remove a passkey and send a notice. Sessions that it has opened go on.
+
+    Raises:
+        PasskeyNotFound: The user has no such passkey.
+        LastCredential: The user has no other passkey and no password.
+        RateLimited: There have been too many changes.
+        InvalidToken: The session has ended.
+
+    """
+    user, now = _find(user_id, session_id), clock.utcnow()
+    if not any(passkey["id"] == passkey_id for passkey in user.get("passkeys", [])):
+        raise PasskeyNotFound
+    with services.throttles.passkey_change(user_id):
+        messages = (
+            [services.outbox.compose("passkey_removed", user["email"], now)] if user.get("email_verified") else []
+        )
+        if not services.passkeys.remove(user_id, session_id, passkey_id, *messages):
+            current = _find(user_id, session_id)
+            is_there = any(passkey["id"] == passkey_id for passkey in current.get("passkeys", []))
+            raise LastCredential if is_there else PasskeyNotFound
+    services.audit.record("passkey_removed", user_id, session_id=session_id, passkey_id=passkey_id)
+
+
+def _find_for_registration(user_id: str, session_id: str) -> User:
+    user = _find(user_id, session_id)
+    if services.settings.smtp_url and not user.get("email_verified"):
+        raise UnverifiedOwner
+    if len(user.get("passkeys", [])) >= MAX_PASSKEYS:
+        raise TooManyPasskeys
+    return user
+
+
+def _find(user_id: str, session_id: str) -> User:
+    user = services.passkeys.find(user_id, session_id)
+    if user is None:
+        raise InvalidToken  # the session has ended since the token was checked
+    return user

@@ -1,0 +1,61 @@
+"""Users with a passkey, of an authenticator in software."""
+
+import pytest
+
+from tests.passkeys.authenticator import Authenticator
+
+OWN, LOGIN = "/api/users/me/passkeys", "/api/auth/passkeys"
+
+
+@pytest.fixture
+def creation_options(client):
+    """Ask for the options of a new passkey."""
+
+    def ask(account):
+        response = client.post(f"{OWN}/options", headers=account.bearer)
+        assert response.status_code == 200, response.text
+        return response.json
+
+    return ask
+
+
+@pytest.fixture
+def register(client, creation_options):
+    """Add a passkey of an authenticator, a new one by default; return the authenticator and the answer."""
+
+    def register(account, authenticator=None, **body):
+        authenticator = authenticator or Authenticator()
+        credential = authenticator.create(creation_options(account))
+        response = client.post(OWN, json={"credential": credential} | body, headers=account.bearer)
+        return authenticator, response
+
+    return register
+
+
+@pytest.fixture
+def passkey(register, account, client):
+    """Ada's passkey."""
+    authenticator, response = register(account)
+    assert response.status_code == 201, response.text
+    return authenticator
+
+
+@pytest.fixture
+def request_options(client):
+    """Ask for the options of a login."""
+
+    def ask():
+        return client.post(f"{LOGIN}/options").json
+
+    return ask
+
+
+@pytest.fixture
+def log_in_by(client, request_options):
+    """Log in by an authenticator; return the answer."""
+
+    def log_in(authenticator, **bent):
+        credential = authenticator.get(request_options(), **bent)
+        return client.post(f"{LOGIN}/login", json={"credential": credential})
+
+    return log_in
