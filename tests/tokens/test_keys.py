@@ -239,7 +239,11 @@ def test_generate_makes_a_key_that_signs_and_only_its_owner_can_read(command, di
     assert result.output == f"{path.stem} signs from now on.\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     client = make_client()
-    assert jwt.get_unverified_header(make_account(client).token) == {"alg": algorithm, "kid": path.stem, "typ": "at+jwt"}
+    assert jwt.get_unverified_header(make_account(client).token) == {
+        "alg": algorithm,
+        "kid": path.stem,
+        "typ": "at+jwt",
+    }
 
 
 def test_list_marks_the_key_that_signs(command, directory):
