@@ -10,7 +10,7 @@ from pixora.web.fields import Text, Timestamp
 
 MAX_ID, MAX_CLIENT_DATA, MAX_OBJECT, MAX_SIGNATURE, MAX_HANDLE = 1023, 4096, 4096, 1024, 64
 """Bytes. A credential id and a user handle are limited by the standard; the others are ours, several times as long as
-real ones, and parsed within two milliseconds."""
+real ones, and parsed within four milliseconds."""
 
 ID = "mVnTqOdIbSDUoJ8RQRLPPg"
 CHALLENGE = "AAABmr0TyGgxMjM0NTY3ODkwYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1-f4CBgoOEhYY"
