@@ -25,9 +25,9 @@ VERIFIERS = "python/app.py", "python/introspection.py", "node/server.mjs", "node
 
 
 @contextlib.contextmanager
-def running(example, folder, environment):
+def running(example, folder, environment, port=None):
     """Run an example as its first lines say; yield its URL."""
-    port = free_port()
+    port = port or free_port()
     script = folder / example.name
     script.write_text(example.read_text())  # Node looks for packages beside it
     command = ["node", script] if script.suffix == ".mjs" else [sys.executable, "-m", "flask", "--app", script, "run"]
@@ -36,10 +36,11 @@ def running(example, folder, environment):
     try:
         deadline = time.monotonic() + LONG
         client = Client(f"http://127.0.0.1:{port}")
-        while time.monotonic() < deadline and process.poll() is None:
+        while process.poll() is None:
             with contextlib.suppress(OSError):
                 client.get("/hello")
                 break
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         yield client.url
     finally:
@@ -90,8 +91,8 @@ def test_a_service_knows_users_roles_and_ended_sessions(name, service, folder, m
 def page_url(service, tmp_path):
     environment, port = service
     (tmp_path / "index.html").write_text((EXAMPLES / "page/index.html").read_text())
-    with running(EXAMPLES / "page/app.py", tmp_path, environment | {"FLASK_RUN_PORT": str(port)}):
-        yield f"http://127.0.0.1:{port}"
+    with running(EXAMPLES / "page/app.py", tmp_path, environment, port) as url:
+        yield url
 
 
 def test_tabs_of_the_page_share_a_session(browser, page_url):
