@@ -50,6 +50,9 @@ RESERVED_CLAIM = re.compile(
 YEAR_SECONDS = 366 * 24 * 3600
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
+DATA_KEY = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=")
+"""The unused bits of the last character must be zero: each key has one spelling."""
+
 LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 BELOW = r"\*?\.(?=[^:]+\.|localhost\b)(?![^:]*\.[0-9]+(?::|$))"
 HOST = re.compile(rf"(?P<name>\[(?P<ipv6>[^]]+)\]|(?:{BELOW})?{LABEL}(?:\.{LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?")
@@ -110,6 +113,10 @@ class Settings:
     throttle_introspection_per_service: str
     webauthn_rp_id: str | None
     webauthn_origins: list[str]
+    throttle_second_factor_per_account_and_ip: str
+    throttle_second_factor_per_account: str
+    data_keys: list[str]
+    admin_second_factor: bool
     audit_days: int
     require_verified_email: bool
     enumeration_safe: bool
@@ -219,6 +226,12 @@ def _read(env: FileAwareEnv) -> Settings:
         ),
         webauthn_rp_id=env.str("WEBAUTHN_RP_ID", urlsplit(public_url or "").hostname, validate=_rp_id) or None,
         webauthn_origins=_each(_webauthn_origin, env.list("WEBAUTHN_ORIGINS", [], validate=_all_are(_webauthn_origin))),
+        throttle_second_factor_per_account_and_ip=env.str(
+            "THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP", "5 per 15 minute", validate=_limit
+        ),
+        throttle_second_factor_per_account=env.str("THROTTLE_SECOND_FACTOR_PER_ACCOUNT", "30 per day", validate=_limit),
+        data_keys=_each(str.strip, env.list("DATA_KEYS", [], validate=_data_keys)),
+        admin_second_factor=env.bool("ADMIN_SECOND_FACTOR", False),
         audit_days=env.int("AUDIT_DAYS", 365, validate=days),
         require_verified_email=env.bool("REQUIRE_VERIFIED_EMAIL", False),
         enumeration_safe=env.bool("ENUMERATION_SAFE", False),
@@ -240,6 +253,8 @@ def _incomplete(settings: Settings) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     if settings.webauthn_origins and not _is_domain(settings.webauthn_rp_id or ""):
         faults["WEBAUTHN_RP_ID"] = ["Must be a domain when WEBAUTHN_ORIGINS is set, here or in PUBLIC_URL."]
+    if settings.admin_second_factor and not (settings.data_keys or settings.webauthn_origins):
+        faults["ADMIN_SECOND_FACTOR"] = ["Needs DATA_KEYS or WEBAUTHN_ORIGINS, for administrators to have one."]
     if settings.smtp_url and settings.pixora_env == "production":
         for name in ("PUBLIC_URL", "MAIL_FROM"):
             if not getattr(settings, name.lower()):
@@ -319,6 +334,16 @@ def _strong_secret(value: str) -> None:
         raise ValidationError(f"Must have at least {SECRET_BYTES} bytes. {advice}")
     if int(zxcvbn(value[:72]).score) < 4:
         raise ValidationError(f"Is too easy to guess. {advice}")
+
+
+def _data_keys(values: list[str]) -> None:
+    """Check the keys that encrypt the secrets of second factors: 32 bytes each in base64url, as Fernet has them."""
+    keys = [value.strip() for value in values]
+    if not all(DATA_KEY.fullmatch(key) for key in keys):
+        advice = 'python3 -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"'
+        raise ValidationError(f"Must be keys of 32 bytes in base64url, separated by commas. Make one with: {advice}")
+    if len(set(keys)) != len(keys):
+        raise ValidationError("Must not have a key twice.")
 
 
 def _directory(value: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -11,8 +12,12 @@ import config
 from pixora import create_app
 from pixora.cli import list_own_commands_only
 from pixora.email_templates.faults import TemplateFault
+from pixora.errors import DatabaseUnavailable
 from pixora.tokens.keys import KeyFault
 from pixora.upkeep.commands import app_with_doctor_only
+
+START_SECONDS = 3.0
+"""How long the start waits for the database."""
 
 
 def require_signing_key() -> None:
@@ -21,6 +26,20 @@ def require_signing_key() -> None:
         _ = app.extensions["services"].tokens.ring().signing
     except KeyFault as fault:
         _exit(f"Pixora cannot start: {fault}")
+
+
+def require_data_keys() -> None:
+    """Exit with status 78 when users have second factors and production has no keys to check them with."""
+    services = app.extensions["services"]
+    if services.settings.data_keys or services.settings.pixora_env != "production":
+        return
+    # Without its database the service starts nevertheless; it refuses these logins.
+    with app.app_context(), suppress(DatabaseUnavailable):
+        if number := sum(services.factors.count_by_key(START_SECONDS).values()):
+            _exit(
+                f"Pixora cannot start: {number:,} users have a second factor, and DATA_KEYS is not set. Set it to the "
+                "keys that their secrets are encrypted under."
+            )
 
 
 def _create() -> Flask:

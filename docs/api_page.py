@@ -12,7 +12,12 @@ SERVER = "http://127.0.0.1:8000"
 PROVIDED = {"token": "$EMAIL_TOKEN", "refresh_token": "$REFRESH_TOKEN"}
 """Fields whose example values work for nobody else, and the shell variables that replace them."""
 
-PROVIDED_FOR = {"/api/auth/revoke": {"token": "$REFRESH_TOKEN"}, "/api/auth/introspect": {"token": "$TOKEN"}}
+PROVIDED_FOR = {
+    "/api/auth/revoke": {"token": "$REFRESH_TOKEN"},
+    "/api/auth/introspect": {"token": "$TOKEN"},
+    "/api/auth/mfa": {"mfa_token": "$MFA_TOKEN", "code": "$CODE"},
+    "/api/users/me/factors/totp/confirm": {"code": "$CODE"},
+}
 """The same for fields that have another meaning in one path."""
 
 INTERNAL = ("/health/client",)

@@ -5,6 +5,7 @@ its authors move to Zensical, which is at 0.1. Sphinx has been maintained since 
 strictly. Furo loads nothing from other servers and needs JavaScript only for the search.
 """
 
+import base64
 import os
 import secrets
 import sys
@@ -58,6 +59,7 @@ def _document() -> dict[str, object]:
         "WEBAUTHN_RP_ID": "example.com",
         "WEBAUTHN_ORIGINS": "https://example.com",  # for the routes of passkeys to be there
         "SERVICE_KEYS": f"orders:{'0' * 64}",  # for the introspection endpoint to be there
+        "DATA_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),  # for the routes of second factors
     }
     import config  # noqa: PLC0415  # only for this page
     from pixora import create_app  # noqa: PLC0415

@@ -19,6 +19,8 @@ from pixora.accounts.administrators import LEAVING_DEADLINES, Administrators
 from pixora.accounts.audit import Audit
 from pixora.accounts.directory import Directory
 from pixora.accounts.erasure import Erasure
+from pixora.accounts.factor_metrics import FactorMetrics
+from pixora.accounts.factors import FactorStore
 from pixora.accounts.hash_census import RefusalCost
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
@@ -35,6 +37,9 @@ from pixora.development.pages import blueprint as development
 from pixora.email_templates import rendering
 from pixora.email_templates.catalogue import Catalogue
 from pixora.errors import PixoraError
+from pixora.factors import routes as factor_routes
+from pixora.factors.commands import reset_factors_command
+from pixora.factors.encryption import name_of
 from pixora.importing.commands import import_command
 from pixora.mail.commands import mail
 from pixora.oauth.introspection import blueprint as introspection
@@ -51,9 +56,11 @@ from pixora.throttling import counters
 from pixora.throttling.counters import Counters
 from pixora.throttling.limits import LEASE_MARGIN, Throttles
 from pixora.throttling.mail import MailThrottles
+from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens import access
 from pixora.tokens.access import Tokens
 from pixora.upkeep.commands import db, doctor
+from pixora.upkeep.data_keys import data as data_key_commands
 from pixora.upkeep.keys import keys
 from pixora.users.routes import blueprint as user_routes
 from pixora.web import cors, forwarding, hosts, middleware, openapi, problems
@@ -108,6 +115,8 @@ def create_app(settings: Settings) -> flask.Flask:
         api_blueprints.append(introspection)
     if settings.webauthn_origins:
         api_blueprints += [passkey_routes.login, passkey_routes.own]
+    if settings.data_keys:
+        api_blueprints += [factor_routes.mfa, factor_routes.own, factor_routes.admin]
     system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)
@@ -119,6 +128,8 @@ def create_app(settings: Settings) -> flask.Flask:
     app.register_error_handler(HTTPException, problems.from_http)  # replaces flask-smorest's
 
     user_commands.add_command(import_command)
+    user_commands.add_command(reset_factors_command)
+    keys.add_command(data_key_commands)
     for command in (keys, mail, db, user_commands, doctor):
         app.cli.add_command(command)
     return app
@@ -146,6 +157,7 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
     users = UserStore(database)
     sessions = SessionStore(users, lifetimes)
     one_time_tokens = OneTimeTokenStore(users, database)
+    factor_store = FactorStore(users)
     outbox = Outbox(users, settings.secret_key)
     directory = Path(settings.mail_templates) if settings.mail_templates else None
     email_templates = Catalogue(directory, settings.default_locale)
@@ -157,10 +169,13 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
         database=database,
         throttles=throttles,
         mail_throttles=MailThrottles(throttles),
+        second_factor_throttles=SecondFactorThrottles(throttles),
         audit=audit_trail,
         users=users,
         sessions=sessions,
         passkeys=PasskeyStore(users, sessions),
+        factors=factor_store,
+        factor_metrics=FactorMetrics(factor_store, [name_of(key) for key in settings.data_keys]),
         one_time_tokens=one_time_tokens,
         outbox=outbox,
         outbox_metrics=OutboxMetrics(outbox),

@@ -11,6 +11,8 @@ from pixora.accounts.administrators import Administrators
 from pixora.accounts.audit import Audit
 from pixora.accounts.directory import Directory
 from pixora.accounts.erasure import Erasure
+from pixora.accounts.factor_metrics import FactorMetrics
+from pixora.accounts.factors import FactorStore
 from pixora.accounts.hash_census import RefusalCost
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
@@ -23,6 +25,7 @@ from pixora.email_templates.catalogue import Catalogue
 from pixora.passwords.queue import HashingQueue
 from pixora.throttling.limits import Throttles
 from pixora.throttling.mail import MailThrottles
+from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens.access import Tokens
 
 
@@ -36,10 +39,13 @@ class Services:
     database: Database
     throttles: Throttles
     mail_throttles: MailThrottles
+    second_factor_throttles: SecondFactorThrottles
     audit: Audit
     users: UserStore
     sessions: SessionStore
     passkeys: PasskeyStore
+    factors: FactorStore
+    factor_metrics: FactorMetrics
     one_time_tokens: OneTimeTokenStore
     outbox: Outbox
     outbox_metrics: OutboxMetrics

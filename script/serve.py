@@ -26,6 +26,7 @@ from types import FrameType
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from cryptography.fernet import Fernet
 from mongod import Mongod, MongodFailed, free_port
 
 import config
@@ -189,6 +190,8 @@ def _environment(instance: Path, url: str) -> dict[str, str]:
         defaults["JWT_ISSUER"] = "pixora"  # so that tokens stay valid after a change of port
     if not _is_given("SECRET_KEY", environment):
         defaults["SECRET_KEY"] = _secret_key(instance)
+    if not _is_given("DATA_KEYS", environment):
+        defaults["DATA_KEYS"] = _data_key(instance)
     environment |= {name: value for name, value in defaults.items() if not _is_given(name, environment)}
     if not _is_given("JWT_SECRET_KEY", environment) and not environment.get("JWT_KEY_DIR_FILE"):
         keys = Path(environment.get("JWT_KEY_DIR") or instance / "keys").resolve()
@@ -214,6 +217,18 @@ def _secret_key(instance: Path) -> str:
         raise Refused(
             f"{path} holds no SECRET_KEY. Delete it to have a new one made; everybody signs in anew."
         ) from error
+
+
+def _data_key(instance: Path) -> str:
+    """Return the key of this instance for second factors, created at its first start: they outlive a restart."""
+    path = instance / "data_key"
+    if not path.exists():
+        unfinished = instance / "data_key.new"
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(Fernet.generate_key().decode())
+        unfinished.rename(path)
+    return path.read_text().strip()
 
 
 def _trusted_host(environment: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pymongo
 import pytest
+from cryptography.fernet import Fernet
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
@@ -45,6 +46,8 @@ NO_THROTTLES = dict.fromkeys(
         "THROTTLE_MAIL_PER_IP",
         "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT",
         "THROTTLE_INTROSPECTION_PER_SERVICE",
+        "THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP",
+        "THROTTLE_SECOND_FACTOR_PER_ACCOUNT",
     ),
     "1000000 per second",
 )
@@ -113,6 +116,7 @@ def settings(mongo_uri: str) -> Settings:
         "SECRET_KEY": secrets.token_urlsafe(48),
         "JWT_SECRET_KEY": secrets.token_urlsafe(48),
         "BCRYPT_ROUNDS": "4",
+        "DATA_KEYS": Fernet.generate_key().decode(),
         "HASH_QUEUE_SECONDS": "20",  # a busy machine is no reason to be sent away
         "SERVICE_KEYS": SERVICE_KEYS,
         "WEBAUTHN_RP_ID": "example.com",
@@ -190,6 +194,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SECRET_KEY": settings.secret_key,
         "JWT_SECRET_KEY": settings.jwt_secret_key,
         "BCRYPT_ROUNDS": "4",
+        "DATA_KEYS": ",".join(settings.data_keys),
     }
 
 

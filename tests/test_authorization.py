@@ -1,5 +1,6 @@
 """The table of who may do what, `tests/authorization.md`, tried cell by cell."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
 
 TABLE = Path(__file__).with_name("authorization.md")
+RECENT_SECONDS = 200
 CALLERS = "anonymous", "user", "other user", "admin"
 
 
@@ -30,6 +32,8 @@ BODIES = {
     "POST /api/auth/token": {"data": {"grant_type": "refresh_token", "refresh_token": "{refresh_token}"}},
     "POST /api/auth/revoke": {"data": {"token": "{refresh_token}"}},
     "POST /api/auth/reauthenticate": {"json": {"password": PASSWORD}},
+    "POST /api/auth/mfa": {"data": {"mfa_token": "{refresh_token}", "code": "123456"}},
+    "POST /api/users/me/factors/totp/confirm": {"json": {"code": "123456"}},
     "POST /api/auth/verify-email/confirm": {"json": {"token": "{verify_email}", "password": PASSWORD}},
     "POST /api/auth/password-reset": {"json": {"email": "xanthippe@example.com"}},
     "POST /api/auth/password-reset/confirm": {"json": {"token": "{reset_password}", "new_password": NEW_PASSWORD}},
@@ -60,10 +64,24 @@ FILES = {"/static/{filename}": "pages.css", "/docs/swagger-ui/{filename}": "swag
 
 
 @pytest.fixture(scope="module")
-def people(session_app, mongo):
-    """Four callers by name, and the documents of those who have one, as they are before every request."""
-    users = mongo.get_default_database()["users"]
-    users.delete_many({})
+def made():
+    """The people, and when they were made."""
+    return {}
+
+
+@pytest.fixture
+def people(session_app, users, made):
+    """Four callers by name, and the documents of those who have one, as they are before every request.
+
+    They are made anew before their logins are too old for the routes that want a recent one.
+    """
+    if time.monotonic() - made.get("at", -RECENT_SECONDS) >= RECENT_SECONDS:
+        made.update(at=time.monotonic(), people=make_people(session_app, users))
+        users.delete_many({})
+    return made["people"]
+
+
+def make_people(session_app, users):
     client = session_app.test_client()
     accounts = {
         "user": make_account(client, email="xanthippe@example.com", first_name="Xanthippe"),

@@ -1,3 +1,4 @@
+import base64
 import os
 import secrets
 import subprocess
@@ -554,3 +555,29 @@ def test_the_relying_party_is_by_default_the_host_of_the_public_url(load, faults
     assert set(faults(**GOOD, **origins)) == {"WEBAUTHN_RP_ID"}
     assert set(faults(**GOOD, **origins, PUBLIC_URL="http://127.0.0.1:8000")) == {"WEBAUTHN_RP_ID"}
     assert load(**GOOD, PUBLIC_URL="http://127.0.0.1:8000").webauthn_origins == []
+
+
+KEYS = [base64.urlsafe_b64encode(bytes([number] * 32)).decode() for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"), [("", []), (KEYS[0], KEYS[:1]), (",".join(KEYS), KEYS), (f" {KEYS[0]} , {KEYS[1]} ", KEYS[:2])]
+)
+def test_data_keys_are_read_in_their_order(load, value, keys):
+    assert load(**GOOD | {"DATA_KEYS": value}).data_keys == keys
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("x", KEYS[0][:-1], KEYS[0] + "=", KEYS[0].replace("A", "é", 1), "!" * 43 + "=", f"{KEYS[0]},"),
+        *(f"{KEYS[0]},{KEYS[0]}", "A" * 42 + "B=", f"{KEYS[0]};{KEYS[1]}"),
+    ],
+)
+def test_data_keys_that_are_none_or_repeated_are_refused(faults, value):
+    assert set(faults(**GOOD | {"DATA_KEYS": value})) == {"DATA_KEYS"}
+
+
+def test_a_second_factor_of_administrators_needs_data_keys(faults, load):
+    assert set(faults(**GOOD, ADMIN_SECOND_FACTOR="true")) == {"ADMIN_SECOND_FACTOR"}
+    assert load(**GOOD, ADMIN_SECOND_FACTOR="true", DATA_KEYS=KEYS[0]).admin_second_factor is True

@@ -39,6 +39,7 @@ def metric_and_labels():
     return found | {
         "pixora_outbox_oldest_seconds": SCRAPE_LABELS,
         "pixora_outbox_letters": SCRAPE_LABELS | {"state"},
+        "pixora_second_factors": SCRAPE_LABELS | {"key", "readable"},
     }
 
 

@@ -13,7 +13,7 @@ PUBLIC = {
     *("GET /", "GET /openapi.json", "GET /docs", "GET /health", "GET /health/live", "GET /health/client"),
     "GET /metrics",
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh"),
-    *("POST /api/auth/token", "POST /api/auth/revoke"),
+    *("POST /api/auth/token", "POST /api/auth/revoke", "POST /api/auth/mfa"),
     *("POST /api/auth/passkeys/options", "POST /api/auth/passkeys/login"),
     *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
     *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm", "POST /api/auth/invitation/confirm"),
@@ -23,7 +23,9 @@ USER = {
     *("GET /api/users/me", "GET /api/users/{user_id}", "POST /api/auth/logout", "GET /api/users/me/sessions"),
     *("DELETE /api/users/me/sessions", "DELETE /api/users/me/sessions/{session_id}"),
     *("PATCH /api/users/me", "DELETE /api/users/me", "GET /api/users/me/export"),
-    "GET /api/users/me/events",
+    *("GET /api/users/me/events", "GET /api/users/me/factors", "POST /api/users/me/factors/totp"),
+    *("POST /api/users/me/factors/totp/confirm", "DELETE /api/users/me/factors/totp"),
+    "POST /api/users/me/factors/recovery-codes",
     *("POST /api/users/me/password", "POST /api/users/me/email", "POST /api/auth/verify-email"),
     "POST /api/auth/reauthenticate",
     *("POST /api/users/me/passkeys/options", "POST /api/users/me/passkeys", "GET /api/users/me/passkeys"),
@@ -32,7 +34,7 @@ USER = {
 ADMIN = {
     *("GET /api/admin/users", "GET /api/admin/users/{user_id}", "PUT /api/admin/users/{user_id}/roles"),
     *("POST /api/admin/users/{user_id}/disable", "POST /api/admin/users/{user_id}/enable"),
-    "DELETE /api/admin/users/{user_id}/sessions",
+    *("DELETE /api/admin/users/{user_id}/sessions", "DELETE /api/admin/users/{user_id}/factors"),
     *("GET /api/admin/users/{user_id}/events", "GET /api/admin/users/{user_id}/sessions"),
     *("POST /api/admin/users", "PATCH /api/admin/users/{user_id}", "DELETE /api/admin/users/{user_id}"),
     *("POST /api/admin/users/{user_id}/invitation", "DELETE /api/admin/users/{user_id}/invitation"),
@@ -293,6 +295,7 @@ def test_the_examples_of_bodies_of_protected_routes_are_valid(client, account, o
                     "invalid_passkey",
                     "invalid_new_passkey",
                     "passkey_not_found",
+                    "nothing_to_confirm",
                 ),
                 "wrong_password",  # the example of a change of password has changed it
             ), name

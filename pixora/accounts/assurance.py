@@ -13,7 +13,8 @@ AAL1, AAL2 = "aal1", "aal2"
 """The values of `acr`: one factor, and two (NIST SP 800-63B). As text, the higher level is the greater one."""
 
 HARDWARE_KEY, SOFTWARE_KEY, USER_PRESENT, MULTIPLE_FACTORS = "hwk", "swk", "user", "mfa"
-PASSWORD = "pwd"  # noqa: S105  # a value of `amr` (RFC 8176)
+PASSWORD = "pwd"  # noqa: S105  # values of `amr` (RFC 8176)
+ONE_TIME_PASSWORD = "otp"  # noqa: S105
 
 
 class Authentication(TypedDict):
@@ -35,6 +36,16 @@ def by_passkey(now: datetime, *, is_synchronized: bool) -> Authentication:
     return {"auth_time": now, "acr": AAL2, "amr": [key, USER_PRESENT, MULTIPLE_FACTORS]}
 
 
+def by_two_factors(now: datetime) -> Authentication:
+    """Return an authentication with the password and a code, of an authenticator app or for recovery."""
+    return {"auth_time": now, "acr": AAL2, "amr": [PASSWORD, ONE_TIME_PASSWORD, MULTIPLE_FACTORS]}
+
+
+def lifted(session: Any) -> dict[str, Any]:
+    """Return the expression of a session to which a second factor was added; its `auth_time` stays."""
+    return {"$mergeObjects": [session, {"acr": AAL2, "amr": [PASSWORD, ONE_TIME_PASSWORD, MULTIPLE_FACTORS]}]}
+
+
 def of_session(session: Mapping[str, Any]) -> Authentication:
     """Return how a session was opened, or last confirmed."""
     return {
@@ -52,4 +63,4 @@ def best_level(user: Mapping[str, Any], *, with_passkeys: bool) -> str:
         with_passkeys: Whether the service accepts passkeys, by `WEBAUTHN_ORIGINS`.
 
     """
-    return AAL2 if user.get("factors") or (with_passkeys and user.get("passkeys")) else AAL1
+    return AAL2 if "totp" in (user.get("factors") or {}) or (with_passkeys and user.get("passkeys")) else AAL1

@@ -80,6 +80,40 @@ class UsedChallenge(TypedDict):
     expires_at: datetime
 
 
+class TotpFactor(TypedDict):
+    """An authenticator app of a user."""
+
+    id: str  # 24 hexadecimal digits, new for each enrolment
+    secret: bytes  # encrypted, see `pixora.factors.encryption`
+    key: str  # the name of the key it is encrypted under
+    last_step: int  # the step of RFC 6238 of the last accepted code
+    created_at: datetime
+
+
+class PendingTotp(TypedDict):
+    """A secret that becomes a factor with its first code."""
+
+    id: str
+    secret: bytes
+    key: str
+    expires_at: datetime
+
+
+class RecoveryCodes(TypedDict):
+    """The recovery codes that are left."""
+
+    hashes: list[str]  # bcrypt, with one salt
+    created_at: datetime
+
+
+class Factors(TypedDict, total=False):
+    """The second factors of a user. A user with `totp` has a second factor."""
+
+    totp: TotpFactor
+    pending_totp: PendingTotp
+    recovery_codes: RecoveryCodes
+
+
 class User(TypedDict):
     """A user."""
 
@@ -103,12 +137,12 @@ class User(TypedDict):
     locale: NotRequired[str | None]  # the language that the user has chosen (BCP 47)
     accept_language: NotRequired[list[str]]  # the languages of the browser at sign-up, where none was chosen
     leaving: NotRequired[datetime]  # see `pixora.accounts.administrators`
-    factors: NotRequired[dict[str, Any]]  # confirmed second factors, by kind
     passkeys: NotRequired[list[Passkey]]  # at least one, or missing
     passkey_challenges: NotRequired[list[UsedChallenge]]
     sessions: NotRequired[list[Session]]
     tokens: NotRequired[dict[str, OneTimeTokenRecord]]
     letters: NotRequired[list[Email]]
+    factors: NotRequired[Factors]
 
 
 class AuditEvent(TypedDict):

@@ -30,6 +30,12 @@ TEMPLATES = (
     "address_taken",
     "account_changed",
     "invitation",
+    "factor_added",
+    "factor_removed",
+    "factor_reset",
+    "recovery_code_used",
+    "recovery_codes_renewed",
+    "wrong_codes",
 )
 
 READ_WITH_EMAIL = dict.fromkeys(

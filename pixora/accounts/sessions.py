@@ -17,6 +17,7 @@ from pymongo import ReturnDocument, WriteConcern
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
+from pixora.accounts.factors import NOT_NEEDED, FactorUse
 from pixora.accounts.roles import ENABLED
 from pixora.accounts.store import UserStore
 from pixora.database.client import Document
@@ -52,6 +53,13 @@ def in_session(session_id: str) -> Document:
     return {"sessions.id": session_id}
 
 
+def lift_session(session_id: str) -> Document:
+    """Return the stage that makes a session one of two factors."""
+    is_this = {"$eq": ["$$session.id", session_id]}
+    each = {"$cond": [is_this, assurance.lifted("$$session"), "$$session"]}
+    return {"$set": {"sessions": {"$map": {"input": "$sessions", "as": "session", "in": each}}}}
+
+
 class SessionStore:
     """Opens, advances and ends sessions. Every method may raise `DatabaseUnavailable`."""
 
@@ -59,14 +67,16 @@ class SessionStore:
         self._store = users
         self.lifetimes = lifetimes
 
-    def open(self, user_id: str, session: Session, password_hash: str) -> bool:
+    def open(self, user_id: str, session: Session, password_hash: str, factor: FactorUse = NOT_NEEDED) -> bool:
         """Add a session, dropping the least recently used ones over the limit.
 
-        Return False, changing nothing, if this password hash is no longer stored or the user is disabled.
+        Return False, changing nothing, if this password hash is no longer stored, the user is disabled, or the use of
+        the second factor is no longer possible: by default, if the user has one.
         """
-        update = [self.opening(session)]
+        update = [self.opening(session), *factor.stages]
+        allowed = {"_id": user_id, "password": password_hash, **ENABLED, **factor.condition}
         with self._store.operation("sessions.open"):
-            result = self._store.collection.update_one({"_id": user_id, "password": password_hash, **ENABLED}, update)
+            result = self._store.collection.update_one(allowed, update)
         return result.matched_count == 1
 
     def opening(self, session: Session) -> Document:
@@ -120,16 +130,17 @@ class SessionStore:
             )
 
     def renew_authentication(
-        self, user_id: str, session_id: str, authentication: Authentication, condition: Document
+        self, user_id: str, session_id: str, authentication: Authentication, condition: Document, factor: FactorUse
     ) -> tuple[User, Session] | None:
         """Record a new authentication in a session; return the user, with what tokens say of users, and the session.
 
-        Return None, changing nothing, if `condition`, which requires the session, no longer holds.
+        Return None, changing nothing, if `condition`, which requires the session, no longer holds, or the use of the
+        second factor is no longer possible.
         """
-        renewed = {f"sessions.$.{name}": value for name, value in authentication.items()}
+        renewed = {f"sessions.$.{name}": value for name, value in authentication.items()} | dict(factor.fields)
         with self._store.operation("sessions.renew_authentication"):
             user = self._store.collection.find_one_and_update(
-                {"_id": user_id, **condition, **in_session(session_id), **ENABLED},
+                {"_id": user_id, **condition, **factor.condition, **in_session(session_id), **ENABLED},
                 {"$set": renewed},
                 projection=IN_TOKENS | {"sessions": {"$elemMatch": {"id": session_id}}},
                 return_document=ReturnDocument.AFTER,

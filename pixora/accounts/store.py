@@ -27,6 +27,8 @@ INDEXES: Indexes = {
         IndexModel([("passkeys.credential_id", 1)], name="passkeys.credential_id_1", unique=True, sparse=True),
         # Only administrators, who are few.
         IndexModel([("roles", 1), ("_id", 1)], name="roles_1__id_1", partialFilterExpression={"roles": ADMIN}),
+        # Only users with a second factor: which key encrypts their secret.
+        IndexModel([("factors.totp.key", 1)], name="factors.totp.key_1", sparse=True),
     ]
 }
 
@@ -35,6 +37,9 @@ PROFILE: dict[str, Any] = {
     "sessions": 0,
     "tokens": 0,
     "letters": 0,
+    "factors.totp.secret": 0,
+    "factors.pending_totp": 0,
+    "factors.recovery_codes": 0,
     "passkeys.credential_id": 0,
     "passkeys.public_key": 0,
     "passkey_challenges": 0,

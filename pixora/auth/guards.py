@@ -17,8 +17,17 @@ from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import User
+from pixora.accounts.factors import totp_of
 from pixora.accounts.roles import is_admin
-from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken, MissingToken, SecondFactorNeeded, StepUpNeeded
+from pixora.errors import (
+    AdminOnly,
+    DatabaseUnavailable,
+    InvalidToken,
+    MissingToken,
+    SecondFactorNeeded,
+    StepUpNeeded,
+)
+from pixora.factors.errors import AdminFactorNeeded
 from pixora.services import services
 from pixora.web.blueprint import SECURITY_SCHEME, documented, fails, reject_undeclared_parameters
 
@@ -68,18 +77,40 @@ def require_recent_login(view: Callable[..., Any]) -> Callable[..., Any]:
     return _documented(fails(StepUpNeeded)(guarded))
 
 
+def require_recent_second_factor(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Authenticate the request as `require_user` does; users with a second factor must have used it recently.
+
+    For routes that change what the user can log in with, and take the password, which is all that other users have.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        user = _authenticate()
+        if totp_of(user) is not None:
+            _require_step_up(user)
+        reject_undeclared_parameters()
+        return view(user, *args, **kwargs)
+
+    return _documented(fails(SecondFactorNeeded)(guarded))
+
+
 def require_admin(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Authenticate the request as `require_user` does, and reject users who are not administrators now."""
+    """Authenticate the request as `require_user` does, and reject users who are not administrators now.
+
+    With `ADMIN_SECOND_FACTOR`, the session must be one of two factors.
+    """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         user = _authenticate()
         if not is_admin(user):
             raise AdminOnly
+        if services.settings.admin_second_factor and _authentication()["acr"] < assurance.AAL2:
+            raise AdminFactorNeeded
         reject_undeclared_parameters()
         return view(user, *args, **kwargs)
 
-    return _documented(fails(AdminOnly)(guarded))
+    return _documented(fails(AdminOnly, AdminFactorNeeded)(guarded))
 
 
 def _authenticate() -> User:

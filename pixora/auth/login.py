@@ -4,12 +4,12 @@ import secrets
 from contextlib import suppress
 
 from pixora import clock, emails
-from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
 from pixora.auth import credentials, grants, verification
 from pixora.auth.grants import Grant
 from pixora.errors import EmailNotVerified, InvalidCredentials, Overloaded
+from pixora.factors.second_factor import use_at_login
 from pixora.passwords import verify
 from pixora.services import services
 from pixora.tokens.refresh import SALT_BYTES
@@ -20,7 +20,15 @@ REHASH_TIMEOUT_SECONDS = 0.5
 """How long a successful login waits for its password to be rehashed; under load it goes on without."""
 
 
-def log_in(email: str, password: str, user_agent: str, client_ip: str | None, client_id: str | None = None) -> Grant:
+def log_in(
+    email: str,
+    password: str,
+    user_agent: str,
+    client_ip: str | None,
+    client_id: str | None = None,
+    *,
+    code: str | None = None,
+) -> Grant:
     """Open a session for the user with this e-mail and password.
 
     Args:
@@ -29,11 +37,14 @@ def log_in(email: str, password: str, user_agent: str, client_ip: str | None, cl
         user_agent: Of the client, to recognize the session by.
         client_ip: The client's address.
         client_id: As an OAuth client calls itself, if it does.
+        code: Of the authenticator app, if the client has sent it with the password.
 
     Raises:
         InvalidCredentials: There is no such user, or the password is wrong.
         RateLimited: There have been too many wrong attempts; the password is not checked.
         EmailNotVerified: The password is right, and `REQUIRE_VERIFIED_EMAIL` is on.
+        MfaRequired: The password is right, the user has a second factor, and `code` is None.
+        InvalidCode, SecondFactorUnavailable: From the check of the code.
         Overloaded: The password would not be hashed in time.
 
     """
@@ -51,11 +62,14 @@ def log_in(email: str, password: str, user_agent: str, client_ip: str | None, cl
                 verification.send_again_if_expired(user, client_ip)
                 raise EmailNotVerified
             password_hash = _upgrade_hash(user, password)
-            session = new_session(user_agent, client_id, assurance.by_password(clock.utcnow()))
-            if services.sessions.open(user["_id"], session, password_hash):
+            factor = use_at_login(user, password_hash, code, client_ip)
+            authentication = factor.authentication(clock.utcnow())
+            session = new_session(user_agent, client_id, authentication)
+            if services.sessions.open(user["_id"], session, password_hash, factor):
                 services.audit.record("login", user["_id"], session_id=session["id"])
                 return grants.issue(user, session, 0, client_id)
-            # The hash was replaced since it was read, or the user was disabled or deleted: check again.
+            # Since it was read, the hash was replaced, the user was disabled or deleted, a second factor was added or
+            # removed, or its code was used: check again.
 
 
 def _upgrade_hash(user: User, password: str) -> str:

@@ -3,13 +3,23 @@
 from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.documents import User
+from pixora.accounts.factors import totp_of
 from pixora.auth import grants, permission
 from pixora.auth.grants import Grant
-from pixora.errors import SecondFactorNeeded
+from pixora.errors import InvalidToken, SecondFactorNeeded
+from pixora.factors.second_factor import use_in_session
 from pixora.services import services
 
 
-def reauthenticate(user: User, session_id: str, client_id: str | None, password: str, client_ip: str | None) -> Grant:
+def reauthenticate(
+    user: User,
+    session_id: str,
+    client_id: str | None,
+    password: str,
+    client_ip: str | None,
+    *,
+    code: str | None = None,
+) -> Grant:
     """Check the password, note the time in the session, and return new tokens of the same session.
 
     The refresh token is that of the current generation: the client that holds it can go on with either. So a lost
@@ -21,21 +31,31 @@ def reauthenticate(user: User, session_id: str, client_id: str | None, password:
         client_id: That of the access token.
         password: As typed.
         client_ip: The client's address.
+        code: Of the authenticator app, for a user who has one.
 
     Raises:
         SecondFactorNeeded: The account has a second factor, so that a password alone is not enough.
+        WrongCode, SecondFactorUnavailable: From the check of the code.
         WrongPassword, RateLimited, Overloaded: From the check of the password.
         InvalidToken: The session has ended.
 
     """
-    if assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins)) == assurance.AAL2:
-        raise SecondFactorNeeded
+    user_id = user["_id"]
+    is_aal2 = assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins)) == assurance.AAL2
+    if is_aal2 and (code is None or totp_of(user) is None):
+        raise SecondFactorNeeded  # before the password is hashed
     with services.hashing_queue.slot():
-        conditions = permission.by_password(user, password, client_ip, session_id)
-        condition = next(conditions)
-        authentication = assurance.by_password(clock.utcnow())
-        while not (found := services.sessions.renew_authentication(user["_id"], session_id, authentication, condition)):
-            condition = next(conditions)
+        found = None
+        for condition in permission.by_password(user, password, client_ip, session_id):
+            factor = use_in_session(user, session_id, code, client_ip)
+            authentication = factor.authentication(clock.utcnow())
+            found = services.sessions.renew_authentication(user_id, session_id, authentication, condition, factor)
+            if found:
+                break
+            # The password was rehashed, or the second factor was added, removed or used: check again.
+            user = services.users.find_in_session(user_id, session_id) or user
+        if found is None:
+            raise InvalidToken
         services.audit.record("reauthenticated", user["_id"], session_id=session_id)
         current_user, session = found
         return grants.confirm(current_user, session, session["generation"], client_id)

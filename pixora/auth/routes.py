@@ -22,6 +22,7 @@ from pixora.errors import (
     StepUpNeeded,
     WrongPassword,
 )
+from pixora.factors.errors import MFA_REQUIRED, InvalidCode, SecondFactorUnavailable, WrongCode
 from pixora.services import services
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.oauth_errors import ErrorFormat
@@ -65,7 +66,8 @@ def signup(account: dict[str, str]) -> tuple[dict[str, str], int, dict[str, str]
 
 
 @blueprint.route("/login", "logIn", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
-@fails(InvalidCredentials, EmailNotVerified, RateLimited, Overloaded, DatabaseUnavailable)
+@fails(InvalidCredentials, InvalidCode, EmailNotVerified, MFA_REQUIRED)
+@fails(RateLimited, Overloaded, SecondFactorUnavailable, DatabaseUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.LoginSchema, example=schemas.LOGIN_EXAMPLE, location="form")
 @public
@@ -78,10 +80,14 @@ def login(form: dict[str, str]) -> Grant:
     With `REQUIRE_VERIFIED_EMAIL`, the right password gets 403 `email_not_verified` until the e-mail is verified. If the
     last link has expired, this request sends a new one.
 
+    A user with a second factor gets 403 `mfa_required` with an `mfa_token`, for `POST /api/auth/mfa`. A client that
+    already has the code of the authenticator app sends it as `otp`.
+
     After too many wrong passwords for an account, or from a network, all passwords are refused for a while: 429.
     """
     user_agent = request.headers.get("User-Agent", "")
-    grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, form.get("client_id"))
+    client_id, code = form.get("client_id"), form.get("otp")
+    grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id, code=code)
     g.user_id = grant.user_id  # for the request log
     return grant
 
@@ -105,18 +111,20 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
 
 @blueprint.route("/reauthenticate", "reauthenticate", methods=["POST"])
 @require_user
-@fails(WrongPassword, StepUpNeeded, RateLimited, Overloaded)
+@fails(WrongPassword, WrongCode, StepUpNeeded, RateLimited, Overloaded, SecondFactorUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.ReauthenticateSchema, example=schemas.PASSWORD_EXAMPLE)
 def reauthenticate_user(user: User, body: dict[str, str]) -> Grant:
     """Confirm that it is you, within a session.
 
     Routes that change what one can log in with want an authentication of the last 5 minutes, and answer 401
-    `insufficient_user_authentication` otherwise (RFC 9470). Send the password here, and repeat the request with the new
-    access token: its `auth_time` is now. The tokens are of the same session; other tokens of it stay valid.
+    `insufficient_user_authentication` otherwise (RFC 9470). Send the password here, with the code of the
+    authenticator app if you have one, and repeat the request with the new access token: its `auth_time` is now. The
+    tokens are of the same session; other tokens of it stay valid.
     """
     client_id = g.claims.get("client_id")
-    return reauthenticate(user, g.session_id, client_id, body["password"], request.remote_addr)
+    password, code = body["password"], body.get("code")
+    return reauthenticate(user, g.session_id, client_id, password, request.remote_addr, code=code)
 
 
 @blueprint.route("/logout", "logOut", methods=["POST"])

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
+from pixora.factors.fields import Code
 from pixora.passwords import policy, verify
 from pixora.services import services
 from pixora.web.fields import Birthday, Contact, Email, Locale, PersonName, Text, TypedEmail, one_of
@@ -112,6 +113,7 @@ class ReauthenticateSchema(Schema):
     """What proves that it is the user."""
 
     password = Password(required=True)
+    code = Code(metadata={"description": "The code of the authenticator app, for users who have one."})
 
 
 class ConfirmVerificationSchema(OneTimeTokenSchema):
@@ -167,6 +169,7 @@ class LoginSchema(GrantSchema):
     )
     password = Password(required=True, metadata={"minLength": 1})
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
+    otp = Code(metadata={"description": "The code of the authenticator app, for users who have one."})
 
 
 class RefreshSchema(GrantSchema):

@@ -27,6 +27,7 @@ _OTHERS = {
     "email_changing": frozenset({"new_email"}),
     "email_changed": frozenset({"new_email"}),
     "account_changed": frozenset({"changes"}),
+    "recovery_code_used": frozenset({"codes_left", "few_codes_left"}),
 }
 
 

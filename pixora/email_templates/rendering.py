@@ -28,8 +28,14 @@ _SAMPLES = {
     "lasts": "24 hours",
     "new_link_url": "https://auth.example.com/verify-email/again",
     "changes": "first_name,contact",
+    "codes_left": "3",
 }
-_OPTIONAL = {"first_name": "Ada", "last_name": "Lovelace", "new_email": "ada.lovelace@example.com"}
+_OPTIONAL = {
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "new_email": "ada.lovelace@example.com",
+    "few_codes_left": "yes",
+}
 
 
 class Look(NamedTuple):

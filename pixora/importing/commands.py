@@ -85,7 +85,7 @@ def import_command(
         done = (checkpoint and Checkpoint.load(checkpoint)) or Checkpoint(0, 0, "", {})
         last = done.line
         first, remaining = _open(file, done)
-        reader = Reader(services.settings.secret_key)
+        reader = Reader(services.settings.secret_key, services.settings.data_keys)
         services.database.ask("ping")  # with the usual deadline: a batch has a minute
         batches = Batches(services.users, reader, services.erasure, restore=restore_erased)
         importer = Importer(reader, batches, done.counts)

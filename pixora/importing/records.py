@@ -3,17 +3,20 @@
 import datetime
 import hmac
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora import clock
-from pixora.accounts.documents import User, new_user
+from pixora.accounts.documents import TotpFactor, User, new_user
 from pixora.accounts.roles import USER
 from pixora.admin.schemas import Roles
 from pixora.database.client import Document
 from pixora.errors import MalformedBody
+from pixora.factors import encryption
+from pixora.factors.fields import TotpSecret
 from pixora.importing.lines import LONGEST, Line
 from pixora.passwords import verify
 from pixora.web.bodies import loads
@@ -78,12 +81,20 @@ class ImportedSchema(Schema):
     disabled = Flag()
     metadata = JSONObject()
     app_metadata = JSONObject()
+    totp_secret = TotpSecret()
 
 
 class Reader:
-    """Converts lines to documents; `secret` is SECRET_KEY, from which default ids derive."""
+    """Converts lines to documents.
 
-    def __init__(self, secret: str) -> None:
+    Args:
+        secret: SECRET_KEY, from which default ids derive.
+        data_keys: DATA_KEYS, under the first of which secrets of TOTP are stored.
+
+    """
+
+    def __init__(self, secret: str, data_keys: Sequence[str] = ()) -> None:
+        self._data_keys = data_keys
         self._schema = ImportedSchema()
         self._key = hmac.digest(secret.encode(), b"pixora import id 1", "sha256")
 
@@ -121,7 +132,21 @@ class Reader:
         user["updated_at"] = given.get("updated_at", now)
         if given.get("disabled"):
             user["disabled"] = True
+        if "totp_secret" in given:
+            user["factors"] = {"totp": self._totp(user, given["totp_secret"])}
         return user
+
+    def _totp(self, user: User, secret: bytes) -> TotpFactor:
+        if not self._data_keys:
+            raise LineRefused({"totp_secret": ["Cannot be stored: DATA_KEYS is not set."]})
+        encrypted = encryption.encrypt(self._data_keys, user["_id"], secret)
+        return {
+            "id": secrets.token_hex(12),
+            "secret": encrypted.data,
+            "key": encrypted.key,
+            "last_step": 0,
+            "created_at": user["updated_at"],
+        }
 
     def is_derived(self, user: User) -> bool:
         """Tell whether the id was derived from e-mail address and hash."""

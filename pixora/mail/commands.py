@@ -101,7 +101,7 @@ def preview(name: str, language: str | None, as_html: bool) -> None:  # noqa: FB
         "id": "0" * 24,
         "template": name,
         "to": PREVIEW_EMAIL,
-        "context": {"new_email": f"new.{PREVIEW_EMAIL}"},
+        "context": {"new_email": f"new.{PREVIEW_EMAIL}", "codes_left": "3", "few_codes_left": "yes"},
         "created_at": now,
         "due_at": now,
         "attempts": 0,

@@ -48,6 +48,8 @@ def render(
         "new_link_url": f"{public_url()}{NEW_LINK_PATH}",
         "new_email": harmless(email["context"].get("new_email")),
         "changes": email["context"].get("changes", ""),
+        "codes_left": harmless(email["context"].get("codes_left")),
+        "few_codes_left": harmless(email["context"].get("few_codes_left")),
     }
     return rendering.compose(services.email_templates, found, values, link=link, look=look())
 

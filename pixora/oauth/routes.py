@@ -18,6 +18,7 @@ from pixora.errors import (
     RateLimited,
     ValidationFailed,
 )
+from pixora.factors.errors import MFA_REQUIRED, InvalidCode, SecondFactorUnavailable
 from pixora.oauth import clients, schemas
 from pixora.oauth.errors import InvalidClient, UnsupportedGrantType
 from pixora.oauth.revocation import revoke
@@ -31,8 +32,8 @@ blueprint = Blueprint("oauth", __name__, url_prefix="/api/auth", description="Fo
 
 @blueprint.route("/token", "requestTokens", methods=["POST"], error_format=ErrorFormat.OAUTH)
 @fails(
-    *(InvalidCredentials, InvalidGrant, EmailNotVerified, UnsupportedGrantType, InvalidClient),
-    *(RateLimited, Overloaded, DatabaseUnavailable),
+    *(InvalidCredentials, InvalidGrant, EmailNotVerified, MFA_REQUIRED, InvalidCode, UnsupportedGrantType),
+    *(InvalidClient, RateLimited, Overloaded, SecondFactorUnavailable, DatabaseUnavailable),
 )
 @blueprint.response(200, TokenSchema, example=TOKEN_EXAMPLE)
 @blueprint.body(schemas.TokenRequestSchema, example=LOGIN_EXAMPLE, location="form")
@@ -43,13 +44,17 @@ def token(form: dict[str, str]) -> Grant:
     This is the token endpoint of RFC 6749 for OAuth libraries. It does what `/api/auth/login` and `/api/auth/refresh`
     do, and answers errors as the standard has them. All clients are public: a `client_id` is optional and not verified,
     in the form or in a Basic header with an empty secret; a secret is refused.
+
+    A user with a second factor gets the error `mfa_required` with an `mfa_token`, for `POST /api/auth/mfa`, unless the
+    client sends the code of the authenticator app as `otp`.
     """
     client_id = clients.client_id(form)
     match form["grant_type"]:
         case "password":
             _require(form, "username", "password")
             user_agent = request.headers.get("User-Agent", "")
-            grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id)
+            code = form.get("otp")
+            grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id, code=code)
         case "refresh_token":
             _require(form, "refresh_token")
             grant = refresh(form["refresh_token"], client_id)

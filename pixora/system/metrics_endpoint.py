@@ -51,6 +51,7 @@ def get_metrics() -> Response:
     else:
         registry.register(metrics.REGISTRY)
     registry.register(services.outbox_metrics)
+    registry.register(services.factor_metrics)
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -22,7 +22,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 
 from limits import RateLimitItem, parse
@@ -99,8 +99,7 @@ class Throttles:
         for name in ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"):
             self.forget(self._limits[name], name, email)
 
-    @contextmanager
-    def attempt(self, email: str, client_ip: str | None) -> Iterator[Attempt]:
+    def attempt(self, email: str, client_ip: str | None) -> AbstractContextManager[Attempt]:
         """Count an attempt to check a password before the `with` block checks it, and settle it afterwards.
 
         The block sets `is_correct`. When it raises, there is no verdict and the attempt is handed back.
@@ -114,12 +113,17 @@ class Throttles:
             DatabaseUnavailable: Also when a wrong attempt cannot be counted: then the client gets no verdict.
 
         """
-        attempt = Attempt(
+        return self.settled(
             # In this order: a refused network creates no counters for accounts and takes no room in them.
             *self.by_network("THROTTLE_LOGIN_PER_IP", client_ip),
             *self.by_network("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", client_ip, email),
             self.bucket("THROTTLE_LOGIN_PER_ACCOUNT", email),
         )
+
+    @contextmanager
+    def settled(self, *buckets: Bucket) -> Iterator[Attempt]:
+        """Count an attempt in flight in its buckets, give it to the `with` block, and settle it by `is_correct`."""
+        attempt = Attempt(*buckets)
         with self._handed_back_on(DatabaseUnavailable, attempt):
             self._take(attempt)
         with self._handed_back_on(BaseException, attempt):

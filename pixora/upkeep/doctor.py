@@ -11,7 +11,7 @@ from flask import Flask
 
 from pixora.errors import DatabaseUnavailable
 from pixora.services import Services
-from pixora.upkeep import accounts, outbox, proxies, server, settings
+from pixora.upkeep import accounts, data_keys, outbox, proxies, server, settings
 from pixora.upkeep.findings import Finding, State, fault, unknown
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def checks(services: Services, url: str | None) -> dict[str, Check]:
         "addresses": Check(partial(accounts.addresses, services.users), MINUTES, after="database"),
         "hashes": Check(partial(accounts.hashes, services.users, config.bcrypt_rounds), MINUTES, after="database"),
         "erasures": Check(partial(accounts.erasures, services.erasure), after="database"),
+        "second_factors": Check(partial(data_keys.second_factors, services), MINUTES, after="database"),
         "outbox": Check(partial(outbox.late_emails, services.outbox, config), after="database"),
         "smtp": Check(partial(outbox.smtp, config)),
         "client": Check(partial(proxies.client, url, config.secret_key, config.public_url)),

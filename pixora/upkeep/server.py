@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pixora import clock
 from pixora.database.client import Database, Document
 from pixora.errors import DatabaseUnavailable
+from pixora.factors.totp import STEP_SECONDS
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 
 OLDEST = 6
@@ -70,9 +71,10 @@ def clocks(database: Database) -> Iterator[Finding]:
     theirs = database.ask("hello")["localTime"].replace(tzinfo=clock.UTC)  # PyMongo omits the zone
     apart = (theirs - before - (clock.utcnow() - before) / 2).total_seconds()
     if abs(apart) > clock.LEEWAY_SECONDS:
+        codes = ", and codes of authenticator apps may be refused" if abs(apart) > STEP_SECONDS else ""
         yield fault(
             f"The clocks of this machine and of MongoDB are {abs(apart):.0f} seconds apart: throttles and tokens "
-            "expire at the wrong time.",
+            f"expire at the wrong time{codes}.",
             "Synchronise both with NTP.",
         )
     else:

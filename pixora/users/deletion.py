@@ -11,7 +11,7 @@ from pixora.services import services
 
 
 def delete_account(user: User, session_id: str, password: str, client_ip: str | None) -> None:
-    """Delete a user with everything stored about them, and the counters of login attempts.
+    """Delete a user with everything stored about them, and the counters of wrong passwords and codes.
 
     The counters of e-mails stay: the account can be made again, and the mailbox is the same.
 
@@ -28,8 +28,9 @@ def delete_account(user: User, session_id: str, password: str, client_ip: str | 
             while not _delete(user["_id"], condition):
                 condition = next(conditions)
             services.audit.record("account_deleted", user["_id"])
-            with suppress(DatabaseUnavailable):  # the counters expire by themselves, within the hour
+            with suppress(DatabaseUnavailable):  # the counters expire by themselves, within a day
                 services.throttles.clear_login(emails.canonical(user["email"]))
+                services.second_factor_throttles.clear(user["_id"])
 
 
 def _delete(user_id: str, condition: Document) -> bool:

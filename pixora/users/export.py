@@ -1,14 +1,16 @@
 """Everything stored about a user, except what is secret even from them.
 
-Left out are the hashes of the password and of one-time tokens, the salts of sessions, the tokens in e-mails, and
-e-mails to others: these reveal whether somebody has an account with the address the user asked to change to. Of the
-audit trail it has the last `events.EXPORTED` events, and the cursor of the next page.
+Left out are the hashes of the password and of one-time tokens, the salts of sessions, the secret and the recovery codes
+of the second factor, the tokens in e-mails, and e-mails to others: these reveal whether somebody has an account with
+the address the user asked to change to. Of the audit trail it has the last `events.EXPORTED` events, and the cursor of
+the next page.
 """
 
 from datetime import datetime
 
 from pixora.accounts.documents import User
 from pixora.database.client import Document
+from pixora.factors import second_factor
 from pixora.services import services
 from pixora.users import events, exported_passkeys
 
@@ -23,5 +25,6 @@ def export(user: User, now: datetime) -> Document:
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
         "letters": [email for email in user.get("letters", []) if email["to"] == user["email"]],
         "passkeys": [exported_passkeys.describe(passkey) for passkey in user.get("passkeys", [])],
+        "factors": second_factor.describe(user),
         "events": events.page(user["_id"], events.EXPORTED),
     }

@@ -7,7 +7,7 @@ from flask import Response, g, request
 from pixora import clock
 from pixora.accounts.documents import User
 from pixora.auth import email_change
-from pixora.auth.guards import require_user
+from pixora.auth.guards import require_recent_second_factor, require_user
 from pixora.auth.schemas import StatusMessageSchema
 from pixora.database.client import Document
 from pixora.errors import (
@@ -79,7 +79,7 @@ def change_me(user: User, fields: dict[str, Any]) -> tuple[User, dict[str, str]]
 
 
 @blueprint.route("/me", methods=["DELETE"])
-@require_user
+@require_recent_second_factor
 @fails(WrongPassword, LastAdmin, RateLimited, Overloaded)
 @blueprint.response(204)
 @blueprint.body(schemas.DeleteAccountSchema, example=schemas.PASSWORD_EXAMPLE)
@@ -92,7 +92,7 @@ def delete_me(user: User, body: dict[str, str]) -> None:
 
 
 @blueprint.route("/me/password", methods=["POST"])
-@require_user
+@require_recent_second_factor
 @fails(WrongPassword, RateLimited, Overloaded)
 @blueprint.response(204)
 @blueprint.body(schemas.ChangePasswordSchema, example=schemas.CHANGE_PASSWORD_EXAMPLE)
@@ -107,7 +107,7 @@ def change_password(user: User, body: dict[str, str]) -> None:
 
 
 @blueprint.route("/me/email", methods=["POST"])
-@require_user
+@require_recent_second_factor
 @fails(WrongPassword, EmailTaken, RateLimited, Overloaded)
 @blueprint.response(202, StatusMessageSchema, example=schemas.CHANGE_EMAIL_MESSAGE)
 @blueprint.body(schemas.ChangeEmailSchema, example=schemas.CHANGE_EMAIL_EXAMPLE)

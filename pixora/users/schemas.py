@@ -6,6 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from pixora.accounts.audit import EVENTS
 from pixora.auth.schemas import NewPassword, Password
+from pixora.factors.schemas import FACTORS_EXAMPLE, FactorsSchema
 from pixora.users.exported_passkeys import ExportedPasskeySchema
 from pixora.web.fields import (
     Birthday,
@@ -100,6 +101,7 @@ EXPORT_EXAMPLE = {
         }
     ],
     "passkeys": [],
+    "factors": FACTORS_EXAMPLE,
     "events": EVENTS_EXAMPLE,
 }
 
@@ -275,6 +277,7 @@ class ExportSchema(Schema):
     pending = fields.List(fields.Nested(PendingSchema), required=True)
     letters = fields.List(fields.Nested(QueuedEmailSchema), required=True)
     passkeys = fields.List(fields.Nested(ExportedPasskeySchema), required=True)
+    factors = fields.Nested(FactorsSchema, required=True)
     events = fields.Nested(
         SecurityEventPageSchema,
         required=True,

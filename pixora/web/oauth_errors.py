@@ -17,12 +17,19 @@ ERRORS = {
     "invalid_client": "invalid_client",
     "unsupported_grant_type": "unsupported_grant_type",
     "email_not_verified": "email_not_verified",
+    "mfa_required": "mfa_required",
+    "invalid_code": "invalid_grant",
+    "invalid_mfa_token": "invalid_grant",
+    "second_factor_unavailable": "temporarily_unavailable",
     "rate_limited": "rate_limited",
     "overloaded": "temporarily_unavailable",
     "database_unavailable": "temporarily_unavailable",
     "internal_server_error": "server_error",
 }
 """The `error` for each `code` of a problem; `invalid_request` for all others."""
+
+FURTHER = "mfa_token", "expires_in", "methods"
+"""Members with which a client completes a login by a second factor."""
 
 LONGEST = 400
 """The most characters of an `error_description`: the names of wrong fields may be long."""
@@ -39,11 +46,12 @@ class ErrorFormat(Enum):
     OAUTH = "RFC 6749"
 
 
-def members(problem: dict[str, Any]) -> dict[str, str]:
-    """Return the `error` and `error_description` of a problem."""
+def members(problem: dict[str, Any]) -> dict[str, Any]:
+    """Return the `error` and `error_description` of a problem, and what a client needs to go on."""
     details = [f"{field}: {' '.join(messages)}" for field, messages in problem.get("errors", {}).items()]
     description = " ".join(details) or problem["detail"]
-    return {
+    further = {name: problem[name] for name in FURTHER if name in problem}
+    return further | {
         "error": ERRORS.get(problem["code"], "invalid_request"),
         "error_description": _NOT_ALLOWED.sub("?", description.replace('"', "'")[:LONGEST]),
     }

@@ -68,6 +68,7 @@ def document(error: PixoraError | type[PixoraError], request_id: str) -> dict[st
     """Return the body of a problem."""
     body = problem(error.status, error.code, error.detail, request_id)
     errors = getattr(error, "errors", None)
+    body |= getattr(error, "extensions", {})  # RFC 9457, section 3.2: members that only this problem has
     return body | {"errors": errors} if errors else body
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixora import clock
+from pixora.factors.encryption import decrypt, name_of
 from pixora.importing.lines import Line
 from pixora.importing.records import LineRefused, Reader
 from tests.factories import ARGON2ID, HASH_2A, HASH_2B, HASH_2Y, PHC_HASHES
@@ -196,3 +197,43 @@ def test_any_bytes_are_read_or_refused(read, data):
         assert read(data) is None
     except LineRefused as error:
         assert error.errors
+
+
+@pytest.fixture(scope="module")
+def read_with_keys(session_app):
+    """Read a record where `DATA_KEYS` is set; return the document and the keys."""
+    keys = session_app.extensions["services"].settings.data_keys
+
+    def read(said):
+        data = jsonl(said)
+        with session_app.app_context():
+            return Reader(SECRET, keys).read(Line(1, data, len(data), False)), keys
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "spelling", ["JBSWY3DPEHPK3PXP", "jbsw y3dp ehpk 3pxp", "JBSWY3DP-EHPK3PXP", "JBSWY3DPEHPK3PXP=="]
+)
+def test_a_secret_of_an_authenticator_app_is_stored_encrypted_and_unused(read_with_keys, spelling):
+    user, keys = read_with_keys(record(totp_secret=spelling))
+    factor = user["factors"]["totp"]
+    assert decrypt(keys, user["_id"], factor["secret"]) == b"Hello!\xde\xad\xbe\xef"
+    assert (factor["key"], factor["last_step"]) == (name_of(keys[0]), 0)
+    assert "recovery_codes" not in user["factors"]
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "JBSWY3DPEHPK3PX1", "JBSWY3DPEHPK", "é" * 32, "A" * 112, "A" * 200, "A" * 15_000]
+)
+def test_what_is_no_such_secret_is_refused_and_not_quoted(read_with_keys, secret):
+    with pytest.raises(LineRefused) as refused:
+        read_with_keys(record(totp_secret=secret))
+    assert refused.value.errors.keys() == {"totp_secret"}
+    assert not secret or secret not in str(refused.value)
+
+
+def test_without_data_keys_no_secret_is_imported(read):
+    with pytest.raises(LineRefused) as refused:
+        read(record(totp_secret="JBSWY3DPEHPK3PXP"))
+    assert refused.value.errors == {"totp_secret": ["Cannot be stored: DATA_KEYS is not set."]}

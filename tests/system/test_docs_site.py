@@ -13,6 +13,7 @@ import time
 import urllib.request
 
 import api_page
+import pyotp
 import pytest
 from mongod import free_port
 
@@ -20,7 +21,7 @@ from tests import smtp_server
 from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import ROOT, blocks, commands
-from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user, signup_body
+from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user, log_in, signup_body
 from tests.system.conftest import running_nginx
 from tests.timeouts import LONG
 
@@ -64,6 +65,7 @@ def environment(mongo_uri, settings):
         "SECRET_KEY": settings.secret_key,
         "JWT_SECRET_KEY": settings.jwt_secret_key,
         "SERVICE_KEYS": SERVICE_KEYS,
+        "DATA_KEYS": ",".join(settings.data_keys),
     }
 
 
@@ -206,6 +208,8 @@ def variables(client, users, token_sent):
             users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
             made["USER_ID"] = client.post("/api/admin/users", json=INVITATION, headers=account.bearer).json["id"]
             made["EMAIL_TOKEN"] = token_sent(INVITATION["email"], "invitation")
+        if "/factors" in route.path or route.path == "/api/auth/mfa":
+            made |= second_factor(client, route, account)
         if route.path in EMAILS:
             template, path, body = EMAILS[route.path]
             email = body.get("email", account.email)
@@ -214,6 +218,19 @@ def variables(client, users, token_sent):
         return made
 
     return make
+
+
+def second_factor(client, route, account):
+    """Set up an authenticator app as far as a route needs it; return the shell variables for its codes."""
+    secret = client.post("/api/users/me/factors/totp", headers=account.bearer).json["secret"]
+    code = pyotp.TOTP(secret).now()
+    if route.path.endswith("/confirm"):
+        return {"CODE": code}
+    client.post("/api/users/me/factors/totp/confirm", json={"code": code}, headers=account.bearer)
+    if route.path != "/api/auth/mfa":
+        return {}
+    token = log_in(client, account.email).json["mfa_token"]
+    return {"MFA_TOKEN": token, "CODE": pyotp.TOTP(secret).at(time.time() + 30)}  # the code of now is used
 
 
 def is_like(answer, example):

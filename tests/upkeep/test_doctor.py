@@ -24,7 +24,7 @@ from tests.factories import ARGON2ID, HASH_2B, fastapi_user
 
 ALL = {
     *("environment", "secrets", "signing_key", "uri", "write_concern", "database", "version", "topology", "clock"),
-    *("disk", "indexes", "addresses", "hashes", "erasures", "outbox", "smtp", "client"),
+    *("disk", "indexes", "addresses", "hashes", "erasures", "second_factors", "outbox", "smtp", "client"),
 }
 
 

@@ -98,7 +98,7 @@ def test_an_export_is_a_file_of_json(client, eventful):
     assert response.headers["Content-Disposition"].endswith('.json"')
     assert response.headers["Cache-Control"] == "no-store"
     assert set(json.loads(response.data)) == {
-        *("exported_at", "profile", "sessions", "pending", "letters", "passkeys", "events")
+        *("exported_at", "profile", "sessions", "pending", "letters", "passkeys", "factors", "events")
     }
 
 

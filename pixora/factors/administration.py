@@ -1,0 +1,22 @@
+"""Reset the second factors of a user who has lost them: by an administrator, or by a command."""
+
+from pixora.accounts import factors, updates
+from pixora.admin import service
+from pixora.admin.changes import Actor, change
+from pixora.factors import second_factor
+from pixora.factors.errors import OwnFactors
+
+
+def reset_factors(user_id: str, by: Actor) -> bool:
+    """Remove all second factors of a user, and send a notice. Return False if there was none.
+
+    Raises:
+        UserNotFound: There is no such user.
+        OwnFactors: Administrators must not do this to themselves: it would spare them the code.
+
+    """
+    if by.id == user_id:
+        raise OwnFactors
+    user = service.find(user_id)
+    stages = [factors.REMOVE, updates.queue_emails(*second_factor.notices(user, "factor_reset"))]
+    return change("second_factor_reset", user_id, by, stages, factors.WITH_FACTOR) is not None

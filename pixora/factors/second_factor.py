@@ -1,0 +1,164 @@
+"""Check the second factor of a user whose password was right.
+
+Every way to open a session passes here: `SessionStore.open` refuses a user with a second factor unless it gets the use
+of a code. A code is checked first and used later, by the update that it allows; in between, another request may use it.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pixora import clock
+from pixora.accounts import factors, updates
+from pixora.accounts.documents import Email, TotpFactor, User
+from pixora.accounts.factors import NOT_NEEDED, FactorUse
+from pixora.database.client import Document
+from pixora.errors import InvalidToken, SecondFactorNeeded
+from pixora.factors import encryption, mfa_token, recovery_codes, totp
+from pixora.factors.errors import InvalidCode, MfaRequired, SecondFactorUnavailable, WrongCode
+from pixora.services import services
+from pixora.throttling.counters import Attempt
+from pixora.web.middleware import caller
+
+log = logging.getLogger(__name__)
+
+FEW_LEFT = 3
+"""From so few recovery codes on, the e-mail about the use of one asks the owner to make new ones."""
+
+
+class Answer(NamedTuple):
+    """What a client sends as second factor: the code of an authenticator app, or a recovery code, normalized."""
+
+    code: str | None = None
+    recovery_code: str | None = None
+
+    @property
+    def method(self) -> str:
+        """The kind of code."""
+        return "recovery_code" if self.code is None else "totp"
+
+
+def use_at_login(user: User, password_hash: str, code: str | None, client_ip: str | None) -> FactorUse:
+    """Return the use of a second factor for a login with a right password; `NOT_NEEDED` for a user without one.
+
+    Args:
+        user: With `factors`.
+        password_hash: The hash that is stored, to which the `mfa_token` is bound.
+        code: The code of the authenticator app, if the client has sent it with the password.
+        client_ip: The client's address.
+
+    Raises:
+        MfaRequired: The user has a second factor, and the client has sent no code.
+        InvalidCode, RateLimited, SecondFactorUnavailable: From the check of the code.
+
+    """
+    factor = factors.totp_of(user)
+    if factor is None:
+        return NOT_NEEDED
+    if code is None:
+        services.audit.record("second_factor_required", user["_id"])
+        secret_key, now = services.settings.secret_key, clock.utcnow()
+        methods = ["totp", "recovery_code"] if factors.recovery_hashes_of(user) else ["totp"]
+        raise MfaRequired(
+            mfa_token.make(secret_key, user["_id"], password_hash, now),
+            int(mfa_token.LIFETIME.total_seconds()),
+            methods,
+        )
+    return use(user, factor, Answer(code), client_ip)
+
+
+def use_in_session(user: User, session_id: str, code: str | None, client_ip: str | None) -> FactorUse:
+    """Return the use of a second factor for a user who authenticates again; `NOT_NEEDED` for a user without one.
+
+    Raises:
+        SecondFactorNeeded: The user has a second factor, and the client has sent no code.
+        WrongCode, RateLimited, SecondFactorUnavailable: From the check of the code.
+        InvalidToken: The session has ended.
+
+    """
+    if factors.totp_of(user) is None:
+        return NOT_NEEDED
+    if code is None:
+        raise SecondFactorNeeded
+    current = services.factors.find(user["_id"], session_id)  # with the secret, which a profile does not have
+    if current is None:
+        raise InvalidToken
+    factor = factors.totp_of(current)
+    if factor is None:
+        return NOT_NEEDED
+    try:
+        return use(current, factor, Answer(code), client_ip)
+    except InvalidCode as error:
+        raise WrongCode from error
+
+
+def use(user: User, factor: TotpFactor, answer: Answer, client_ip: str | None) -> FactorUse:
+    """Return the use of the code that a user has sent, for the update that it allows.
+
+    Raises:
+        InvalidCode: The code is wrong, too old, or was used.
+        RateLimited: There have been too many wrong codes; the code is not checked.
+        SecondFactorUnavailable: The secret cannot be decrypted.
+        Overloaded: The recovery code would not be hashed in time.
+
+    """
+    is_totp = answer.code is not None
+    with services.second_factor_throttles.attempt(user["_id"], client_ip, can_be_guessed=is_totp) as attempt:
+        found = _use_of_code(user, factor, str(answer.code)) if is_totp else _use_of_recovery_code(user, factor, answer)
+        attempt.is_correct = found is not None
+    if found is None:
+        _record_failure(user, answer, attempt)
+        raise InvalidCode
+    return found
+
+
+def describe(user: User) -> dict[str, Document | None]:
+    """Return the second factors in the whole document of a user, without secrets."""
+    factor = factors.totp_of(user)
+    codes = user.get("factors", {}).get("recovery_codes")
+    last_used = totp.time_of(factor["last_step"]) if factor and factor["last_step"] else None
+    return {
+        "totp": factor and {"created_at": factor["created_at"], "last_used_at": last_used},
+        "recovery_codes": codes and {"created_at": codes["created_at"], "left": len(codes["hashes"])},
+    }
+
+
+def notices(user: Mapping[str, Any], template: str, **context: str) -> list[Email]:
+    """Return the e-mail about a change of second factors; none to an unverified address, which may be a stranger's."""
+    if not user.get("email_verified"):
+        return []
+    return [services.outbox.compose(template, user["email"], clock.utcnow(), **context)]
+
+
+def _use_of_code(user: User, factor: TotpFactor, code: str) -> FactorUse | None:
+    try:
+        secret = encryption.decrypt(services.settings.data_keys, user["_id"], factor["secret"])
+    except encryption.UnreadableSecret as error:
+        log.error(
+            "A second factor cannot be checked: DATA_KEYS does not have the key %s.",
+            factor["key"],
+            extra={"event": "second_factor_unreadable", "user_id": user["_id"], "key": factor["key"]},
+        )
+        raise SecondFactorUnavailable from error
+    step = totp.step_of(secret, code, clock.utcnow())
+    return None if step is None or step <= factor["last_step"] else factors.use_code(factor, step)
+
+
+def _use_of_recovery_code(user: User, factor: TotpFactor, answer: Answer) -> FactorUse | None:
+    hashes = factors.recovery_hashes_of(user)
+    used = services.hashing_queue.run(recovery_codes.find, answer.recovery_code, hashes, is_wanted=caller())
+    if used is None:
+        return None
+    left = len(hashes) - 1
+    few = "yes" if left <= FEW_LEFT else ""
+    emails = notices(user, "recovery_code_used", codes_left=str(left), few_codes_left=few)
+    return factors.use_recovery_code(factor, hashes, used, *emails)
+
+
+def _record_failure(user: User, answer: Answer, attempt: Attempt) -> None:
+    """Record a wrong code and the limits it reached; at the third one, send the owner an e-mail."""
+    services.audit.record("second_factor_failed", user["_id"], method=answer.method)
+    if attempt.limits_reached:
+        services.audit.record("locked_out", user["_id"], limits=attempt.limits_reached)
+    if services.second_factor_throttles.is_third_wrong_code(user["_id"]):
+        services.users.update_user(user["_id"], updates.queue_emails(*notices(user, "wrong_codes")))
