@@ -21,6 +21,10 @@ SENDS_MAIL_AND_ANSWERS_ALIKE = {"POST /api/auth/password-reset"}
 """Documents no 429, lest it tell whether there is an account."""
 
 
+ASKED_BY_SERVICES = {"POST /api/auth/introspect"}
+"""A service asks about all its users from one address; Pixora itself limits each service."""
+
+
 def is_limited(method: str, path: str) -> bool:
     """Tell whether nginx limits how often one client may send such a request, by its own patterns."""
     [block] = re.findall(r'map "\$request_method \$uri" \$limited_client \{(.*?)\n    \}', NGINX_CONF, re.DOTALL)
@@ -41,7 +45,7 @@ def test_nginx_limits_every_route_that_hashes_or_sends_mail_and_no_other(session
                 limited.add(name)
             if {"overloaded", "rate_limited"} & set(codes(operation)):
                 dear.add(name)
-    assert limited == dear
+    assert limited == dear - ASKED_BY_SERVICES
 
 
 def codes(operation):
@@ -49,7 +53,7 @@ def codes(operation):
         for content in response.get("content", {}).values():
             for example in content.get("examples", {}).values():
                 if isinstance(example["value"], dict):
-                    yield example["value"].get("code")
+                    yield example["value"].get("code", example["value"].get("error"))
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=lambda form: form.path)

@@ -22,6 +22,7 @@ from tests.authority import Authority
 from tests.conftest import make_account
 from tests.documents import ROOT, blocks, commands
 from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user, log_in, signup_body
+from tests.passkeys.authenticator import Authenticator
 from tests.system.conftest import running_nginx
 from tests.timeouts import LONG
 
@@ -66,6 +67,8 @@ def environment(mongo_uri, settings):
         "JWT_SECRET_KEY": settings.jwt_secret_key,
         "SERVICE_KEYS": SERVICE_KEYS,
         "DATA_KEYS": ",".join(settings.data_keys),
+        "WEBAUTHN_RP_ID": settings.webauthn_rp_id,
+        "WEBAUTHN_ORIGINS": ",".join(settings.webauthn_origins),
     }
 
 
@@ -208,6 +211,13 @@ def variables(client, users, token_sent):
             users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
             made["USER_ID"] = client.post("/api/admin/users", json=INVITATION, headers=account.bearer).json["id"]
             made["EMAIL_TOKEN"] = token_sent(INVITATION["email"], "invitation")
+        if route.path.endswith("{passkey_id}"):
+            options = client.post("/api/users/me/passkeys/options", headers=account.bearer).json
+            authenticator = Authenticator()
+            body = {"credential": authenticator.create(options)}
+            made["PASSKEY_ID"] = client.post("/api/users/me/passkeys", json=body, headers=account.bearer).json["id"]
+            body = {"credential": authenticator.get(client.post("/api/auth/passkeys/options").json)}
+            made["TOKEN"] = client.post("/api/auth/passkeys/login", json=body).json["access_token"]
         if "/factors" in route.path or route.path == "/api/auth/mfa":
             made |= second_factor(client, route, account)
         if route.path in EMAILS:
@@ -248,6 +258,10 @@ def is_like(answer, example):
     return example is None or type(answer) is type(example)
 
 
+OF_AUTHENTICATORS = {"POST /api/users/me/passkeys": (422, None), "POST /api/auth/passkeys/login": (401, None)}
+"""Only an authenticator can sign what these take, so the example of the page is refused."""
+
+
 def test_each_command_of_the_api_page_gets_the_documented_answer(client, users, variables, service, tmp_path, subtests):
     for route in api_page.routes(client.get("/openapi.json").json):
         with subtests.test(route.name):
@@ -256,7 +270,7 @@ def test_each_command_of_the_api_page_gets_the_documented_answer(client, users, 
             function = 'curl() { command curl -sS -o answer -w "%{http_code}" "$@"; }'
             path = {"PATH": os.environ["PATH"]}
             run = bash(f"{function}\n{command}", env=path | variables(route), cwd=tmp_path)
-            status, example = route.success
+            status, example = OF_AUTHENTICATORS.get(route.name, route.success)
             answer = (tmp_path / "answer").read_text()
             assert (run.returncode, run.stdout) == (0, str(status)), answer
             assert example is None or is_like(json.loads(answer), example), answer
