@@ -42,7 +42,10 @@ class Text(fields.String):
     too_long = "Must have at most {longest} characters."
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(metadata={"pattern": r"^[^\x00]*$"} | kwargs.pop("metadata", {}), **kwargs)
+        metadata = kwargs.pop("metadata", {})
+        if "format" not in metadata or metadata["format"] == "password":  # other formats have no NUL
+            metadata = {"pattern": r"^[^\x00]*$"} | metadata
+        super().__init__(metadata=metadata, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         if self.longest and isinstance(value, str | bytes) and len(value) > self.longest:
@@ -178,7 +181,11 @@ class Locale(Text):
     too_long = "Must be a language tag, as in de or de-AT."
 
     def __init__(self, **kwargs: Any) -> None:
-        metadata = {"maxLength": languages.LONGEST, "description": "The language of e-mails, by BCP 47."}
+        metadata = {
+            "maxLength": languages.LONGEST,
+            "pattern": f"^{languages.TAG.pattern}$",
+            "description": "The language of e-mails, by BCP 47.",
+        }
         super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:

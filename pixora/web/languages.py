@@ -13,7 +13,7 @@ MAX_PREFERRED = 5
 """How many languages of a client are considered, the preferred ones first."""
 
 _LONGEST_HEADER = 200
-_TAG = re.compile(r"(?:[A-Za-z]{2,3}|[A-Za-z]{5,8})(?:-[A-Za-z0-9]{1,8})*")
+TAG = re.compile(r"(?:[A-Za-z]{2,3}|[A-Za-z]{5,8})(?:-[A-Za-z0-9]{1,8})*")
 _RIGHT_TO_LEFT = {"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"}
 
 
@@ -24,7 +24,7 @@ def canonical(tag: str) -> str:
         ValueError: It is not a language tag.
 
     """
-    if len(tag) > LONGEST or not _TAG.fullmatch(tag):
+    if len(tag) > LONGEST or not TAG.fullmatch(tag):
         raise ValueError("Must be a language tag, as in de or de-AT.")
     language, *subtags = tag.lower().split("-")
     after_singleton = False
@@ -44,7 +44,7 @@ def preferred(header: str) -> list[str]:
     accepted = parse_accept_header(header, LanguageAccept)
     found = []
     for tag, quality in accepted:
-        if quality > 0 and len(tag) <= LONGEST and _TAG.fullmatch(tag):
+        if quality > 0 and len(tag) <= LONGEST and TAG.fullmatch(tag):
             found.append(canonical(tag))
     return list(dict.fromkeys(found))[:MAX_PREFERRED]
 

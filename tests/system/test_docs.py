@@ -19,8 +19,8 @@ def test_the_document_is_openapi_3_1(client):
 
 
 def test_the_document_describes_the_password_flow(client):
-    [scheme] = client.get("/openapi.json").json["components"]["securitySchemes"].values()
-    assert scheme["flows"]["password"]["tokenUrl"] == "/api/auth/token"
+    schemes = client.get("/openapi.json").json["components"]["securitySchemes"]
+    assert schemes["OAuth2PasswordBearer"]["flows"]["password"]["tokenUrl"] == "/api/auth/token"
 
 
 def test_the_document_names_its_server_licence_and_contact(client):

@@ -225,13 +225,17 @@ def test_the_number_of_very_many_e_mails_is_a_lower_bound(make_app, users, sampl
     assert found['pixora_outbox_letters{state="new"}'] == 3
 
 
+def of_outbox(command):
+    return command.command_name == "aggregate" and "letters" in str(command.command["pipeline"])
+
+
 def test_several_scrapes_query_the_outbox_once(make_app, watch_commands):
     client = make_app().test_client()
     client.get("/health")
     with watch_commands() as commands:
         for _ in range(5):
             client.get("/metrics")
-    assert [command.command_name for command in commands].count("aggregate") == 1
+    assert len([command for command in commands if of_outbox(command)]) == 1
 
 
 def test_the_query_of_the_outbox_uses_the_index(make_app, watch_commands, mongo):
@@ -239,7 +243,7 @@ def test_the_query_of_the_outbox_uses_the_index(make_app, watch_commands, mongo)
     client.get("/health")
     with watch_commands() as commands:
         client.get("/metrics")
-    [sent] = [command.command for command in commands if command.command_name == "aggregate"]
+    [sent] = [command.command for command in commands if of_outbox(command)]
     plan = mongo.get_default_database().command(
         "explain", {"aggregate": "users", "pipeline": sent["pipeline"], "cursor": {}}, verbosity="queryPlanner"
     )
