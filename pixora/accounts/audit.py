@@ -105,9 +105,8 @@ EVENTS: Mapping[str, Event] = {
     "second_factor_added": Event("A user set up a second factor; all other sessions ended.", _SESSION),
     "second_factor_removed": Event("A user removed the second factor.", _SESSION),
     "second_factor_reset": Event("The second factor of a user was reset.", _OUTCOME),
-    "recovery_codes_renewed": Event("A user made new recovery codes.", _SESSION),
     "recovery_code_used": Event("A user logged in with a recovery code.", frozenset({"left"})),
-    "data_keys_rotated": Event("Secrets were encrypted under a new data key.", frozenset({"key", "number"})),
+    "recovery_codes_renewed": Event("A user made new recovery codes.", _SESSION),
     "account_deleted": Event("An account was deleted.", _OUTCOME),
     "user_created": Event("A user was created.", frozenset({"roles"})),
     "invited": Event("A user was invited.", _OUTCOME),
@@ -119,6 +118,7 @@ EVENTS: Mapping[str, Event] = {
     "roles_changed": Event("The roles of a user were changed.", frozenset({"before", "roles"}) | _OUTCOME),
     "key_generated": Event("A signing key was generated.", frozenset({"kid", "algorithm"})),
     "key_retired": Event("A key was retired.", frozenset({"kid"})),
+    "data_keys_rotated": Event("Secrets were encrypted under a new data key.", frozenset({"key", "number"})),
 }
 """All events by name."""
 

@@ -185,6 +185,9 @@ ELSEWHERE = {
     "user_changed",  # tests/admin/test_accounts.py
     *("invited", "invitation_accepted"),  # tests/admin/test_invitations.py
     *("passkey_added", "passkey_removed", "passkey_counter_went_back"),  # tests/passkeys
+    # tests/factors
+    *("second_factor_added", "second_factor_removed", "second_factor_failed", "second_factor_reset"),
+    *("second_factor_required", "recovery_code_used", "recovery_codes_renewed", "data_keys_rotated"),
     *("key_generated", "key_retired"),  # tests/tokens/test_keys.py
     *("user_created", "user_imported", "user_disabled", "user_enabled", "roles_changed"),
 }
