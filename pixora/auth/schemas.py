@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
 
-from pixora.factors.fields import Code
+from pixora.factors.fields import CODE_OR_EMPTY, Code
 from pixora.passwords import policy, verify
 from pixora.services import services
 from pixora.web.fields import Birthday, Contact, Email, Locale, PersonName, Text, TypedEmail, one_of
@@ -169,7 +169,12 @@ class LoginSchema(GrantSchema):
     )
     password = Password(required=True, metadata={"minLength": 1})
     grant_type = fields.String(validate=validate.Equal("password"), metadata={"enum": ["password"]})
-    otp = Code(metadata={"description": "The code of the authenticator app, for users who have one."})
+    otp = Code(
+        metadata={
+            "description": "The code of the authenticator app, for users who have one.",
+            "pattern": CODE_OR_EMPTY,
+        }
+    )
 
 
 class RefreshSchema(GrantSchema):

@@ -15,6 +15,10 @@ LEAST_SECRET_BYTES, MOST_SECRET_BYTES = 10, 64
 """Ten bytes, fewer than RFC 4226 wants, is what many systems have."""
 
 
+CODE_OR_EMPTY = rf"^(\s*(\d\s*){{{totp.DIGITS}}})?$"
+"""In the forms of OAuth, where an empty parameter counts as absent."""
+
+
 class Code(Text):
     """The code of an authenticator app: six digits of any script; spaces are dropped."""
 

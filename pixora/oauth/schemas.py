@@ -5,7 +5,7 @@ from typing import ClassVar
 from marshmallow import Schema, fields
 
 from pixora.auth.schemas import REFRESH_EXAMPLE, GrantSchema, OAuthFormSchema, Password
-from pixora.factors.fields import Code
+from pixora.factors.fields import CODE_OR_EMPTY, Code
 from pixora.web.fields import Text, TypedEmail
 
 REVOKE_EXAMPLE = {"token": REFRESH_EXAMPLE["refresh_token"], "token_type_hint": "refresh_token"}
@@ -35,7 +35,12 @@ class TokenRequestSchema(GrantSchema):
     grant_type = Text(required=True, metadata={"minLength": 1, "description": "`password` or `refresh_token`."})
     username = TypedEmail(metadata={"description": "With `password`: the e-mail address; case does not matter."})
     password = Password()
-    otp = Code(metadata={"description": "With `password`: the code of the authenticator app, for users who have one."})
+    otp = Code(
+        metadata={
+            "description": "With `password`: the code of the authenticator app, for users who have one.",
+            "pattern": CODE_OR_EMPTY,
+        }
+    )
     refresh_token = Text(metadata={"description": "With `refresh_token`: the latest one."})
 
 

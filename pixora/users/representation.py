@@ -36,5 +36,5 @@ def document(user: Mapping[str, Any]) -> dict[str, Any]:
         "updated_at": timestamp(user["updated_at"]),
         "email_verified": user.get("email_verified", False),
         "roles": user.get("roles", ["user"]),
-        **{name: user[name] for name in metadata.NAMES if name in user},
+        **{name: user[name] for name in ("locale", *metadata.NAMES) if name in user},
     }

@@ -27,7 +27,15 @@ TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Con
 """The status phrases of RFC 9110; Python has older ones before 3.13."""
 
 
-class ProblemSchema(ma.Schema):
+class SecondStepSchema(ma.Schema):
+    """What an error with the code `mfa_required` has besides."""
+
+    mfa_token = ma.fields.String(metadata={"description": "With mfa_required: for `POST /api/auth/mfa`."})
+    expires_in = ma.fields.Integer(metadata={"description": "With mfa_required: the seconds that mfa_token is valid."})
+    methods = ma.fields.List(ma.fields.String(), metadata={"description": "With mfa_required: what the user can send."})
+
+
+class ProblemSchema(SecondStepSchema):
     """An error."""
 
     class Meta:
@@ -54,7 +62,7 @@ class ProblemSchema(ma.Schema):
     error_description = ma.fields.String(metadata={"description": "Beside error: the detail, in ASCII."})
 
 
-class OAuthErrorSchema(ma.Schema):
+class OAuthErrorSchema(SecondStepSchema):
     """An error of an endpoint for OAuth clients (RFC 6749, section 5.2)."""
 
     class Meta:
