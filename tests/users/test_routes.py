@@ -29,7 +29,10 @@ def test_me_takes_one_database_operation(client, account, watch_commands):
 def test_nothing_secret_is_read_for_a_profile(client, account, watch_commands):
     with watch_commands() as commands:
         client.get("/api/users/me", headers=account.bearer)
-    assert commands[0].command["projection"] == dict.fromkeys(("password", "sessions", "tokens", "letters"), 0)
+    projection = dict(commands[0].command["projection"])
+    assert projection.pop("sessions").keys() == {"$elemMatch"}  # only one's own
+    assert set(projection.values()) == {0}
+    assert projection.keys() >= {"password", "tokens", "letters", "factors.pending_totp"}
 
 
 def test_ones_own_profile_is_found_by_id(client, account):
