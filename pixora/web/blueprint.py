@@ -116,8 +116,12 @@ def reject_undeclared_parameters() -> None:
     declared: frozenset[str] | None = getattr(view, "query_parameters", None)
     if declared is None:
         return
+    try:
+        parameters = list(request.args.lists())
+    except UnicodeDecodeError as error:  # raw bytes, which pixora.server refuses before
+        raise ValidationFailed({"query": ["Must be percent-encoded UTF-8."]}) from error
     errors = {}
-    for name, values in request.args.lists():
+    for name, values in parameters:
         if name not in declared:
             errors[name] = [UNKNOWN]
         elif len(values) > 1:
