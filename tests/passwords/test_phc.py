@@ -196,7 +196,7 @@ def low_caps(monkeypatch):
 def test_any_text_is_refused_or_can_be_computed(low_caps):
     computed = set()
 
-    @settings(max_examples=200)
+    @settings(max_examples=200, derandomize=True)  # the same texts each time, so that all kinds are among them
     @given(st.one_of(*HASHES) | MIXED.map("$".join))
     def check(stored):
         try:
