@@ -2,16 +2,14 @@
 
 import base64
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from marshmallow import ValidationError
 
-from pixora.web.fields import CONTROLS, Text
+from pixora.web.fields import Text
 
 _BASE64URL = re.compile("[A-Za-z0-9_-]*")
-_CONTROL = re.compile(f"[{CONTROLS}]")
 
 
 class Base64Url(Text):
@@ -31,25 +29,6 @@ class Base64Url(Text):
         if not _BASE64URL.fullmatch(text) or len(text) % 4 == 1:
             raise ValidationError("Must be in base64url, without padding and spaces.")
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-class PasskeyName(Text):
-    """1 to 100 characters after trimming, in NFC, without control characters."""
-
-    longest = 400  # NFC composes up to four characters into one
-    too_long = "Must have between 1 and 100 characters."
-
-    def __init__(self, **kwargs: Any) -> None:
-        metadata = {"minLength": 1, "maxLength": 100, "pattern": f"^[^{CONTROLS}]*[^\\s{CONTROLS}][^{CONTROLS}]*$"}
-        super().__init__(metadata=metadata | kwargs.pop("metadata", {}), **kwargs)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        name = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs)).strip()
-        if _CONTROL.search(name):
-            raise ValidationError("Must not contain control characters.")
-        if not 1 <= len(name) <= 100:
-            raise ValidationError(self.too_long)
-        return name
 
 
 def encode(data: bytes) -> str:

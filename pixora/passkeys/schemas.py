@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from pixora.passkeys.ceremonies import Assertion, Attestation
-from pixora.passkeys.fields import Base64Url, PasskeyName
-from pixora.web.fields import Text, Timestamp
+from pixora.passkeys.fields import Base64Url
+from pixora.web.fields import Name, Text, Timestamp
 
 MAX_ID, MAX_CLIENT_DATA, MAX_OBJECT, MAX_SIGNATURE, MAX_HANDLE = 1023, 4096, 4096, 1024, 64
 """Bytes. A credential id and a user handle are limited by the standard; the others are ours, several times as long as
@@ -151,7 +151,7 @@ def _same_id(data: dict[str, Any]) -> bytes:
 class RegistrationSchema(Schema):
     """A new passkey."""
 
-    name = PasskeyName(metadata={"description": "To recognize it by; `Passkey` by default."})
+    name = Name(metadata={"description": "To recognize it by; `Passkey` by default."})
     credential = fields.Nested(AttestationCredentialSchema, required=True)
 
 
@@ -164,7 +164,7 @@ class PasskeyLoginSchema(Schema):
 class RenamePasskeySchema(Schema):
     """A new name of a passkey."""
 
-    name = PasskeyName(required=True)
+    name = Name(required=True)
 
 
 class PasskeySchema(Schema):
