@@ -7,9 +7,7 @@ same with `total=true`.
 """
 
 import http.client
-import json
 import random
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +15,7 @@ from urllib.parse import urlencode
 import bcrypt
 
 from benchmarks.figures import median, table
-from benchmarks.load import FORM
+from benchmarks.load import FORM, ask
 from benchmarks.servers import FIRST, PIXORA, Bench, started
 from pixora.accounts.store import INDEXES
 from tests.factories import PASSWORD, fastapi_user
@@ -54,27 +52,14 @@ def run(bench: Bench) -> dict[str, Any]:
     with started(bench, PIXORA, DATABASE, cores=FIRST, BCRYPT_ROUNDS="4", DATABASE_TIMEOUT_MS="30000") as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         form = urlencode({"username": ADMIN, "password": PASSWORD})
-        _, login = _ask(connection, "POST", "/api/auth/login", form, FORM)
+        _, login = ask(connection, "POST", "/api/auth/login", form, FORM)
         bearer = {"Authorization": f"Bearer {login['access_token']}"}
         for name, query in FILTERS.items():
             path = f"/api/admin/users?{urlencode(query)}"
-            pages = [_ask(connection, "GET", path, None, bearer)[0] for _ in range(REQUESTS + 3)][3:]
-            exact, page = _ask(connection, "GET", f"{path}&total=true", None, bearer)
+            pages = [ask(connection, "GET", path, None, bearer)[0] for _ in range(REQUESTS + 3)][3:]
+            exact, page = ask(connection, "GET", f"{path}&total=true", None, bearer)
             result[name] = {"pages": pages, "exact": exact, "total": page["total"]}
     return result
-
-
-def _ask(
-    connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
-) -> tuple[float, Any]:
-    """Return the duration in seconds, and the body."""
-    began = time.perf_counter()
-    connection.request(method, path, body, headers)
-    response = connection.getresponse()
-    answer = response.read()
-    took = time.perf_counter() - began
-    assert response.status == 200, answer
-    return took, json.loads(answer)
 
 
 def _seed(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import bcrypt
@@ -23,6 +23,19 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 TIMEOUT_SECONDS = 25
 """How long to wait for outstanding answers after a storm."""
+
+
+def ask(
+    connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
+) -> tuple[float, Any]:
+    """Make a request; return the duration in seconds, and the JSON of the answer."""
+    began = time.perf_counter()
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    answer = response.read()
+    took = time.perf_counter() - began
+    assert response.status == 200, answer
+    return took, json.loads(answer)
 
 
 class Reads(NamedTuple):

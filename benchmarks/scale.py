@@ -5,9 +5,7 @@ of a quarter of a gigabyte.
 """
 
 import http.client
-import json
 import random
-import time
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +15,7 @@ import bson
 from bson.raw_bson import RawBSONDocument
 
 from benchmarks.figures import median, table
-from benchmarks.load import FORM
+from benchmarks.load import FORM, ask
 from benchmarks.servers import FIRST, PIXORA, Bench, started
 from tests.factories import PASSWORD, fastapi_user
 
@@ -40,9 +38,9 @@ def run(bench: Bench) -> dict[str, Any]:
             connections[number] = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         for turn in range(-LOGINS // 10, LOGINS):  # the first requests warm up
             for number, connection in connections.items():
-                login, body = _ask(connection, "POST", "/api/auth/login", _form(number), FORM)
-                bearer = {"Authorization": f"Bearer {json.loads(body)['access_token']}"}
-                reads = [_ask(connection, "GET", "/api/users/me", None, bearer)[0] for _ in range(READS_EACH)]
+                login, tokens = ask(connection, "POST", "/api/auth/login", _form(number), FORM)
+                bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+                reads = [ask(connection, "GET", "/api/users/me", None, bearer)[0] for _ in range(READS_EACH)]
                 if turn >= 0:
                     result[str(number)]["login"].append(login)
                     result[str(number)]["me"] += reads
@@ -57,19 +55,6 @@ def _form(number: int) -> str:
 
 def _email(index: int) -> str:
     return f"user{index:07}@example.com"
-
-
-def _ask(
-    connection: http.client.HTTPConnection, method: str, path: str, body: str | None, headers: dict[str, str]
-) -> tuple[float, bytes]:
-    """Return the duration in seconds, and the body."""
-    began = time.perf_counter()
-    connection.request(method, path, body, headers)
-    response = connection.getresponse()
-    answer = response.read()
-    took = time.perf_counter() - began
-    assert response.status == 200, answer
-    return took, answer
 
 
 def _seed(bench: Bench, database: str, number: int) -> None:
