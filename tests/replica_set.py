@@ -9,7 +9,7 @@ import signal
 import time
 
 import pymongo
-from mongod import REPLICA_SET, Mongod, free_port
+from mongod import REPLICA_SET, Mongod, MongodFailed, free_port
 from pymongo.errors import PyMongoError
 
 import config
@@ -57,7 +57,7 @@ class ReplicaSet:
         """End a member with SIGKILL, as a power cut would. Does nothing when it is not running."""
         if member.is_running:
             os.kill(member.pid, signal.SIGKILL)
-            member.stop()  # reaps it
+        member.stop()  # reaps it
 
     def suspend(self, member):
         """Make a member hang: its connections stay open and nothing answers."""
@@ -83,8 +83,15 @@ class ReplicaSet:
         members = [{"_id": number, "host": f"127.0.0.1:{m.port}"} for number, m in enumerate(self.members)]
         settings = {"electionTimeoutMillis": 1000 * ELECTION_SECONDS}
         wanted = {"_id": REPLICA_SET, "members": members, "settings": settings}
-        self._wait(lambda: self._ask(self.members[0], "replSetInitiate", wanted), "not initiated")
+        self._wait(lambda: all(map(self._is_up, self.members)), "not up")
+        with self._client(self.members[0], timeoutMS=1000 * WAIT_SECONDS) as client:
+            client.admin.command("replSetInitiate", wanted)
         self.wait_until_whole()
+
+    def _is_up(self, member):
+        if not member.is_running:
+            raise MongodFailed(member.why_it_ended())
+        return self._ask(member, "ping")
 
     def _primary_now(self):
         states = [(self._states(member), member) for member in self.members]
@@ -108,10 +115,13 @@ class ReplicaSet:
     def _ask(member, *command):
         if not member.is_running:
             return None
-        options = {"directConnection": True, "timeoutMS": 500}
-        with contextlib.suppress(PyMongoError), pymongo.MongoClient("127.0.0.1", member.port, **options) as client:
+        with contextlib.suppress(PyMongoError), ReplicaSet._client(member, timeoutMS=500) as client:
             return client.admin.command(*command)
         return None
+
+    @staticmethod
+    def _client(member, **options):
+        return pymongo.MongoClient("127.0.0.1", member.port, directConnection=True, **options)
 
     @staticmethod
     def _wait(condition, complaint):

@@ -91,9 +91,10 @@ def test_nothing_that_must_stay_empty_is_asked_for_or_sent(docs, user):
         docs.authorize(user["email"], PASSWORD)
     assert "authorization" not in sent.value.headers
     assert set(urllib.parse.parse_qs(sent.value.post_data)) == {"grant_type", "username", "password"}
-    assert docs.dialog.locator("input:visible, select:visible").count() == 0  # once signed in
+    login = docs.dialog.locator(".auth-container", has_text="OAuth2")
+    expect(login.locator("input:visible, select:visible")).to_have_count(0)  # once signed in
     docs.dialog.get_by_role("button", name="Remove authorization").click()
-    assert docs.dialog.locator("input:visible, select:visible").count() == 2
+    expect(login.locator("input:visible, select:visible")).to_have_count(2)
 
 
 def test_a_form_has_the_values_of_its_example(docs):

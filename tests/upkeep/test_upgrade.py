@@ -95,7 +95,7 @@ def test_canonical_addresses_are_not_changed(old_users, upgrade, watch_commands)
     old_users.insert_one(user := fastapi_user(email="grace@example.com"))
     with watch_commands() as commands:
         assert upgrade()[1]["addresses"]["changed"] == 0
-    updates = [str(command.command) for command in commands if command.command_name == "update"]
+    updates = [str(command.command) for command in commands if command.command.get("update") == old_users.name]
     assert not [update for update in updates if "tokens." not in update]  # those forget expired tokens
     assert old_users.find_one() == user
 
