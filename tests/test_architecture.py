@@ -49,14 +49,14 @@ ORDER = (
     ("pixora.email_templates",),
     ("pixora.services",),
     ("pixora.cli",),
-    ("pixora.factors",),
+    ("pixora.factors", "pixora.passkeys"),
     ("pixora.auth",),
     ("pixora.factors.schemas",),
     ("pixora.oauth",),
     ("pixora.users",),
     ("pixora.admin",),
     ("pixora.mail",),
-    ("pixora.passkeys",),
+    ("pixora.passkeys.login", "pixora.passkeys.management", "pixora.passkeys.routes"),
     (
         *("pixora.factors.administration", "pixora.factors.commands", "pixora.factors.login"),
         *("pixora.factors.management", "pixora.factors.routes"),
@@ -69,7 +69,7 @@ ORDER = (
 )
 """The parts of the package from the ground up: each may import those above it in this list, and none below.
 
-Of the second factor, what a login asks comes before it, and the routes come after it.
+Of the second factor and of passkeys, what the core asks comes before it, and the routes come after it.
 """
 
 

@@ -28,7 +28,7 @@ USER = {
     *("POST /api/users/me/factors/totp/confirm", "DELETE /api/users/me/factors/totp"),
     "POST /api/users/me/factors/recovery-codes",
     *("POST /api/users/me/password", "POST /api/users/me/email", "POST /api/auth/verify-email"),
-    "POST /api/auth/reauthenticate",
+    *("POST /api/auth/reauthenticate", "POST /api/auth/reauthenticate/options"),
     *("POST /api/users/me/passkeys/options", "POST /api/users/me/passkeys", "GET /api/users/me/passkeys"),
     *("PATCH /api/users/me/passkeys/{passkey_id}", "DELETE /api/users/me/passkeys/{passkey_id}"),
 }
@@ -105,7 +105,8 @@ def test_every_protected_route_rejects_requests_without_a_token(session_app, ope
 def test_every_protected_route_documents_401(operations):
     for name in USER | ADMIN:
         examples = set(operations[name]["responses"]["401"]["content"]["application/problem+json"]["examples"])
-        assert examples - {"insufficient_user_authentication"} == {"missing_token", "invalid_token"}, name
+        more = {"invalid_passkey", "unknown_passkey"} if name == "POST /api/auth/reauthenticate" else set()
+        assert examples - {"insufficient_user_authentication"} == {"missing_token", "invalid_token"} | more, name
 
 
 def test_every_route_with_a_body_documents_its_errors(operations):

@@ -78,7 +78,7 @@ EVENTS: Mapping[str, Event] = {
     "signup_refused": Event("A sign-up was rejected: the e-mail address has an account."),
     "login": Event("A user logged in.", _SESSION),
     "login_failed": Event("A login was rejected.", frozenset({"reason"})),
-    "reauthenticated": Event("A user confirmed the password within a session.", _SESSION),
+    "reauthenticated": Event("A user authenticated again within a session.", _SESSION),
     "wrong_password": Event("A session or a one-time token came with a wrong password."),
     "locked_out": Event("A wrong password reached a limit.", frozenset({"limits"}), logging.WARNING),
     "hash_upgraded": Event("A password hash was upgraded."),

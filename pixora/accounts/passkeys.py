@@ -57,6 +57,34 @@ class ChallengeUse(NamedTuple):
         return any(used["nonce"] == self.nonce for used in user.get("passkey_challenges", []))
 
 
+class PasskeyUse(NamedTuple):
+    """What a write that a passkey has allowed requires, and records in the same atomic update.
+
+    Attributes:
+        passkey: As it was read.
+        changes: New values of its fields.
+        challenge: The challenge that it has signed.
+
+    """
+
+    passkey: Passkey
+    changes: Mapping[str, Any]
+    challenge: ChallengeUse
+
+    @property
+    def condition(self) -> Document:
+        """The condition that the passkey is there and has not signed since, and that the challenge was not used."""
+        unchanged = {"id": self.passkey["id"], "sign_count": self.passkey["sign_count"]}
+        return {"passkeys": {"$elemMatch": unchanged}} | self.challenge.condition
+
+    @property
+    def stages(self) -> list[Document]:
+        """The stages of the update."""
+        changed = {"$mergeObjects": ["$$one", {"$literal": dict(self.changes)}]}
+        each = {"$cond": [{"$eq": ["$$one.id", self.passkey["id"]]}, changed, "$$one"]}
+        return [{"$set": {"passkeys": {"$map": {"input": "$passkeys", "as": "one", "in": each}}}}, self.challenge.stage]
+
+
 class PasskeyStore:
     """The passkeys of one application. Every method may raise `DatabaseUnavailable`."""
 
@@ -102,23 +130,18 @@ class PasskeyStore:
         except DuplicateKeyError as error:
             raise CredentialTaken from error
 
-    def open_session(
-        self, user_id: str, session: Session, passkey: Passkey, changes: Mapping[str, Any], use: ChallengeUse
-    ) -> bool:
-        """Add a session, as `SessionStore.open` does, and note the use of the passkey.
+    def open_session(self, user_id: str, session: Session, use: PasskeyUse) -> bool:
+        """Add a session, as `SessionStore.open` does.
 
-        Return False, changing nothing, if the challenge was used, the passkey was removed or has signed since it was
-        read, or the user is disabled.
+        Return False, changing nothing, if the use of the passkey is no longer possible, or the user is disabled.
         """
-        stages = [self._sessions.opening(session), _changed(passkey, changes), use.stage]
-        return self._update("passkeys.open_session", _unchanged(user_id, passkey) | use.condition, stages)
+        stages = [self._sessions.opening(session), *use.stages]
+        return self._update("passkeys.open_session", {"_id": user_id, **use.condition}, stages)
 
-    def report(
-        self, user_id: str, passkey: Passkey, use: ChallengeUse, *emails: Email, reported_at: datetime | None
-    ) -> bool:
-        """Use up the challenge of a refused login and queue e-mails; return False under the same conditions."""
-        stages = [use.stage, _changed(passkey, {"reported_at": reported_at}), updates.queue_emails(*emails)]
-        return self._update("passkeys.report", _unchanged(user_id, passkey) | use.condition, stages)
+    def report(self, user_id: str, use: PasskeyUse, *emails: Email) -> bool:
+        """Use up the challenge of a refused assertion and queue e-mails; return False under the same conditions."""
+        stages = [*use.stages, updates.queue_emails(*emails)]
+        return self._update("passkeys.report", {"_id": user_id, **use.condition}, stages)
 
     def rename(self, user_id: str, session_id: str, passkey_id: str, name: str) -> Passkey | None:
         """Change the name of a passkey and return it; None if there is none such, or the session has ended."""
@@ -154,16 +177,3 @@ class PasskeyStore:
     def _update(self, operation: str, query: Document, stages: list[Document]) -> bool:
         with self._store.operation(operation):
             return self._store.collection.update_one({**query, **ENABLED}, stages).matched_count == 1
-
-
-def _unchanged(user_id: str, passkey: Passkey) -> Document:
-    """Return the condition that a passkey is there and has not signed since it was read."""
-    same = {"id": passkey["id"], "sign_count": passkey["sign_count"]}
-    return {"_id": user_id, "passkeys": {"$elemMatch": same}}
-
-
-def _changed(passkey: Passkey, changes: Mapping[str, Any]) -> Document:
-    """Return the stage that changes fields of a passkey."""
-    changed = {"$mergeObjects": ["$$one", {"$literal": dict(changes)}]}
-    each = {"$cond": [{"$eq": ["$$one.id", passkey["id"]]}, changed, "$$one"]}
-    return {"$set": {"passkeys": {"$map": {"input": "$passkeys", "as": "one", "in": each}}}}

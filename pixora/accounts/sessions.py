@@ -7,7 +7,7 @@ Other modules end sessions by `updates.end_sessions`, in the same atomic update 
 (`pixora.users.password`, `pixora.auth.recovery`), or disabling a user (`pixora.admin.service`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -55,8 +55,12 @@ def in_session(session_id: str) -> Document:
 
 def lift_session(session_id: str) -> Document:
     """Return the stage that makes a session one of two factors."""
-    is_this = {"$eq": ["$$session.id", session_id]}
-    each = {"$cond": [is_this, assurance.lifted("$$session"), "$$session"]}
+    return _change_session(session_id, assurance.lifted("$$session"))
+
+
+def _change_session(session_id: str, changed: Document) -> Document:
+    """Return the stage that replaces a session by an expression of it, `$$session`."""
+    each = {"$cond": [{"$eq": ["$$session.id", session_id]}, changed, "$$session"]}
     return {"$set": {"sessions": {"$map": {"input": "$sessions", "as": "session", "in": each}}}}
 
 
@@ -130,18 +134,30 @@ class SessionStore:
             )
 
     def renew_authentication(
-        self, user_id: str, session_id: str, authentication: Authentication, condition: Document, factor: FactorUse
+        self,
+        user_id: str,
+        session_id: str,
+        authentication: Authentication,
+        condition: Document,
+        stages: Sequence[Document],
     ) -> tuple[User, Session] | None:
         """Record a new authentication in a session; return the user, with what tokens say of users, and the session.
 
-        Return None, changing nothing, if `condition`, which requires the session, no longer holds, or the use of the
-        second factor is no longer possible.
+        Return None, changing nothing, if the session has ended, the user is disabled, or `condition` does not hold.
+
+        Args:
+            user_id: The user.
+            session_id: The session.
+            authentication: The new authentication.
+            condition: What the password, the second factor or the passkey requires.
+            stages: What they record in the same atomic update.
+
         """
-        renewed = {f"sessions.$.{name}": value for name, value in authentication.items()} | dict(factor.fields)
+        renewed = _change_session(session_id, {"$mergeObjects": ["$$session", {"$literal": authentication}]})
         with self._store.operation("sessions.renew_authentication"):
             user = self._store.collection.find_one_and_update(
-                {"_id": user_id, **condition, **factor.condition, **in_session(session_id), **ENABLED},
-                {"$set": renewed},
+                {"_id": user_id, **condition, **in_session(session_id), **ENABLED},
+                [renewed, *stages],
                 projection=IN_TOKENS | {"sessions": {"$elemMatch": {"id": session_id}}},
                 return_document=ReturnDocument.AFTER,
             )

@@ -2,16 +2,20 @@
 
 from pixora import clock
 from pixora.accounts import assurance
-from pixora.accounts.documents import User
+from pixora.accounts.documents import Session, User
 from pixora.accounts.factors import totp_of
 from pixora.auth import grants, permission
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidToken, SecondFactorNeeded
 from pixora.factors.second_factor import use_in_session
+from pixora.passkeys import assertions
+from pixora.passkeys.ceremonies import Assertion, Refused
+from pixora.passkeys.challenges import Purpose
+from pixora.passkeys.errors import UnknownPasskey
 from pixora.services import services
 
 
-def reauthenticate(
+def by_password(
     user: User,
     session_id: str,
     client_id: str | None,
@@ -49,13 +53,53 @@ def reauthenticate(
         for condition in permission.by_password(user, password, client_ip, session_id):
             factor = use_in_session(user, session_id, code, client_ip)
             authentication = factor.authentication(clock.utcnow())
-            found = services.sessions.renew_authentication(user_id, session_id, authentication, condition, factor)
+            found = services.sessions.renew_authentication(
+                user_id, session_id, authentication, condition | factor.condition, factor.stages
+            )
             if found:
                 break
             # The password was rehashed, or the second factor was added, removed or used: check again.
             user = services.users.find_in_session(user_id, session_id) or user
         if found is None:
             raise InvalidToken
-        services.audit.record("reauthenticated", user["_id"], session_id=session_id)
-        current_user, session = found
-        return grants.confirm(current_user, session, session["generation"], client_id)
+        return _confirm(*found, client_id)
+
+
+def by_passkey(user_id: str, session_id: str, client_id: str | None, assertion: Assertion) -> Grant:
+    """Check what a passkey of the user has signed, and do the same. The session has two factors then.
+
+    Args:
+        user_id: Whose passkey it must be.
+        session_id: The requesting session.
+        client_id: That of the access token.
+        assertion: Made for `assertions.reauthentication_options`.
+
+    Raises:
+        InvalidPasskey: The credential is wrong, expired, used, or another user's.
+        UnknownPasskey: No user has the credential.
+        RateLimited: The user has used too many challenges within a few minutes.
+        InvalidToken: The session has ended.
+
+    """
+    with assertions.refusals():
+        challenge, signed = assertions.read(assertion, Purpose.REAUTHENTICATION, user_id)
+        while True:
+            owner = services.passkeys.find_by_credential(assertion.credential_id)
+            if owner is None:
+                raise UnknownPasskey
+            if owner["_id"] != user_id:
+                raise Refused("the passkey is of another user")
+            use = assertions.verify(owner, assertion, signed, challenge)
+            authentication = assurance.by_passkey(challenge.now, is_synchronized=signed.backup_eligible)
+            found = services.sessions.renew_authentication(
+                user_id, session_id, authentication, use.condition, use.stages
+            )
+            if found:
+                return _confirm(*found, client_id)
+            services.sessions.require(user_id, session_id)
+            # The challenge or the passkey was used, or the passkey was removed: check again.
+
+
+def _confirm(user: User, session: Session, client_id: str | None) -> Grant:
+    services.audit.record("reauthenticated", user["_id"], session_id=session["id"])
+    return grants.confirm(user, session, session["generation"], client_id)

@@ -1,13 +1,14 @@
 """`/api/auth`: sign-up, login, refresh, logout, and the routes that take the tokens of e-mailed links."""
 
+from typing import Any
+
 from flask import Response, g, jsonify, request
 
 from pixora.accounts.documents import User
-from pixora.auth import email_change, invitations, recovery, schemas, verification
+from pixora.auth import email_change, invitations, reauthentication, recovery, schemas, verification
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_user
 from pixora.auth.login import log_in
-from pixora.auth.reauthentication import reauthenticate
 from pixora.auth.refresh import refresh
 from pixora.auth.signup import sign_up
 from pixora.errors import (
@@ -23,6 +24,7 @@ from pixora.errors import (
     WrongPassword,
 )
 from pixora.factors.errors import MFA_REQUIRED, InvalidCode, SecondFactorUnavailable, WrongCode
+from pixora.passkeys.errors import InvalidPasskey, UnknownPasskey
 from pixora.services import services
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.oauth_errors import ErrorFormat
@@ -111,20 +113,26 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
 
 @blueprint.route("/reauthenticate", "reauthenticate", methods=["POST"])
 @require_user
-@fails(WrongPassword, WrongCode, StepUpNeeded, RateLimited, Overloaded, SecondFactorUnavailable)
+@fails(WrongPassword, WrongCode, StepUpNeeded, InvalidPasskey, UnknownPasskey)
+@fails(RateLimited, Overloaded, SecondFactorUnavailable)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.ReauthenticateSchema, example=schemas.PASSWORD_EXAMPLE)
-def reauthenticate_user(user: User, body: dict[str, str]) -> Grant:
+def reauthenticate_user(user: User, body: dict[str, Any]) -> Grant:
     """Confirm that it is you, within a session.
 
     Routes that change what one can log in with want an authentication of the last 5 minutes, and answer 401
     `insufficient_user_authentication` otherwise (RFC 9470). Send the password here, with the code of the
     authenticator app if you have one, and repeat the request with the new access token: its `auth_time` is now. The
     tokens are of the same session; other tokens of it stay valid.
+
+    Where passkeys are turned on, `credential` takes the place of password and code: what `credential.toJSON()` returns
+    for the options of `/api/auth/reauthenticate/options`. It works once.
     """
     client_id = g.claims.get("client_id")
+    if "credential" in body:
+        return reauthentication.by_passkey(user["_id"], g.session_id, client_id, body["credential"])
     password, code = body["password"], body.get("code")
-    return reauthenticate(user, g.session_id, client_id, password, request.remote_addr, code=code)
+    return reauthentication.by_password(user, g.session_id, client_id, password, request.remote_addr, code=code)
 
 
 @blueprint.route("/logout", "logOut", methods=["POST"])

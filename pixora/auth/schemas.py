@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 from pixora.factors.fields import CODE_OR_EMPTY, Code
+from pixora.passkeys.schemas import AssertionCredentialSchema
 from pixora.passwords import policy, verify
 from pixora.services import services
+from pixora.web.configured import Configured
 from pixora.web.fields import Birthday, Contact, Email, Locale, PersonName, Text, TypedEmail, one_of
 
 SIGNUP_EXAMPLE = {
@@ -110,10 +112,22 @@ class OneTimeTokenSchema(Schema):
 
 
 class ReauthenticateSchema(Schema):
-    """What proves that it is the user."""
+    """What proves that it is the user: the password or, where passkeys are turned on, a passkey."""
 
-    password = Password(required=True)
+    password = Password()
     code = Code(metadata={"description": "The code of the authenticator app, for users who have one."})
+    credential = Configured(
+        "WEBAUTHN_ORIGINS",
+        AssertionCredentialSchema,
+        metadata={"description": "In place of the other fields: what a passkey has signed."},
+    )
+
+    @validates_schema
+    def _require_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        if "credential" in data and len(data) > 1:
+            raise ValidationError("Must be sent without other fields.", "credential")
+        if "credential" not in data and "password" not in data:
+            raise ValidationError("Missing data for required field.", "password")
 
 
 class ConfirmVerificationSchema(OneTimeTokenSchema):

@@ -25,6 +25,7 @@ class Purpose(StrEnum):
     """What a challenge can be used for."""
 
     LOGIN = "login"
+    REAUTHENTICATION = "reauthentication"
     REGISTRATION = "registration"
 
 

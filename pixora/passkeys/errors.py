@@ -7,7 +7,7 @@ from pixora.errors import EmailNotVerified, PixoraError
 
 
 class InvalidPasskey(PixoraError):
-    """A login has a credential that is wrong, expired or used, or whose user is disabled."""
+    """A credential is wrong, expired or used, its user is disabled, or within a session it is of another user."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "invalid_passkey"
@@ -16,7 +16,7 @@ class InvalidPasskey(PixoraError):
 
 
 class UnknownPasskey(PixoraError):
-    """A login has a credential that no user has. Clients can signal it to the authenticator, which then hides it."""
+    """No user has the credential. Clients can signal it to the authenticator, which then hides it."""
 
     status = HTTPStatus.UNAUTHORIZED
     code = "unknown_passkey"
@@ -38,6 +38,12 @@ class PasskeyNotFound(PixoraError):
     status = HTTPStatus.NOT_FOUND
     code = "passkey_not_found"
     detail = "You have no passkey with this id. List your passkeys to see their ids."
+
+
+class NoPasskey(PasskeyNotFound):
+    """The user has no passkey to authenticate with again."""
+
+    detail = "You have no passkey. Use your password instead."
 
 
 class PasskeyExists(PixoraError):

@@ -13,6 +13,7 @@ from pixora.accounts.passkeys import MAX_PASSKEYS, ChallengeUse, CredentialTaken
 from pixora.errors import InvalidToken, RateLimited
 from pixora.mail.identity import service_name
 from pixora.passkeys import ceremonies, challenges, public_keys
+from pixora.passkeys.assertions import descriptors, seconds_until_free
 from pixora.passkeys.ceremonies import CREATE, Attestation, Refused
 from pixora.passkeys.challenges import LIFETIME, Purpose
 from pixora.passkeys.errors import (
@@ -24,7 +25,6 @@ from pixora.passkeys.errors import (
     UnverifiedOwner,
 )
 from pixora.passkeys.fields import encode
-from pixora.passkeys.login import seconds_until_free
 from pixora.services import services
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,7 @@ def options(user_id: str, session_id: str) -> dict[str, Any]:
         "challenge": encode(challenges.make(settings.secret_key, Purpose.REGISTRATION, user_id, clock.utcnow())),
         "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in public_keys.ALGORITHMS],
         "timeout": int(LIFETIME.total_seconds() * 1000),
-        "excludeCredentials": [
-            {"type": "public-key", "id": encode(passkey["credential_id"]), "transports": passkey["transports"]}
-            for passkey in user.get("passkeys", [])
-        ],
+        "excludeCredentials": descriptors(user),
         "authenticatorSelection": {
             "residentKey": "required",
             "requireResidentKey": True,

@@ -9,12 +9,13 @@ from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_recent_login, require_user
 from pixora.auth.schemas import TOKEN_EXAMPLE, TokenSchema
 from pixora.errors import DatabaseUnavailable, EmailNotVerified, RateLimited
+from pixora.passkeys import assertions, management, schemas
 from pixora.passkeys import login as passkey_login
-from pixora.passkeys import management, schemas
 from pixora.passkeys.errors import (
     InvalidNewPasskey,
     InvalidPasskey,
     LastCredential,
+    NoPasskey,
     PasskeyExists,
     PasskeyNotFound,
     TooManyPasskeys,
@@ -23,11 +24,11 @@ from pixora.passkeys.errors import (
 )
 from pixora.web.blueprint import Blueprint, fails
 
-login = Blueprint("passkey_login", __name__, url_prefix="/api/auth/passkeys", description="Log in with a passkey")
+login = Blueprint("passkey_login", __name__, url_prefix="/api/auth", description="Log in with a passkey")
 own = Blueprint("passkeys", __name__, url_prefix="/api/users/me/passkeys", description="One's own passkeys")
 
 
-@login.route("/options", methods=["POST"])
+@login.route("/passkeys/options", methods=["POST"])
 @login.response(200, schemas.RequestOptionsSchema, example=schemas.REQUEST_EXAMPLE)
 @public
 def request_passkey_login() -> dict[str, Any]:
@@ -37,10 +38,10 @@ def request_passkey_login() -> dict[str, Any]:
     mediation, the browser offers the passkey in the form for the e-mail address. The challenge is valid for 5 minutes.
     Nothing is stored.
     """
-    return passkey_login.options()
+    return assertions.login_options()
 
 
-@login.route("/login", methods=["POST"])
+@login.route("/passkeys/login", methods=["POST"])
 @fails(InvalidPasskey, UnknownPasskey, EmailNotVerified, RateLimited, DatabaseUnavailable)
 @login.response(200, TokenSchema, example=TOKEN_EXAMPLE)
 @login.body(schemas.PasskeyLoginSchema, example=schemas.LOGIN_EXAMPLE)
@@ -55,6 +56,20 @@ def log_in_with_passkey(body: dict[str, Any]) -> Grant:
     grant = passkey_login.log_in(body["credential"], request.headers.get("User-Agent", ""))
     g.user_id = grant.user_id  # for the request log
     return grant
+
+
+@login.route("/reauthenticate/options", methods=["POST"])
+@require_user
+@fails(NoPasskey)
+@login.response(200, schemas.RequestOptionsSchema, example=schemas.REAUTHENTICATION_EXAMPLE)
+def request_passkey_reauthentication(user: User) -> dict[str, Any]:
+    """Get the options to confirm with a passkey that it is you.
+
+    Pass them to `navigator.credentials.get()`, by `PublicKeyCredential.parseRequestOptionsFromJSON`, and what
+    `credential.toJSON()` returns to `/api/auth/reauthenticate`. The challenge is valid for 5 minutes, for this user and
+    for nothing else. Nothing is stored.
+    """
+    return assertions.reauthentication_options(user["_id"], g.session_id)
 
 
 @own.route("/options", methods=["POST"])

@@ -48,6 +48,9 @@ REQUEST_EXAMPLE = {
     "allowCredentials": [],
     "userVerification": "required",
 }
+REAUTHENTICATION_EXAMPLE = REQUEST_EXAMPLE | {
+    "allowCredentials": [{"type": "public-key", "id": ID, "transports": ["internal"]}]
+}
 REGISTRATION_EXAMPLE = {
     "name": "Telephone",
     "credential": {

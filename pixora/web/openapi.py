@@ -1,7 +1,8 @@
 """The OpenAPI document, except what the routes and schemas say themselves."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import flask_smorest
@@ -13,6 +14,7 @@ from flask import Flask
 
 from pixora.web.blueprint import SECURITY_SCHEME, Blueprint
 from pixora.web.bodies import URLENCODED
+from pixora.web.configured import Configured
 from pixora.web.fields import Personal, Text
 from pixora.web.problems import ProblemSchema
 
@@ -47,9 +49,9 @@ rejected, and so are, under `/api`, unknown or repeated query parameters.
 
 
 class Converter(OpenAPIConverter):
-    """Adds what marshmallow does not know: `json_schema` of a schema class, and what `REQUIRED_FIELDS` leaves out."""
+    """Adds what marshmallow does not know: `json_schema` of a schema class, and which fields depend on settings."""
 
-    required_fields: Collection[str] = ()
+    config: Mapping[str, Any] = MappingProxyType({})
 
     def schema2jsonschema(self, schema: ma.Schema | type[ma.Schema]) -> dict[str, Any]:
         """Return the JSON Schema of a schema."""
@@ -58,9 +60,14 @@ class Converter(OpenAPIConverter):
 
     def fields2jsonschema(self, fields: Mapping[str, ma.fields.Field[Any]], **options: Any) -> dict[str, Any]:
         """Return the JSON Schema of an object with these fields."""
+        fields = {
+            name: field
+            for name, field in fields.items()
+            if not isinstance(field, Configured) or self.config[field.setting]
+        }
         document: dict[str, Any] = super().fields2jsonschema(fields, **options)  # type: ignore[no-untyped-call]
         for name, field in fields.items():
-            if isinstance(field, Personal) and name not in self.required_fields:
+            if isinstance(field, Personal) and name not in self.config["REQUIRED_FIELDS"]:
                 document["properties"][name]["type"] = ["string", "null"]
                 if isinstance(field, Text) and field.required:  # in a request
                     document["required"].remove(name)
@@ -136,7 +143,7 @@ def init_app(app: Flask, version: str, *blueprints: Blueprint) -> None:
         return {keyword: app.config[name] for keyword, name in getattr(field, "keywords_from_settings", {}).items()}
 
     api.ma_plugin.converter.add_attribute_function(from_settings)
-    api.ma_plugin.converter.required_fields = app.config["REQUIRED_FIELDS"]
+    api.ma_plugin.converter.config = app.config
     for blueprint in blueprints:
         api.register_blueprint(blueprint)
 

