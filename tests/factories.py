@@ -19,11 +19,15 @@ HASH_2B = "$2b$04$muw7kgE2ciZASCJEOOQ5EOvOXaHpSWrGNVzsXqjOF1CkPGGjGu3Be"
 HASH_2A = HASH_2B.replace("$2b$", "$2a$")
 HASH_2Y = HASH_2B.replace("$2b$", "$2y$")
 
-# PASSWORD as other systems hash it, as cheaply as they can. The last two are one, as passlib and PHC write it.
+# PASSWORD as other systems hash it, as cheaply as they can. PBKDF2 with SHA-256 is there as passlib and PHC write it.
 ARGON2ID = "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$aCw2rZ5f/gXUQuC7x34uq3vIiWuYuhqosovXdutRmW0"
 SCRYPT = "$scrypt$ln=4,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$2h7wVEha9jh6OVDtm0BDHUS2ZnUy8Je9FZoyxlyf2FY"
 PBKDF2 = "$pbkdf2-sha256$10$MDEyMzQ1Njc4OWFiY2RlZg$C0pjCU9TcwlGwE8qk9IbHM/eHX4z9YAA7tl8C76G4js"
-PHC_HASHES = ARGON2ID, SCRYPT, PBKDF2, PBKDF2.replace("$10$", "$i=10,l=32$")
+PBKDF2_SHA512 = (
+    "$pbkdf2-sha512$i=10,l=64$MDEyMzQ1Njc4OWFiY2RlZg"
+    "$agCYXZkkO0clUkHmptlnuRDSxhx2DAwm2BVIZ0pSC3LIBu2Q3R+m7MFnzzelFDIv/N2oUyLPuGiNw7Fi8BBqtA"
+)
+PHC_HASHES = ARGON2ID, SCRYPT, PBKDF2, PBKDF2.replace("$10$", "$i=10,l=32$"), PBKDF2_SHA512
 
 
 class Account(NamedTuple):

@@ -126,6 +126,15 @@ def test_the_command_creates_a_user_with_an_email_alone(lax_app, app, users):
     assert "Missing option '--first-name'." in refused.stderr
 
 
+@pytest.mark.parametrize("way", [{"password": PASSWORD}, {"invite": True}])
+def test_administrators_make_users_with_an_email_alone(log_in_bare, lax, users, way):
+    bearer = log_in_bare()
+    users.update_one({}, {"$set": {"roles": ["user", "admin"]}})
+    made = lax.post("/api/admin/users", json={"email": "mary@example.com"} | way, headers=bearer)
+    assert made.status_code == 201
+    assert {name: made.json[name] for name in FIELDS} == dict.fromkeys(FIELDS)
+
+
 def test_the_openapi_document_follows_the_setting(client, lax, make_app):
     strict, loose = schema_of(client, "Signup"), schema_of(lax, "Signup")
     assert strict["required"] == ["birthday", "contact", "email", "first_name", "last_name", "password"]

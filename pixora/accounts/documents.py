@@ -129,7 +129,7 @@ class User(TypedDict):
     email_verified: NotRequired[bool]
     roles: NotRequired[list[str]]
     disabled: NotRequired[bool]  # true or missing
-    invited_at: NotRequired[datetime]  # when the last invitation was sent, until the user has chosen a password
+    invited_at: NotRequired[datetime]  # of users without a password: when the last invitation was sent, or the import
     metadata: NotRequired[dict[str, Any]]  # the user's own, see `pixora.accounts.metadata`
     metadata_size: NotRequired[int]  # bytes at most
     app_metadata: NotRequired[dict[str, Any]]  # the administrators'
@@ -175,9 +175,9 @@ def new_user(
     """Return the document of a new user.
 
     Args:
-        profile: `email` in canonical form; names, `contact`, `birthday`, `metadata` and `app_metadata` may be missing
-            or None; other fields are ignored.
-        password_hash: The hash; None for a user who is invited.
+        profile: `email` in canonical form; names, `contact`, `birthday`, `locale`, `metadata` and `app_metadata` may be
+            missing or None; other fields are ignored.
+        password_hash: The hash; None for a user who has yet to choose a password.
         now: When the user is created.
         user_id: The id; a new one by default.
         email_verified: Whether the e-mail address is verified.
@@ -192,6 +192,7 @@ def new_user(
         "password": password_hash,
         "contact": profile.get("contact"),
         "birthday": profile.get("birthday"),
+        "locale": profile.get("locale"),
         "created_at": now,
         "updated_at": now,
         "email_verified": email_verified,

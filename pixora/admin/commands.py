@@ -52,6 +52,7 @@ def profile_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Administrators also have the role user.",
         ),
+        click.option("--locale", help="The language of e-mails, for example de or de-AT."),
         click.option("--birthday", help="The birthday, for example 1990-12-10."),
         click.option("--contact", help="The telephone number, for example +44 20 7946 0958."),
         click.option("--last-name", help="The last name."),

@@ -20,6 +20,7 @@ from pixora.web.fields import (
     Contact,
     Email,
     Flag,
+    Locale,
     NextCursor,
     PersonName,
     QueryFlag,
@@ -88,7 +89,10 @@ class AdminUserSchema(ProfileSchema):
         metadata={"type": "boolean", "description": "Whether sessions and logins of the user are rejected."},
     )
     invited_at = Timestamp(
-        metadata={"description": "When the last invitation was sent; absent once the user has a password."}
+        metadata={
+            "description": "When the last invitation was sent, or the user was imported without a password; absent "
+            "once the user has one."
+        }
     )
 
 
@@ -133,6 +137,7 @@ class CreateUserSchema(Schema):
     last_name = PersonName(required=True)
     contact = Contact(required=True)
     birthday = Birthday(required=True)
+    locale = Locale()
     roles = Roles()
     email_verified = Flag(metadata={"description": "Whether the address is known to be the user's; false by default."})
     metadata = JSONObject()

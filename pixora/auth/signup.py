@@ -36,9 +36,7 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None, ac
         user_id, email = new_id(), profile["email"]
         token, message = verification.new_token(user_id, email, now)
         user = new_user(profile, password_hash, now, user_id=user_id)
-        if locale := profile.get("locale"):
-            user["locale"] = locale
-        elif preferred := languages.preferred(accept_language):
+        if "locale" not in user and (preferred := languages.preferred(accept_language)):
             user["accept_language"] = preferred
         user["tokens"], user["letters"] = {Purpose.VERIFY_EMAIL.value: token}, [message]
         if not services.settings.enumeration_safe:

@@ -76,11 +76,11 @@ class Batches:
 
     def _judge(self, user: User, conflicts: dict[str, User]) -> Outcome:
         same_id, same_email = conflicts.get(user["_id"]), conflicts.get(user["email"])
-        is_derived = self._reader.is_derived(user)
+        is_derived, hashed = self._reader.is_derived(user), user.get("password")
         # A user whose id derives from this line was imported from it, even if address or hash have changed since.
-        if same_id and (is_derived or same_id["email"] == user["email"] or same_id.get("password") == user["password"]):
+        if same_id and (is_derived or same_id["email"] == user["email"] or same_id.get("password") == hashed):
             return Outcome.ALREADY_THERE
-        if same_email and is_derived and same_email.get("password") == user["password"]:
+        if same_email and is_derived and same_email.get("password") == hashed:
             return Outcome.ALREADY_THERE
         if same_email:
             return Outcome.ADDRESS_TAKEN

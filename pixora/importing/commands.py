@@ -54,12 +54,14 @@ def import_command(
     \b
     Each line is a user, as a JSON object:
       email, first_name, last_name, contact, birthday    as for signing up
-      password_hash    by bcrypt, or by Argon2id, scrypt or PBKDF2-SHA256
-                       as PHC or passlib write it
+      password_hash    by bcrypt, or by Argon2id, scrypt or PBKDF2 as PHC or
+                       passlib write it; null for a user who has to choose a
+                       password by a link
       id               24 hexadecimal digits; by default a new one
       created_at, updated_at    as in 2023-05-17T08:30:00Z; by default now
       email_verified, disabled  true or false, which is the default
       roles            of ["user", "admin"]; by default ["user"]
+      locale           the language of e-mails, as in de or de-AT
       metadata, app_metadata    JSON objects of up to 4 KiB; by default none
 
     No e-mail is sent. Users log in with their passwords, which are then hashed by bcrypt. A hash that takes more than

@@ -88,10 +88,11 @@ class Importer:
         try:
             with app.app_context():
                 outcomes = self._batches.store(users) if users else []
-                imported = defaultdict(list)
+                imported: defaultdict[str | None, list[str]] = defaultdict(list)
                 for user, outcome in zip(users, outcomes, strict=True):
                     if outcome is Outcome.IMPORTED:
-                        imported[verify.scheme(user["password"])].append(user["_id"])
+                        stored = user.get("password")
+                        imported[None if stored is None else verify.scheme(stored)].append(user["_id"])
                 for scheme, ids in imported.items():
                     services.audit.record_all("user_imported", ids, by=COMMAND, at_least=SECONDS, scheme=scheme)
         except Exception as error:

@@ -20,7 +20,7 @@ from pixora.factors.fields import TotpSecret
 from pixora.importing.lines import LONGEST, Line
 from pixora.passwords import verify
 from pixora.web.bodies import loads
-from pixora.web.fields import Birthday, Contact, Email, Flag, PersonName, Text, Time
+from pixora.web.fields import Birthday, Contact, Email, Flag, Locale, PersonName, Text, Time
 from pixora.web.metadata import JSONObject
 
 EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -73,12 +73,13 @@ class ImportedSchema(Schema):
     email = Email(required=True)
     contact = Contact(required=True)
     birthday = Birthday(required=True)
-    password_hash = PasswordHash(required=True)
+    password_hash = PasswordHash(required=True, allow_none=True)  # null is explicit: a file without hashes is refused
     created_at = PastTime()
     updated_at = PastTime()
     email_verified = Flag()
     roles = Roles()
     disabled = Flag()
+    locale = Locale()
     metadata = JSONObject()
     app_metadata = JSONObject()
     totp_secret = TotpSecret()
@@ -130,6 +131,8 @@ class Reader:
             roles=given.get("roles", [USER]),
         )
         user["updated_at"] = given.get("updated_at", now)
+        if hashed is None:
+            user["invited_at"] = now
         if given.get("disabled"):
             user["disabled"] = True
         if "totp_secret" in given:
@@ -150,10 +153,10 @@ class Reader:
 
     def is_derived(self, user: User) -> bool:
         """Tell whether the id was derived from e-mail address and hash."""
-        return user["_id"] == self._id(user["email"], user["password"])
+        return user["_id"] == self._id(user["email"], user.get("password"))
 
-    def _id(self, email: str, hashed: str) -> str:
-        return hmac.digest(self._key, f"{email}\n{hashed}".encode(), "sha256")[:12].hex()
+    def _id(self, email: str, hashed: str | None) -> str:
+        return hmac.digest(self._key, f"{email}\n{hashed or ''}".encode(), "sha256")[:12].hex()
 
 
 def _harmless(errors: Mapping[str, Any]) -> dict[str, list[str]]:

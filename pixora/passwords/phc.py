@@ -1,9 +1,10 @@
-"""Hashes of imported users: Argon2id, scrypt and PBKDF2-SHA256, as PHC strings or in passlib's form.
+"""Hashes of imported users: Argon2id, scrypt and PBKDF2, as PHC strings or in passlib's form.
 
     $argon2id$v=19$m=65536,t=3,p=4$<salt>$<digest>
     $scrypt$ln=16,r=8,p=1$<salt>$<digest>
     $pbkdf2-sha256$i=600000,l=32$<salt>$<digest>      PHC
     $pbkdf2-sha256$600000$<salt>$<digest>             passlib, whose base64 has `.` instead of `+`
+    $pbkdf2-sha512$…                                  both forms of PBKDF2 with SHA-512
 
 Salt and digest are base64 without padding. `pixora.passwords.verify` checks such a hash, and login replaces it with a
 bcrypt hash. This module parses them and refuses those that cost more than a login may. `cryptography` computes them,
@@ -19,7 +20,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -41,19 +42,24 @@ MAX_PBKDF2_WORK = 3_000_000
 """Iterations for each 32 bytes of the digest: a third of a second on processors with SHA-256 instructions, a second on
 others. Django uses 1,200,000."""
 
+SHA512_WORK = 3
+"""The work of an iteration with SHA-512, for which few processors have instructions. Keycloak uses 210,000."""
+
 MIN_SALT, MAX_SALT = 8, 64
 """Bytes. RFC 8018 and RFC 9106 require 8; no known system uses more than 64."""
 
 MIN_DIGEST, MAX_DIGEST = 16, 64
 """Bytes. A wrong password could match a shorter one by chance."""
 
-SCHEMES = "argon2id", "scrypt", "pbkdf2-sha256"
+SCHEMES = "argon2id", "scrypt", "pbkdf2-sha256", "pbkdf2-sha512"
 
 _NUMBER = r"([1-9][0-9]{0,9})"
+_PBKDF2 = rf"(?:i={_NUMBER},l={_NUMBER}|{_NUMBER})"
 _PARAMETERS = {
     "argon2id": re.compile(rf"v=19\$m={_NUMBER},t={_NUMBER},p={_NUMBER}", re.ASCII),
     "scrypt": re.compile(rf"ln={_NUMBER},r={_NUMBER},p={_NUMBER}", re.ASCII),
-    "pbkdf2-sha256": re.compile(rf"(?:i={_NUMBER},l={_NUMBER}|{_NUMBER})", re.ASCII),
+    "pbkdf2-sha256": re.compile(_PBKDF2, re.ASCII),
+    "pbkdf2-sha512": re.compile(_PBKDF2, re.ASCII),
 }
 # Without padding and with zeros in the unused bits, so each value has one spelling, as PHC requires.
 _DIGIT = "[A-Za-z0-9+/.]"
@@ -127,15 +133,20 @@ def parse(stored: str) -> PhcHash:
     scheme = form[1]
     numbers = [int(number) for number in parameters.groups() if number is not None]
     texts = form[3], form[4]
-    if scheme == "pbkdf2-sha256" and len(numbers) == 1:
+    if len(numbers) == 1:  # passlib
         texts = form[3].replace(".", "+"), form[4].replace(".", "+")
     salt, digest = map(_decode, texts)
     _require(
         MIN_SALT <= len(salt) <= MAX_SALT and MIN_DIGEST <= len(digest) <= MAX_DIGEST,
         f"its salt must have {MIN_SALT} to {MAX_SALT} bytes, and its digest {MIN_DIGEST} to {MAX_DIGEST}",
     )
-    read = {"argon2id": _argon2id, "scrypt": _scrypt, "pbkdf2-sha256": _pbkdf2}[scheme]
-    return PhcHash(scheme, f"{scheme} {form[2]}", *read(numbers, salt, len(digest)), digest)
+    readers: dict[str, Callable[[list[int], bytes, int], Derivations]] = {
+        "argon2id": _argon2id,
+        "scrypt": _scrypt,
+        "pbkdf2-sha256": partial(_pbkdf2, SHA256(), 1),
+        "pbkdf2-sha512": partial(_pbkdf2, SHA512(), SHA512_WORK),
+    }
+    return PhcHash(scheme, f"{scheme} {form[2]}", *readers[scheme](numbers, salt, len(digest)), digest)
 
 
 def _argon2id(numbers: list[int], salt: bytes, length: int) -> Derivations:
@@ -157,11 +168,12 @@ def _scrypt(numbers: list[int], salt: bytes, length: int) -> Derivations:
     return (partial(Scrypt, salt=salt, length=length, n=n, r=r, p=p),) * 2
 
 
-def _pbkdf2(numbers: list[int], salt: bytes, length: int) -> Derivations:
+def _pbkdf2(algorithm: SHA256 | SHA512, work: int, numbers: list[int], salt: bytes, length: int) -> Derivations:
     iterations = numbers[0]
-    _require(iterations * -(-length // SHA256.digest_size) <= MAX_PBKDF2_WORK, "it takes too much time to check")
+    blocks = -(-length // algorithm.digest_size)
+    _require(iterations * blocks * work <= MAX_PBKDF2_WORK, "it takes too much time to check")
     _require(numbers[1:] in ([], [length]), "its digest does not have the length it names")
-    return (partial(PBKDF2HMAC, algorithm=SHA256(), length=length, salt=salt, iterations=iterations),) * 2
+    return (partial(PBKDF2HMAC, algorithm=algorithm, length=length, salt=salt, iterations=iterations),) * 2
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001

@@ -56,6 +56,8 @@ def test_a_verified_administrator_is_created_without_an_email(ask, users, emails
         ({"email_verified": "true"}, "email_verified"),
         ({"app_metadata": []}, "app_metadata"),
         ({"app_metadata": {"$a": 1}}, "app_metadata"),
+        ({"locale": "de_AT"}, "locale"),
+        ({"locale": None}, "locale"),
         ({"disabled": True}, "disabled"),
         ({"id": "a" * 24}, "id"),
     ],

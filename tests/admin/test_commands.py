@@ -83,6 +83,12 @@ def test_the_password_is_the_first_line_of_stdin(app, run, users, ending):
     assert log_in(app.test_client()).status_code == 200
 
 
+@pytest.mark.parametrize("command", ["create", "invite"])
+def test_a_locale_is_the_language_of_the_emails(run, users, command):
+    assert run(command, *options(locale="de-at"), stdin=PASSWORD).exit_code == 0
+    assert users.find_one()["locale"] == "de-AT"
+
+
 def test_a_verified_administrator_can_be_created(run, users, audit_rows):
     assert run("create", *options(role="admin"), "--verified", stdin=PASSWORD).exit_code == 0
     [user] = users.find()
@@ -104,6 +110,8 @@ def test_the_password_is_in_no_output(run, users):
         ({"last_name": "\u2800"}, "--last-name: Must have at least one visible character."),
         ({"contact": "020 7946 0958"}, "--contact: Must be a telephone number with its country code, as in +44."),
         ({"birthday": "10.12.1990"}, "--birthday: Must be an existing date in the form YYYY-MM-DD."),
+        ({"locale": "de_AT"}, "--locale: Must be a language tag, as in de or de-AT."),
+        ({"locale": ""}, "--locale: Must be a language tag, as in de or de-AT."),
         ({"role": "root"}, "'root' is not one of 'user', 'admin'"),
         ({"email": None}, "Missing option '--email'"),
     ],

@@ -19,7 +19,7 @@ from tests import ROOT
 from tests.factories import ARGON2ID, HASH_2B, PASSWORD, PHC_HASHES, SCRYPT, fastapi_user, log_in
 from tests.importing.conftest import jsonl, record, summary
 
-NO_HASH = "not a hash by bcrypt at a cost from 4 to 16, nor by argon2id, scrypt, pbkdf2-sha256"
+NO_HASH = "not a hash by bcrypt at a cost from 4 to 16, nor by argon2id, scrypt, pbkdf2-sha256, pbkdf2-sha512"
 
 
 def emails(users):
@@ -35,10 +35,10 @@ def test_imported_users_log_in_with_their_passwords(app, run, users):
     hashes = [HASH_2B, *PHC_HASHES]
     assert run(jsonl(*(record(number, password_hash=stored) for number, stored in enumerate(hashes)))) == (
         0,
-        summary(imported=5),
+        summary(imported=6),
         [],
     )
-    assert [log_in(app.test_client(), f"USER{number}@example.com").status_code for number in range(5)] == [200] * 5
+    assert [log_in(app.test_client(), f"USER{number}@example.com").status_code for number in range(6)] == [200] * 6
     assert {user["password"][:7] for user in users.find()} == {"$2b$04$"}
 
 
@@ -48,6 +48,21 @@ def test_every_imported_user_is_audited_with_the_hash_scheme(run, users, audit):
     assert rows.keys() == {user["_id"] for user in users.find()}
     assert {(row["event"], row["by"], row["network"]) for row in rows.values()} == {("user_imported", "command", None)}
     assert Counter(row["details"]["scheme"] for row in rows.values()) == {"argon2id": 2, "bcrypt": 1}
+
+
+def test_a_user_without_a_hash_is_imported_once_and_chooses_a_password(app, run, users, audit, token_sent):
+    client, email, data = app.test_client(), "user0@example.com", jsonl(record() | {"password_hash": None})
+    assert run(data) == (0, summary(imported=1), [])
+    assert audit.find_one()["details"] == {"scheme": None}
+    assert "password" not in users.find_one()
+    nobody = log_in(client, "nobody@example.com").json
+    assert log_in(client, email).json | {"request_id": None} == nobody | {"request_id": None}
+    client.post("/api/auth/password-reset", json={"email": email})
+    body = {"token": token_sent(email, "reset_password"), "new_password": "analytical-engine-no-1"}
+    assert client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
+    assert log_in(client, email, "analytical-engine-no-1").status_code == 200
+    assert run(data) == (0, summary(already_there=1), [])
+    assert "invited_at" not in users.find_one()
 
 
 def test_refused_lines_are_reported_and_the_others_imported(run, users):

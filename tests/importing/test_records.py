@@ -13,6 +13,7 @@ from tests.factories import ARGON2ID, HASH_2A, HASH_2B, HASH_2Y, PHC_HASHES
 from tests.importing.conftest import jsonl, record
 
 WITH_OFFSET = "Must be a time with its offset, as in 2023-05-17T08:30:00Z."
+A_TAG = "Must be a language tag, as in de or de-AT."
 PAST = "Must be a time since 1970, and not in the future."
 SECRET = "a secret that is only for tests, of 40 b"
 
@@ -64,6 +65,7 @@ def test_optional_fields_are_stored(read):
             email_verified=True,
             roles=["user", "admin"],
             disabled=True,
+            locale="de-at",
             metadata={"theme": "dark", "gone": None},
             app_metadata={"plan": "gold"},
         )
@@ -71,6 +73,7 @@ def test_optional_fields_are_stored(read):
     assert (user["metadata"], user["app_metadata"]) == ({"theme": "dark"}, {"plan": "gold"})
     assert (user["metadata_size"], user["app_metadata_size"]) == (16, 15)
     assert user["_id"] == "6924a1e0c3f1a2b4d5e6f708"
+    assert user["locale"] == "de-AT"
     assert user["created_at"] == datetime.datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=datetime.UTC)
     assert user["updated_at"] == datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
     assert (user["email_verified"], user["roles"], user["disabled"]) == (True, ["user", "admin"], True)
@@ -112,6 +115,8 @@ def test_a_blank_line_is_skipped(read, blank):
         ({"metadata": []}, "metadata", "Must be a JSON object."),
         ({"app_metadata": {"a": 2**63}}, "app_metadata", "Must not contain integers that do not fit 64 bits."),
         ({"app_metadata": {"a": "a" * 4096}}, "app_metadata", None),
+        *(({"locale": tag}, "locale", A_TAG) for tag in ("", "de_AT", "../de", "de\n", "x" * 36)),
+        ({"locale": ["de"]}, "locale", "Not a valid string."),
         ({"created_at": "2023-05-17"}, "created_at", WITH_OFFSET),
         ({"created_at": "2023-05-17T08:30:00"}, "created_at", WITH_OFFSET),
         ({"created_at": 1684312200}, "created_at", WITH_OFFSET),

@@ -36,9 +36,9 @@ def scrypt(password="", ln=4, r=8, p=1, salt=SALT, digest=None, length=32):
     return f"$scrypt$ln={ln},r={r},p={p}${text(salt)}${text(digest)}"
 
 
-def pbkdf2(password="", iterations=10, salt=SALT, length=32):
-    digest = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations, length)
-    return f"$pbkdf2-sha256$i={iterations},l={length}${text(salt)}${text(digest)}"
+def pbkdf2(password="", iterations=10, salt=SALT, length=32, name="sha256"):
+    digest = hashlib.pbkdf2_hmac(name, password.encode(), salt, iterations, length)
+    return f"$pbkdf2-{name}$i={iterations},l={length}${text(salt)}${text(digest)}"
 
 
 def passlib(stored):
@@ -60,9 +60,15 @@ PASSWORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=100)
 
 
 @settings(max_examples=30)
-@given(PASSWORDS, st.binary(min_size=8, max_size=64), st.integers(1, 20), st.integers(16, 64))
-def test_a_pbkdf2_hash_of_the_standard_library_is_verified_in_both_forms(password, salt, iterations, length):
-    stored = pbkdf2(password, iterations, salt, length)
+@given(
+    PASSWORDS,
+    st.binary(min_size=8, max_size=64),
+    st.integers(1, 20),
+    st.integers(16, 64),
+    st.sampled_from(["sha256", "sha512"]),
+)
+def test_a_pbkdf2_hash_of_the_standard_library_is_verified_in_both_forms(password, salt, iterations, length, name):
+    stored = pbkdf2(password, iterations, salt, length, name)
     for form in (stored, passlib(stored)):
         assert parse(form).matches(password)
         assert not parse(form).matches(password + "x")
@@ -99,7 +105,9 @@ def test_every_byte_of_a_password_over_72_bytes_counts():
         (scrypt(ln=16, r=1, digest=b"d" * 32), "too large for its r"),
         (f"$pbkdf2-sha256$3000001${text(SALT)}${text(b'd' * 32)}", "time"),
         (f"$pbkdf2-sha256$i=1500001,l=33${text(SALT)}${text(b'd' * 33)}", "time"),
+        (f"$pbkdf2-sha512$1000001${text(SALT)}${text(b'd' * 64)}", "time"),
         (pbkdf2().replace("l=32", "l=31"), "length"),
+        (pbkdf2(length=64, name="sha512").replace("l=64", "l=32"), "length"),
     ],
 )
 def test_a_hash_that_costs_too_much_is_refused_with_the_reason_and_not_computed(stored, reason):
@@ -120,6 +128,7 @@ def test_a_hash_that_costs_too_much_is_refused_with_the_reason_and_not_computed(
         scrypt(ln=14, p=5, digest=b"d" * 64),
         f"$pbkdf2-sha256$3000000${text(SALT)}${text(b'd' * 32)}",
         f"$pbkdf2-sha256$i=600000,l=64${text(SALT)}${text(b'd' * 64)}",
+        f"$pbkdf2-sha512$210000${text(SALT)}${text(b'd' * 64)}",  # Keycloak, OWASP
     ],
 )
 def test_the_defaults_of_libraries_and_owasp_are_accepted(stored):
@@ -175,6 +184,7 @@ PARAMETERS = {
     "argon2id": st.builds("v=19$m={},t={},p={}".format, MEMORY, SMALL, SMALL),
     "scrypt": st.builds("ln={},r={},p={}".format, SMALL, SMALL, SMALL),
     "pbkdf2-sha256": st.builds("i={},l={}".format, SMALL, SMALL | st.just(32)) | SMALL.map(str),
+    "pbkdf2-sha512": st.builds("i={},l={}".format, SMALL, SMALL | st.just(32)) | SMALL.map(str),
 }
 BYTES = st.sampled_from([7, 8, 15, 16, 32, 33, 64, 65]).map(lambda length: text(bytes(range(length))))
 HASHES = [st.builds("${}${}${}${}".format, st.just(name), PARAMETERS[name], BYTES, BYTES) for name in PARAMETERS]
@@ -196,7 +206,7 @@ def low_caps(monkeypatch):
 def test_any_text_is_refused_or_can_be_computed(low_caps):
     computed = set()
 
-    @settings(max_examples=200, derandomize=True)  # the same texts each time, so that all kinds are among them
+    @settings(max_examples=300, derandomize=True)  # the same texts each time, so that all kinds are among them
     @given(st.one_of(*HASHES) | MIXED.map("$".join))
     def check(stored):
         try:
@@ -218,6 +228,7 @@ def test_any_text_is_refused_or_can_be_computed(low_caps):
         argon2id(m=32768, t=4),
         scrypt(ln=15, digest=b"d" * 32),
         f"$pbkdf2-sha256$400000${text(SALT)}${text(b'd' * 32)}",
+        f"$pbkdf2-sha512$200000${text(SALT)}${text(b'd' * 64)}",
     ],
     ids=phc.SCHEMES,
 )

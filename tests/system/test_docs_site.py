@@ -37,6 +37,10 @@ NOT_RUN = {
     ("deployment.md", "systemctl"): "needs systemd; test_the_units_are_well_formed checks the units",
     ("runbook.md", "systemctl"): "needs systemd",
     ("migration.md", "systemctl"): "needs systemd",
+    (
+        "moving.md",
+        "",
+    ): "tests/importing/test_moving.py runs the conversions; exports need the other service",
     ("emails.md", "--watch"): "runs until it is stopped; tests/system/test_mail.py does both",
     ("emails.md", "check-enumeration"): "tests/system/test_enumeration.py runs it",
 }
