@@ -1,50 +1,21 @@
 """The examples: a page in a browser, with its backend, and services that verify access tokens or ask about them."""
 
-import contextlib
 import hashlib
-import os
 import secrets
-import subprocess
-import sys
-import time
+import shutil
 
 import pymongo
 import pytest
 from mongod import free_port
 from playwright.sync_api import expect
 
-from tests import ROOT
 from tests.factories import PASSWORD, log_in, sign_up, signup_body
 from tests.system.browser import Visit
 from tests.system.client import Client
-from tests.system.conftest import stop
+from tests.system.clients.examples import EXAMPLES, running
 from tests.timeouts import LONG
 
-EXAMPLES = ROOT / "examples"
 VERIFIERS = "python/app.py", "python/introspection.py", "node/server.mjs", "node/introspection.mjs"
-
-
-@contextlib.contextmanager
-def running(example, folder, environment, port=None):
-    """Run an example as its first lines say; yield its URL."""
-    port = port or free_port()
-    script = folder / example.name
-    script.write_text(example.read_text())  # Node looks for packages beside it
-    command = ["node", script] if script.suffix == ".mjs" else [sys.executable, "-m", "flask", "--app", script, "run"]
-    variables = {"PATH": os.environ["PATH"], "PORT": str(port), "FLASK_RUN_PORT": str(port)} | environment
-    process = subprocess.Popen(command, cwd=folder, env=variables)
-    try:
-        deadline = time.monotonic() + LONG
-        client = Client(f"http://127.0.0.1:{port}")
-        while process.poll() is None:
-            with contextlib.suppress(OSError):
-                client.get("/hello")
-                break
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield client.url
-    finally:
-        stop(process)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +61,7 @@ def test_a_service_knows_users_roles_and_ended_sessions(name, service, folder, m
 @pytest.fixture
 def page_url(service, tmp_path):
     environment, port = service
-    (tmp_path / "index.html").write_text((EXAMPLES / "page/index.html").read_text())
+    shutil.copytree(EXAMPLES / "page", tmp_path, dirs_exist_ok=True)
     with running(EXAMPLES / "page/app.py", tmp_path, environment, port) as url:
         yield url
 
@@ -106,6 +77,7 @@ def test_tabs_of_the_page_share_a_session(browser, page_url):
             first.locator(f"#signup [name={name}]").fill(value)
         first.get_by_role("button", name="Sign up").click()
         expect(first.locator("#greeting")).to_contain_text("Your roles: user.")
+        expect(first.get_by_role("heading", name="Authenticator app")).to_be_hidden()  # without DATA_KEYS
 
         second = context.new_page()
         second.goto(page_url)
@@ -119,7 +91,7 @@ def test_tabs_of_the_page_share_a_session(browser, page_url):
         for tab in (first, second):
             tab.evaluate("document.getElementById('again').click()")
         for tab in (first, second):
-            tab.wait_for_function("JSON.parse(localStorage.tokens).access_token !== 'old'")
+            tab.wait_for_function("() => JSON.parse(localStorage.tokens).access_token !== 'old'")
             tab.get_by_role("button", name="Greet again").click()
             expect(tab.locator("#error")).to_be_empty()
             expect(tab.locator("#greeting")).to_contain_text("Hello")

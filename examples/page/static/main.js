@@ -1,0 +1,63 @@
+// Sign up, log in and out, and what a user sees.
+
+import { clearSecondFactor, showSecondFactor } from "./second-factor.js";
+import { call, json, leaveSecondStep, logIn, logInWithCode, PIXORA, remember, request, tokens } from "./session.js";
+import { $, attempt, onClick, onSubmit, showView } from "./ui.js";
+
+const otherTabs = new BroadcastChannel("session"); // tells of logins and logouts
+otherTabs.onmessage = () => {
+  leaveSecondStep();
+  clearSecondFactor();
+  attempt(show);
+};
+
+async function show() {
+  if (tokens()) {
+    const [me, { greeting }] = await Promise.all([call(`${PIXORA}/api/users/me`), call("/api/greeting")]);
+    $("name").textContent = `${me.first_name} ${me.last_name}`;
+    $("greeting").textContent = greeting;
+    $("confirm-email").value = me.email; // for password managers
+    await showSecondFactor();
+  }
+  showView();
+}
+
+async function welcome() {
+  clearSecondFactor(); // of the user before
+  if (tokens()) otherTabs.postMessage("login");
+  await show();
+}
+
+onSubmit("login", async ({ username, password }) => {
+  await logIn(username, password);
+  await welcome();
+});
+
+for (const form of ["code", "recovery"]) {
+  onSubmit(form, async (proof) => {
+    await logInWithCode(proof);
+    await welcome();
+  });
+}
+
+onClick("back", () => {
+  leaveSecondStep();
+  showView();
+});
+
+onSubmit("signup", async (account) => {
+  await request(`${PIXORA}/api/auth/signup`, json("POST", account));
+  await logIn(account.email, account.password);
+  await welcome();
+});
+
+onClick("again", show);
+
+onClick("logout", async () => {
+  await call(`${PIXORA}/api/auth/logout`, { method: "POST" });
+  remember(null);
+  otherTabs.postMessage("logout");
+  await show();
+});
+
+attempt(show);

@@ -1,0 +1,108 @@
+// The tokens, and requests with them.
+
+export const PIXORA = document.querySelector("meta[name=pixora]").content;
+
+// All tabs share the tokens. Any script of this origin can read them: serve nothing here that you do not trust.
+export const tokens = () => JSON.parse(localStorage.getItem("tokens"));
+
+export function remember(session) {
+  if (session) localStorage.setItem("tokens", JSON.stringify(session));
+  else localStorage.removeItem("tokens");
+}
+
+// What the service refuses: `message` is for people, `code` for the program.
+class Problem extends Error {
+  constructor(response, body) {
+    const details = Object.values(body.errors ?? {}).flat();
+    super([body.detail ?? body.error_description ?? response.statusText, ...details].join(" "));
+    this.status = response.status;
+    this.code = body.code ?? body.error;
+    this.mfaToken = body.mfa_token;
+  }
+}
+
+async function answerOf(response) {
+  if (response.ok) return response.status === 204 ? null : response.json();
+  throw new Problem(response, await response.json().catch(() => ({})));
+}
+
+export const json = (method, body) => {
+  const headers = { "Content-Type": "application/json" };
+  return { method, headers, body: JSON.stringify(body) };
+};
+
+// A request without a token.
+export const request = async (url, options) => answerOf(await fetch(url, options));
+
+function requestTokens(form) {
+  const body = new URLSearchParams({ client_id: "page", ...form });
+  return fetch(`${PIXORA}/api/auth/token`, { method: "POST", body });
+}
+
+let mfaToken = null; // after the right password of a user with a second factor: for the second step, within five minutes
+
+export async function logIn(username, password) {
+  try {
+    remember(await answerOf(await requestTokens({ grant_type: "password", username, password })));
+  } catch (problem) {
+    if (problem.code !== "mfa_required") throw problem;
+    mfaToken = problem.mfaToken;
+  }
+}
+
+// `proof` is either the `code` of the authenticator app or a `recovery_code`.
+export async function logInWithCode(proof) {
+  const body = new URLSearchParams({ client_id: "page", mfa_token: mfaToken, ...proof });
+  try {
+    remember(await request(`${PIXORA}/api/auth/mfa`, { method: "POST", body }));
+    mfaToken = null;
+  } catch (problem) {
+    if (problem.code === "invalid_mfa_token") mfaToken = null; // it took too long: the password is asked again
+    throw problem;
+  }
+}
+
+export const leaveSecondStep = () => (mfaToken = null);
+
+// Which of the page's views is due, by its id.
+export const currentView = () => (tokens() ? "user" : mfaToken ? "second-step" : "visitor");
+
+// A refresh token can be used once, so one tab at a time refreshes; those that waited find the new tokens.
+export const refresh = (refused) =>
+  navigator.locks.request("refresh", async () => {
+    if (tokens()?.access_token !== refused) return;
+    const { refresh_token } = tokens();
+    const response = await requestTokens({ grant_type: "refresh_token", refresh_token });
+    if (response.status === 400) remember(null); // the session has ended
+    else remember(await answerOf(response)); // 503: the old tokens stay, for another attempt
+  });
+
+// The token is valid, but the login is too long ago for what was asked. A refresh does not help; see confirmation.js.
+const wantsConfirmation = (response) =>
+  response.headers.get("WWW-Authenticate")?.includes('error="insufficient_user_authentication"');
+
+// A request with the access token, which is refreshed when it has expired.
+export async function call(url, options = {}) {
+  for (const isLast of [false, true]) {
+    const session = tokens();
+    if (!session) throw new Error("Please log in.");
+    const headers = { ...options.headers, Authorization: `Bearer ${session.access_token}` };
+    const response = await fetch(url, { ...options, headers });
+    const isExpired = response.status === 401 && !wantsConfirmation(response);
+    if (!isExpired || isLast) return answerOf(response);
+    await refresh(session.access_token);
+  }
+}
+
+// What a user has of something that not every service offers; null then. Asked with the token, a page could not tell:
+// browsers send a preflight before, which fails. Without a token the service answers 401 or 404.
+export async function callIfOffered(url) {
+  const { status } = await fetch(url);
+  return status === 404 ? null : call(url);
+}
+
+// Prove again that it is the user: with the password, and with the code of the authenticator app where there is one.
+export async function reauthenticate(proof) {
+  const { access_token } = await call(`${PIXORA}/api/auth/reauthenticate`, json("POST", proof));
+  remember({ ...tokens(), access_token }); // the refresh token stays: another tab may have used the one of the answer
+}

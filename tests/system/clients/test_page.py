@@ -1,0 +1,167 @@
+"""The example of a page with a second factor and passkeys, in a browser of a telephone's size.
+
+`--screenshots FOLDER` saves pictures, as in test_pages.
+"""
+
+import secrets
+import shutil
+from datetime import UTC, datetime, timedelta
+
+import pymongo
+import pytest
+from cryptography.fernet import Fernet
+from mongod import free_port
+from playwright.sync_api import expect
+
+from tests.factories import PASSWORD, sign_up
+from tests.system.client import Client
+from tests.system.clients.examples import EXAMPLES, running
+from tests.system.test_pages import Page
+from tests.system.test_second_factor import by_oathtool
+from tests.timeouts import LONG
+
+
+@pytest.fixture(scope="module")
+def service(gunicorn, key_dir, tmp_path_factory):
+    """The URLs of a service and of the page. Browsers take `localhost` for secure, and allow passkeys there."""
+    port, page_port = free_port(), free_port()
+    url, origin = f"http://127.0.0.1:{port}", f"http://localhost:{page_port}"
+    settings = {
+        "JWT_SECRET_KEY": "",
+        "JWT_KEY_DIR": str(key_dir),
+        "PUBLIC_URL": url,
+        "CORS_ORIGINS": origin,
+        "DATA_KEYS": Fernet.generate_key().decode(),
+    }
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(EXAMPLES / "page", folder, dirs_exist_ok=True)
+    backend = {"PIXORA_URL": url, "PIXORA_ISSUER": url}
+    with gunicorn(port, **settings), running(EXAMPLES / "page/app.py", folder, backend, page_port):
+        yield url, origin
+
+
+@pytest.fixture
+def database(service, mongo_uri):
+    port = service[0].rpartition(":")[2]
+    with pymongo.MongoClient(mongo_uri.replace("?", f"_{port}?")) as mongo:
+        yield mongo.get_default_database()
+
+
+class Telephone(Page):
+    """The page as a new user sees it."""
+
+    def __init__(self, context, folder, service, database):
+        super().__init__(context, folder)
+        self.page.set_default_timeout(LONG * 1000)
+        url, origin = service
+        self.email = f"ada-{secrets.token_hex(4)}@example.com"
+        self._users = database["users"]
+        sign_up(Client(url), email=self.email)
+        self.open(origin)
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def shows(self, selector, text):
+        expect(self.page.locator(selector)).to_contain_text(text, timeout=LONG * 1000)
+
+    def enter_password(self):
+        self.page.locator("#login [name=username]").fill(self.email)
+        self.page.locator("#login [name=password]").fill(PASSWORD)
+        self.page.locator("#login").get_by_role("button", name="Log in", exact=True).click()
+
+    def log_in(self):
+        self.enter_password()
+        self.shows("#name", "Ada Lovelace")
+
+    def log_out(self):
+        self.press("Log out")
+        expect(self.page.locator("#login")).to_be_visible()
+
+    def set_up_app(self):
+        """Set up an authenticator app; return the text of its QR code, and the recovery codes."""
+        self.press("Set up")
+        expect(self.page.locator("#qr")).to_be_visible()
+        uri = self.page.locator("#uri").get_attribute("href")
+        self.look("enrolment")
+        self.page.locator("#enrolment [name=code]").fill(by_oathtool(uri, 0))
+        self.page.locator("#enrolment").get_by_role("button", name="Confirm").click()
+        self.shows("#totp-state", "You have 10 recovery codes left.")
+        return uri, self.page.locator("#codes li").all_text_contents()
+
+    def expire(self):
+        """Let the login be six minutes old, and the access token expired."""
+        then = datetime.now(UTC) - timedelta(minutes=6)
+        self._users.update_one({"email": self.email}, {"$set": {"sessions.$[].auth_time": then}})
+        script = "localStorage.tokens = JSON.stringify({...JSON.parse(localStorage.tokens), access_token: 'old'})"
+        self.page.evaluate(script)
+
+
+@pytest.fixture
+def telephone(browser, request, service, database):
+    context = browser.new_context(viewport={"width": 375, "height": 667}, is_mobile=True, has_touch=True)
+    telephone = Telephone(context, request.config.getoption("screenshots"), service, database)
+    yield telephone
+    # The browser reports every error status; that is not a fault of the page. What breaks its policy is.
+    assert [text for text in telephone.complaints if "the server responded with a status of" not in text] == []
+    context.close()
+
+
+def test_a_login_asks_for_the_code_of_the_app_that_was_set_up(telephone):
+    page = telephone.page
+    telephone.look("visitor")
+    telephone.log_in()
+    telephone.look("user")
+    uri, codes = telephone.set_up_app()
+    assert len(codes) == 10
+    telephone.look("recovery-codes")
+    telephone.press("I have saved them")
+    expect(page.locator("#codes li")).to_have_count(0)
+
+    telephone.log_out()
+    telephone.enter_password()
+    telephone.shows("#second-step", "Enter your code")
+    telephone.look("second-step")
+    page.locator("#code [name=code]").fill("000000")
+    telephone.press("Continue")
+    telephone.shows("#error", "The code is incorrect or was already used.")
+    page.locator("#code [name=code]").fill(by_oathtool(uri, 30))  # the next one: that of the set-up is used
+    telephone.press("Continue")
+    telephone.shows("#name", "Ada Lovelace")
+    telephone.shows("#totp-state", "You have 10 recovery codes left.")
+
+
+def test_a_recovery_code_logs_in_and_the_app_is_removed_after_a_confirmation(telephone):
+    page = telephone.page
+    telephone.log_in()
+    uri, codes = telephone.set_up_app()
+    telephone.log_out()
+    telephone.enter_password()
+    page.get_by_text("You do not have the app?").click()
+    page.get_by_label("Recovery code").fill(codes[0])
+    telephone.look("recovery")
+    telephone.press("Use this recovery code")
+    telephone.shows("#totp-state", "You have 9 recovery codes left.")
+
+    telephone.expire()
+    telephone.press("Remove the app")
+    telephone.shows("#confirmation", "Confirm that it is you")
+    telephone.look("confirmation")
+    telephone.press("Cancel")
+    telephone.shows("#error", "Nothing was changed, because you did not confirm.")
+
+    telephone.press("Get new recovery codes")
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_label("Code of your app").fill("000000")
+    confirm = page.locator("#confirm").get_by_role("button", name="Confirm")
+    confirm.click()
+    telephone.shows("#confirmation-error", "The code is incorrect or was already used.")
+    page.get_by_label("Code of your app").fill(by_oathtool(uri, 30))
+    confirm.click()
+    telephone.shows("#totp-state", "You have 10 recovery codes left.")
+    assert set(page.locator("#codes li").all_text_contents()).isdisjoint(codes)
+
+    telephone.press("Remove the app")  # no second confirmation within five minutes
+    telephone.shows("#totp-state", "Off.")
+    telephone.log_out()
+    telephone.log_in()
