@@ -1,7 +1,7 @@
-"""Invitations: a link to choose a password, sent, sent again, withdrawn, accepted."""
+"""Invitations: a link to choose a password, sent, sent again, withdrawn, accepted.
 
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+Many at once: tests/system/test_races.py.
+"""
 
 import pytest
 
@@ -118,14 +118,6 @@ def test_an_invitation_is_used_once(invite, token, accept, client):
     assert log_in(client, NEW_PASSWORD).status_code == 200
 
 
-def test_of_many_who_accept_at_once_one_succeeds(app, invite, token):
-    invite()
-    body = {"token": token(), "new_password": NEW_PASSWORD}
-    with ThreadPoolExecutor(10) as pool:
-        statuses = Counter(pool.map(lambda _: app.test_client().post(CONFIRM, json=body).status_code, range(10)))
-    assert statuses == {204: 1, 400: 9}
-
-
 def test_a_weak_password_does_not_use_the_link(invite, token, accept):
     invite()
     refused = accept(token(), "guest@example.com-1")
@@ -169,16 +161,6 @@ def test_after_a_deletion_the_link_does_nothing(ask, invite, token, accept, user
     assert ask("DELETE", f"/{user_id}/invitation").status_code == 404
 
 
-def test_of_fifty_invitations_of_one_address_at_once_one_is_sent(app, admin, users, emails_to):
-    def post(_):
-        return app.test_client().post("/api/admin/users", json=invitation(), headers=admin.bearer).status_code
-
-    with ThreadPoolExecutor(25) as pool:
-        assert Counter(pool.map(post, range(50))) == {201: 1, 409: 49}
-    assert users.count_documents({"email": EMAIL}) == 1
-    assert len(emails_to(EMAIL)) == 1
-
-
 @pytest.mark.parametrize("change", [{"roles": ["user"]}, {"sessions": []}])
 @pytest.mark.parametrize("action", ["invite", "again", "withdraw"])
 def test_a_demoted_administrator_invites_nobody(ask, admin, invite, users, monkeypatch, emails_to, change, action):
@@ -195,6 +177,23 @@ def test_a_demoted_administrator_invites_nobody(ask, admin, invite, users, monke
     refused = ask(method, path, json=invitation() if action == "invite" else None)
     assert refused.status_code == (403 if "roles" in change else 401)
     assert users.find_one({"email": EMAIL}) == before
+
+
+def test_an_invitation_outlives_the_role_of_the_administrator_who_sent_it(
+    client, ask, admin, second_admin, accept, token
+):
+    sent = client.post("/api/admin/users", json=invitation(), headers=second_admin.bearer)
+    assert sent.status_code == 201
+    assert ask("PUT", f"/{second_admin.id}/roles", json={"roles": ["user"]}).status_code == 200
+    assert client.post("/api/admin/users", json=invitation(), headers=second_admin.bearer).status_code == 403
+    assert accept(token()).status_code == 204
+
+
+def test_an_invitation_is_in_the_language_of_its_reader(app, client, invite, token):
+    invite(locale="de-at")
+    shown = app.test_cli_runner().invoke(args=["mail", "show"]).output
+    assert "Passwort wählen" in shown
+    assert "/accept-invitation?locale=de&token=" in "".join(shown.split())
 
 
 @pytest.mark.parametrize("action", ["POST", "DELETE"])

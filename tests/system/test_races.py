@@ -1,0 +1,160 @@
+"""Changes of the same user at once, over several worker processes: only the database can decide between them."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pymongo
+import pytest
+
+from tests.conftest import make_account
+from tests.factories import PASSWORD
+from tests.system.client import Client
+
+ME = "/api/users/me"
+USERS = "/api/admin/users"
+GUEST = "guest@example.com"
+ROUNDS = 5
+
+
+@pytest.fixture(scope="module")
+def uri(mongo_uri):
+    return mongo_uri.replace("?", "_races?")
+
+
+@pytest.fixture(scope="module")
+def client(gunicorn, uri, settings):
+    """A client of three worker processes; each of its requests may go to another one."""
+    with gunicorn(MONGO_URI=uri, SECRET_KEY=settings.secret_key, WEB_CONCURRENCY="3", GUNICORN_THREADS="24") as url:
+        yield Client(url)
+
+
+@pytest.fixture
+def users(client, uri):
+    with pymongo.MongoClient(uri) as mongo:
+        users = mongo.get_default_database()["users"]
+        users.delete_many({})
+        yield users
+
+
+@pytest.fixture
+def account(client, users):
+    return make_account(client)
+
+
+@pytest.fixture
+def admin(client, users):
+    admin = make_account(client, email="admin@example.com")
+    users.update_one({"_id": admin.id}, {"$set": {"roles": ["user", "admin"]}})
+    return admin
+
+
+def at_once(times, call):
+    """Call with the numbers below `times`, in that many threads that begin together; return the results in order."""
+    barrier = Barrier(times)
+
+    def one(number):
+        barrier.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+def invite(client, admin):
+    body = {"email": GUEST, "invite": True, "first_name": "Mary", "last_name": "Somerville"}
+    body |= {"contact": "+442079460958", "birthday": "1980-12-26"}
+    return client.post(USERS, json=body, headers=admin.bearer)
+
+
+def test_of_fifty_invitations_of_one_address_one_is_sent(client, admin, users):
+    statuses = at_once(50, lambda _: invite(client, admin).status_code)
+    assert Counter(statuses) == {201: 1, 409: 49}
+    [guest] = users.find({"email": GUEST})
+    assert [email["template"] for email in guest["letters"]] == ["invitation"]
+
+
+def test_an_invitation_is_accepted_once(client, admin, users, session_app):
+    invite(client, admin)
+    [email] = users.find_one({"email": GUEST})["letters"]
+    token = session_app.extensions["services"].outbox.decrypt_token(email)
+
+    def accept(number):
+        body = {"token": token, "new_password": f"analytical-engine-no-{number}"}
+        return client.post("/api/auth/invitation/confirm", json=body).status_code
+
+    statuses = at_once(20, accept)
+    assert Counter(statuses) == {204: 1, 400: 19}
+    form = {"username": GUEST, "password": f"analytical-engine-no-{statuses.index(204)}"}
+    assert client.post("/api/auth/login", data=form).status_code == 200
+
+
+@pytest.mark.parametrize("field", ["metadata", "app_metadata"])
+def test_of_a_hundred_merge_patches_of_different_keys_none_is_lost(client, account, admin, field):
+    path, bearer = (ME, account.bearer) if field == "metadata" else (f"{USERS}/{account.id}", admin.bearer)
+
+    def patch(number):
+        body = {field: {f"name {number}": number, "shared": {f"{number}": number}}}
+        return client.patch(path, json=body, headers=bearer).status_code
+
+    assert at_once(100, patch) == [200] * 100
+    found = client.get(ME, headers=account.bearer).json[field]
+    assert found.pop("shared") == {f"{number}": number for number in range(100)}
+    assert found == {f"name {number}": number for number in range(100)}
+
+
+def test_of_a_hundred_merge_patches_of_one_state_one_succeeds_and_the_others_are_refused(client, account):
+    headers = account.bearer | {"If-Match": client.get(ME, headers=account.bearer).headers["ETag"]}
+
+    def patch(number):
+        return client.patch(ME, json={"metadata": {f"{number}": number}}, headers=headers).status_code
+
+    statuses = at_once(100, patch)
+    assert Counter(statuses) == {200: 1, 412: 99}
+    kept = statuses.index(200)
+    assert client.get(ME, headers=account.bearer).json["metadata"] == {f"{kept}": kept}
+
+
+def test_of_a_hundred_conditional_merge_patches_none_is_lost_when_clients_try_again(client, account):
+    def patch(number):
+        while True:
+            tag = client.get(ME, headers=account.bearer).headers["ETag"]
+            body, headers = {"metadata": {f"{number}": number}}, account.bearer | {"If-Match": tag}
+            if client.patch(ME, json=body, headers=headers).status_code == 200:
+                return
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(patch, range(100)))
+    assert client.get(ME, headers=account.bearer).json["metadata"] == {f"{number}": number for number in range(100)}
+
+
+def test_merge_patches_beside_a_deletion_succeed_before_it_and_leave_nothing(client, users):
+    for turn in range(ROUNDS):
+        account = make_account(client, email=f"{turn}@example.com")
+
+        def act(number, account=account):
+            if number == 10:
+                return client.delete(ME, json={"password": PASSWORD}, headers=account.bearer).status_code
+            return client.patch(ME, json={"metadata": {f"{number}": 1}}, headers=account.bearer).status_code
+
+        statuses = at_once(20, act)
+        assert statuses.pop(10) == 204
+        assert set(statuses) <= {200, 401}
+        assert users.find_one({"$or": [{"_id": account.id}, {"email": account.email}]}) is None
+
+
+def test_an_administrators_patches_beside_a_deletion_leave_nothing(client, admin, users):
+    for turn in range(ROUNDS):
+        account = make_account(client, email=f"{turn}@example.com")
+
+        def act(number, account=account):
+            path = f"{USERS}/{account.id}"
+            if number == 10:
+                return client.delete(path, headers=admin.bearer).status_code
+            body = {"app_metadata": {f"{number}": 1}, "first_name": f"Ada {number}"}
+            return client.patch(path, json=body, headers=admin.bearer).status_code
+
+        statuses = at_once(20, act)
+        assert statuses.pop(10) == 204
+        assert set(statuses) <= {200, 404}
+        assert users.find_one({"$or": [{"_id": account.id}, {"email": account.email}]}) is None
