@@ -14,14 +14,22 @@ from tests.factories import log_in, sign_up
 from tests.system.test_pages import Page, Service, service_of
 
 PASSWORD = "Apfelmus unter Regenschirmen"
-RETURN_URL = "https://app.example.com/signed-in"
+PRODUCT = "https://app.example.com"
+RETURN_URL = f"{PRODUCT}/signed-in"
+
+CALL = """async ([url, body, token]) => {
+    const headers = {"Content-Type": "application/json", ...(token && {Authorization: `Bearer ${token}`})};
+    const response = await fetch(url, {method: "POST", headers, body: JSON.stringify(body)});
+    return [response.status, await response.json()];
+}"""
 
 
 @pytest.fixture(scope="module")
 def service(gunicorn, mongo_uri):
     with smtp_server.running(free_port()) as smtp:
         uri = mongo_uri.replace("?", "_german?")
-        running, environment = service_of(gunicorn, uri, smtp, RETURN_URL=RETURN_URL, BRAND_COLOR="#0f766e")
+        settings = {"REQUIRED_FIELDS": "", "RETURN_URL": RETURN_URL, "CORS_ORIGINS": PRODUCT, "BRAND_COLOR": "#0f766e"}
+        running, environment = service_of(gunicorn, uri, smtp, **settings)
         with running as url:
             yield Service(url, smtp, environment | {"PUBLIC_URL": url})
 
@@ -29,9 +37,14 @@ def service(gunicorn, mongo_uri):
 @pytest.fixture
 def telephone(browser, request):
     context = browser.new_context(
-        viewport={"width": 375, "height": 667}, device_scale_factor=2, has_touch=True, is_mobile=True, locale="de-DE"
+        viewport={"width": 375, "height": 667},
+        device_scale_factor=2,
+        has_touch=True,
+        is_mobile=True,
+        locale="de-DE",
+        permissions=["local-network-access"],  # the product calls a service on this machine
     )
-    context.route("https://app.example.com/**", lambda route: route.fulfill(body="<h1>Product</h1>"))
+    context.route(f"{PRODUCT}/**", lambda route: route.fulfill(body="<h1>Product</h1>"))
     page = Page(context, request.config.getoption("screenshots"))
     yield page
     assert [text for text in page.complaints if "the server responded with a status of" not in text] == []
@@ -85,6 +98,33 @@ def test_a_password_is_chosen_in_german_on_a_telephone_and_the_way_leads_to_the_
     assert log_in(service.client, email, PASSWORD).status_code == 200
     page.get_by_role("link", name="Weiter zu Example").click()
     expect(page).to_have_url(RETURN_URL)
+
+
+def test_a_product_signs_users_up_by_email_and_password_and_they_invite_others_in_german(service, telephone):
+    page, name = telephone.page, secrets.token_hex(4)
+    email, guest = f"grace-{name}@example.com", f"gast-{name}@example.com"
+    telephone.open(f"{PRODUCT}/sign-up")
+    body = {"email": email, "password": PASSWORD}
+    status, created = page.evaluate(CALL, [f"{service.url}/api/auth/signup", body, None])
+    assert (status, created["message"]) == (201, "User created successfully")
+    with service.database() as client:
+        users = client.get_default_database()["users"]
+        users.update_one({"_id": created["id"]}, {"$set": {"roles": ["user", "admin"]}})
+    token = service.log_in(email, PASSWORD)
+    body = {"email": guest, "invite": True, "locale": "de"}
+    status, invited = page.evaluate(CALL, [f"{service.url}/api/admin/users", body, token])
+    assert (status, invited["locale"], invited["first_name"]) == (201, "de", None)
+
+    telephone.open(service.link_sent_to(guest))
+    expect(page.get_by_role("heading")).to_have_text("Passwort wählen")
+    expect(page.get_by_label("E-Mail-Adresse")).to_have_value(guest)
+    telephone.look("german-invitation")
+    telephone.enter("Passwort", PASSWORD, "Passwort speichern")
+    expect(page.get_by_role("heading")).to_have_text("Willkommen")
+    telephone.look("german-invitation-accepted")
+    page.get_by_role("link", name="Weiter zu Example").click()
+    expect(page).to_have_url(RETURN_URL)
+    assert service.log_in(guest, PASSWORD)
 
 
 def test_without_javascript_the_page_works_and_has_no_button_to_show_the_password(service, browser):
