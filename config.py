@@ -13,7 +13,9 @@ import os
 import re
 import sys
 import warnings
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.headerregistry import HeaderRegistry
 from importlib.util import find_spec
@@ -50,6 +52,12 @@ RESERVED_CLAIM = re.compile(
 YEAR_SECONDS = 366 * 24 * 3600
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
+ANDROID_APP = r"([A-Za-z]\w*(?:\.[A-Za-z]\w*)+):((?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2})"
+BCP_47 = r"(?!.{36})[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2}|-[0-9]{3})?\Z"
+LOCALE = validate.Regexp(BCP_47, error="Must be a language, as in de or de-AT.")
+COLOR = validate.Regexp(r"(#[0-9A-Fa-f]{6})?\Z", error="Must be a colour, as in #1d4ed8.")
+REGION = validate.OneOf(["", *SUPPORTED_REGIONS], error="Must be a two-letter country code in capitals, as in GB.")
+
 DATA_KEY = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=")
 """The unused bits of the last character must be zero: each key has one spelling."""
 
@@ -85,6 +93,8 @@ class Settings:
     link_reset_password: str | None
     link_change_email: str | None
     link_invitation: str | None
+    link_enroll_passkey: str | None
+    link_manage_passkeys: str | None
     jwt_issuer: str
     jwt_audience: str
     token_claims: list[str]
@@ -113,6 +123,8 @@ class Settings:
     throttle_introspection_per_service: str
     webauthn_rp_id: str | None
     webauthn_origins: list[str]
+    webauthn_android_apps: list[str]
+    webauthn_apple_apps: list[str]
     throttle_second_factor_per_account_and_ip: str
     throttle_second_factor_per_account: str
     data_keys: list[str]
@@ -169,6 +181,8 @@ def _read(env: FileAwareEnv) -> Settings:
     cost = validate.Range(4 if relaxed else 10, 16)
     days = validate.Range(1, 3650)
     public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
+    pages: list[str] = env.list("WEBAUTHN_ORIGINS", [], validate=_all_are(_webauthn_origin))
+    android_apps = _each(_android_app, env.list("WEBAUTHN_ANDROID_APPS", [], validate=_all_are(_android_app)))
     return Settings(
         pixora_env=environment,
         tracing=_tracing(env),
@@ -184,14 +198,16 @@ def _read(env: FileAwareEnv) -> Settings:
         smtp_url=env.str("SMTP_URL", None, validate=_smtp_url) or None,
         mail_from=env.str("MAIL_FROM", None, validate=_mail_from) or None,
         mail_templates=env.str("MAIL_TEMPLATES", None, validate=_directory) or None,
-        default_locale=env.str("DEFAULT_LOCALE", "en", validate=_locale),
-        brand_color=env.str("BRAND_COLOR", None, validate=_color) or None,
+        default_locale=env.str("DEFAULT_LOCALE", "en", validate=LOCALE),
+        brand_color=env.str("BRAND_COLOR", None, validate=COLOR) or None,
         brand_logo=env.str("BRAND_LOGO", None, validate=_page) or None,
         return_url=env.str("RETURN_URL", None, validate=_page) or None,
         link_verify_email=env.str("LINK_VERIFY_EMAIL", None, validate=_link) or None,
         link_reset_password=env.str("LINK_RESET_PASSWORD", None, validate=_link) or None,
         link_change_email=env.str("LINK_CHANGE_EMAIL", None, validate=_link) or None,
         link_invitation=env.str("LINK_INVITATION", None, validate=_link) or None,
+        link_enroll_passkey=env.str("LINK_ENROLL_PASSKEY", None, validate=_page) or None,
+        link_manage_passkeys=env.str("LINK_MANAGE_PASSKEYS", None, validate=_page) or None,
         jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
         jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
         token_claims=_token_claims(env.str("TOKEN_CLAIMS", "roles", validate=_token_claims)),
@@ -203,7 +219,7 @@ def _read(env: FileAwareEnv) -> Settings:
         bcrypt_rounds=env.int("BCRYPT_ROUNDS", 12, validate=cost),
         hash_queue_seconds=env.float("HASH_QUEUE_SECONDS", 2.0, validate=validate.Range(0.1, 20)),
         password_min_length=env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
-        phone_default_region=env.str("PHONE_DEFAULT_REGION", None, validate=_region) or None,
+        phone_default_region=env.str("PHONE_DEFAULT_REGION", None, validate=REGION) or None,
         required_fields=_each(_field, env.list("REQUIRED_FIELDS", PROFILE_FIELDS, validate=_all_are(_field))),
         proxy_count=env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),
         trusted_hosts=_each(_host, env.list("TRUSTED_HOSTS", None, validate=_all_are(_host))) or None,
@@ -225,7 +241,9 @@ def _read(env: FileAwareEnv) -> Settings:
             "THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute", validate=_limit
         ),
         webauthn_rp_id=env.str("WEBAUTHN_RP_ID", urlsplit(public_url or "").hostname, validate=_rp_id) or None,
-        webauthn_origins=_each(_webauthn_origin, env.list("WEBAUTHN_ORIGINS", [], validate=_all_are(_webauthn_origin))),
+        webauthn_origins=[*_each(_webauthn_origin, pages), *map(_origin_of_app, android_apps)],
+        webauthn_android_apps=android_apps,
+        webauthn_apple_apps=_each(_apple_app, env.list("WEBAUTHN_APPLE_APPS", [], validate=_all_are(_apple_app))),
         throttle_second_factor_per_account_and_ip=env.str(
             "THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP", "5 per 15 minute", validate=_limit
         ),
@@ -252,7 +270,10 @@ def _incomplete(settings: Settings) -> dict[str, list[str]]:
     """Return the faults of settings that need others."""
     faults: dict[str, list[str]] = {}
     if settings.webauthn_origins and not _is_domain(settings.webauthn_rp_id or ""):
-        faults["WEBAUTHN_RP_ID"] = ["Must be a domain when WEBAUTHN_ORIGINS is set, here or in PUBLIC_URL."]
+        faults["WEBAUTHN_RP_ID"] = ["Must be a domain when there are passkeys, here or in PUBLIC_URL."]
+    apple_origin = f"https://{settings.webauthn_rp_id}"
+    if settings.webauthn_apple_apps and apple_origin not in settings.webauthn_origins:
+        faults["WEBAUTHN_APPLE_APPS"] = [f"Needs {apple_origin} in WEBAUTHN_ORIGINS: it is the origin of these apps."]
     if settings.admin_second_factor and not (settings.data_keys or settings.webauthn_origins):
         faults["ADMIN_SECOND_FACTOR"] = ["Needs DATA_KEYS or WEBAUTHN_ORIGINS, for administrators to have one."]
     if settings.smtp_url and settings.pixora_env == "production":
@@ -354,14 +375,10 @@ def _directory(value: str) -> None:
 
 def _public_url(value: str) -> None:
     """Check the origin of this service."""
-    if not value:
-        return
-    try:
-        is_origin = bool(_origin(value)) and "*" not in value
-    except ValidationError:
-        is_origin = False
-    if not is_origin:
-        raise ValidationError("Must be as in https://auth.example.com, without a path or a slash at the end.")
+    with suppress(ValidationError):
+        if not value or (_origin(value) and "*" not in value):
+            return
+    raise ValidationError("Must be as in https://auth.example.com, without a path or a slash at the end.")
 
 
 def _smtp_url(value: str) -> None:
@@ -406,18 +423,6 @@ def _mail_from(value: str) -> None:
             raise ValidationError("Must be one address, as in Example <no-reply@example.com>.") from None
 
 
-def _locale(value: str) -> None:
-    """Check for a language tag (BCP 47)."""
-    if not re.fullmatch(r"(?!.{36})[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2}|-[0-9]{3})?", value):
-        raise ValidationError("Must be a language, as in de or de-AT.")
-
-
-def _color(value: str) -> None:
-    """Check for a colour as HTML writes it."""
-    if value and not re.fullmatch(r"#[0-9A-Fa-f]{6}", value):
-        raise ValidationError("Must be a colour, as in #1d4ed8.")
-
-
 def _page(value: str) -> None:
     """Check for a URL that a browser opens: https, or http on loopback."""
     if not value:
@@ -439,12 +444,6 @@ def _link(value: str) -> None:
     _page(value.replace("{token}", "token", 1))
     if urlsplit(value).fragment and "{token}" not in value:
         raise ValidationError("Has a fragment, so {token} must say where the token goes, as in /verify#token={token}.")
-
-
-def _region(value: str) -> None:
-    """Check for a country code that phonenumbers knows."""
-    if value and value not in SUPPORTED_REGIONS:
-        raise ValidationError("Must be a two-letter country code in capitals, as in GB.")
 
 
 def _field(value: str) -> str:
@@ -495,6 +494,28 @@ def _webauthn_origin(value: str) -> str:
             "or android:apk-key-hash:<SHA-256 in base64url>."
         )
     return origin
+
+
+def _android_app(value: str) -> str:
+    """Return the package of an Android app and the SHA-256 fingerprint of its certificate, with colons."""
+    found = re.fullmatch(ANDROID_APP, value.strip(), re.ASCII)
+    if not found:
+        raise ValidationError(
+            f"{value.strip()!r} is not an Android app, as in com.example.app:<SHA-256 fingerprint of its certificate>."
+        )
+    return f"{found[1]}:{bytes.fromhex(found[2].replace(':', '')).hex(':').upper()}"
+
+
+def _origin_of_app(android_app: str) -> str:
+    digest = bytes.fromhex(android_app.partition(":")[2].replace(":", ""))
+    return "android:apk-key-hash:" + urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _apple_app(value: str) -> str:
+    """Return the id of an app of Apple: its team and its bundle."""
+    if not re.fullmatch(r"[A-Z0-9]{10}(\.[A-Za-z0-9-]+)+", value.strip()):
+        raise ValidationError(f"{value.strip()!r} is not the id of an app, as in A1B2C3D4E5.com.example.app.")
+    return value.strip()
 
 
 def _rp_id(value: str) -> None:

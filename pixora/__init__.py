@@ -51,7 +51,7 @@ from pixora.passkeys import routes as passkey_routes
 from pixora.passwords import cores
 from pixora.passwords.queue import FREE_THREADS, HashingQueue
 from pixora.services import Services
-from pixora.system import client_echo, docs, health, metrics_endpoint, wellknown
+from pixora.system import client_echo, docs, health, metrics_endpoint, passkey_documents, wellknown
 from pixora.throttling import counters
 from pixora.throttling.counters import Counters
 from pixora.throttling.limits import LEASE_MARGIN, Throttles
@@ -117,7 +117,9 @@ def create_app(settings: Settings) -> flask.Flask:
         api_blueprints += [passkey_routes.login, passkey_routes.own]
     if settings.data_keys:
         api_blueprints += [factor_routes.mfa, factor_routes.own, factor_routes.admin]
-    system_blueprints = wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint
+    system_blueprints = [wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint]
+    if settings.webauthn_origins:
+        system_blueprints.append(passkey_documents.blueprint)
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)
     app.register_blueprint(brand)

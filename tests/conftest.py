@@ -121,6 +121,8 @@ def settings(mongo_uri: str) -> Settings:
         "SERVICE_KEYS": SERVICE_KEYS,
         "WEBAUTHN_RP_ID": "example.com",
         "WEBAUTHN_ORIGINS": "https://app.example.com,http://localhost:3000",
+        "WEBAUTHN_ANDROID_APPS": f"com.example.app:{'0a' * 32}",
+        "LINK_MANAGE_PASSKEYS": "https://app.example.com/passkeys",
         **NO_THROTTLES,
     }
     with pytest.MonkeyPatch.context() as patch:

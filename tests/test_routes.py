@@ -18,7 +18,9 @@ PUBLIC = {
     *("POST /api/auth/passkeys/options", "POST /api/auth/passkeys/login"),
     *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
     *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm", "POST /api/auth/invitation/confirm"),
-    *("GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server"),
+    *("GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server", "GET /.well-known/webauthn"),
+    *("GET /.well-known/assetlinks.json", "GET /.well-known/apple-app-site-association"),
+    "GET /.well-known/passkey-endpoints",
 }
 USER = {
     *("GET /api/users/me", "GET /api/users/{user_id}", "POST /api/auth/logout", "GET /api/users/me/sessions"),

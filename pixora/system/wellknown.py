@@ -73,7 +73,7 @@ def jwks() -> Response:
 
     The set is empty where tokens are signed with a shared secret (HS256).
     """
-    return _cached(services.tokens.ring().jwks())
+    return cached(services.tokens.ring().jwks())
 
 
 @blueprint.route("/oauth-authorization-server", "getMetadata")
@@ -91,7 +91,7 @@ def metadata() -> Response:
             "introspection_endpoint": base + url_for("introspection.introspect"),
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
         }
-    return _cached(
+    return cached(
         {
             "issuer": services.settings.jwt_issuer,
             "token_endpoint": base + url_for("oauth.token"),
@@ -107,7 +107,8 @@ def metadata() -> Response:
     )
 
 
-def _cached(document: dict[str, Any]) -> Response:
+def cached(document: Any) -> Response:
+    """Return a document as JSON that others may keep for a few minutes, and then ask for again by its ETag."""
     response = jsonify(document)
     response.cache_control.public = True
     response.cache_control.max_age = MAX_AGE

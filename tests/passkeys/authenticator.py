@@ -94,8 +94,9 @@ class Authenticator:
 
 
 def client_data(ceremony, of_options, **bent):
+    """Return client data with other members, or without those that are `...`."""
     collected = {"type": ceremony, "challenge": of_options, "origin": ORIGIN, "crossOrigin": False} | bent
-    return encode(json.dumps(collected).encode())
+    return encode(json.dumps({name: value for name, value in collected.items() if value is not ...}).encode())
 
 
 def decode(text):

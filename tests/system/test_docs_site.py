@@ -72,7 +72,11 @@ def environment(mongo_uri, settings):
         "SERVICE_KEYS": SERVICE_KEYS,
         "DATA_KEYS": ",".join(settings.data_keys),
         "WEBAUTHN_RP_ID": settings.webauthn_rp_id,
-        "WEBAUTHN_ORIGINS": ",".join(settings.webauthn_origins),
+        "WEBAUTHN_ORIGINS": ",".join([*settings.webauthn_origins, f"https://{settings.webauthn_rp_id}"]),
+        "WEBAUTHN_ANDROID_APPS": ",".join(settings.webauthn_android_apps),
+        "WEBAUTHN_APPLE_APPS": "A1B2C3D4E5.com.example.app",
+        "LINK_ENROLL_PASSKEY": "https://app.example.com/passkeys/new",
+        "LINK_MANAGE_PASSKEYS": settings.link_manage_passkeys,
     }
 
 
