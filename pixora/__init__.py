@@ -116,7 +116,9 @@ def create_app(settings: Settings) -> flask.Flask:
     if settings.webauthn_origins:
         api_blueprints += [passkey_routes.login, passkey_routes.own]
     if settings.data_keys:
-        api_blueprints += [factor_routes.mfa, factor_routes.own, factor_routes.admin]
+        api_blueprints += [factor_routes.mfa, factor_routes.own]
+    if settings.data_keys or settings.webauthn_origins:
+        api_blueprints.append(factor_routes.admin)
     system_blueprints = [wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint]
     if settings.webauthn_origins:
         system_blueprints.append(passkey_documents.blueprint)

@@ -28,6 +28,13 @@ OWNER: Document = {"email": 1, "email_verified": 1, "first_name": 1, "last_name"
 CHALLENGES: Document = {"passkey_challenges": 1}
 
 
+WITH_PASSKEY: Document = {"passkeys.0": {"$exists": True}}
+"""The condition that a user has one."""
+
+REMOVE: Document = {"$unset": ["passkeys"]}
+"""The stage that removes all. The challenges that were used stay: nobody can register a captured credential again."""
+
+
 class CredentialTaken(Exception):
     """A user has the credential already."""
 

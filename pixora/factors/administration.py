@@ -1,6 +1,6 @@
-"""Reset the second factors of a user who has lost them: by an administrator, or by a command."""
+"""Remove all second factors and passkeys of a user who has lost them: by an administrator, or by a command."""
 
-from pixora.accounts import factors, updates
+from pixora.accounts import factors, passkeys, updates
 from pixora.admin import service
 from pixora.admin.changes import Actor, change
 from pixora.factors import second_factor
@@ -8,7 +8,9 @@ from pixora.factors.errors import OwnFactors
 
 
 def reset_factors(user_id: str, by: Actor) -> bool:
-    """Remove all second factors of a user, and send a notice. Return False if there was none.
+    """Remove all second factors and passkeys of a user, and send a notice. Return False if there was none.
+
+    Who has no password either can still choose one, by a link to the e-mail address.
 
     Raises:
         UserNotFound: There is no such user.
@@ -18,5 +20,6 @@ def reset_factors(user_id: str, by: Actor) -> bool:
     if by.id == user_id:
         raise OwnFactors
     user = service.find(user_id)
-    stages = [factors.REMOVE, updates.queue_emails(*second_factor.notices(user, "factor_reset"))]
-    return change("second_factor_reset", user_id, by, stages, factors.WITH_FACTOR) is not None
+    stages = [factors.REMOVE, passkeys.REMOVE, updates.queue_emails(*second_factor.notices(user, "factor_reset"))]
+    condition = {"$or": [factors.WITH_FACTOR, passkeys.WITH_PASSKEY]}
+    return change("second_factor_reset", user_id, by, stages, condition) is not None

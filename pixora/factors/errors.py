@@ -90,10 +90,11 @@ class AdminFactorNeeded(SecondFactorNeeded):
 
 
 class OwnFactors(Forbidden):
-    """An administrator tries to reset the second factor of themselves, without a code."""
+    """An administrator tries to reset the second factors of themselves, without using one."""
 
     detail = (
-        "You cannot reset your own second factor. Remove it at /api/users/me/factors, or ask another administrator."
+        "You cannot reset your own second factors. Remove them at /api/users/me/factors and /api/users/me/passkeys, "
+        "or ask another administrator."
     )
 
 

@@ -1,0 +1,89 @@
+"""An administrator or an operator removes the passkeys of a user who has lost them."""
+
+import pytest
+
+from pixora.passkeys.fields import encode
+from tests.conftest import make_account
+from tests.factories import log_in
+from tests.passkeys.authenticator import Authenticator
+from tests.passkeys.conftest import LOGIN, OWN
+
+NEW_PASSWORD = "analytical-engine-no-3"
+
+
+@pytest.fixture
+def admin(client, users):
+    account = make_account(client, email="admin@example.com")
+    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    return account
+
+
+@pytest.fixture
+def reset(client, admin):
+    def reset(user_id):
+        return client.delete(f"/api/admin/users/{user_id}/factors", headers=admin.bearer)
+
+    return reset
+
+
+def test_a_reset_removes_all_passkeys_and_is_audited_and_told_to_the_owner(
+    account, admin, register, reset, log_in_by, users, trail, emails_to
+):
+    users.update_one({"_id": account.id}, {"$set": {"email_verified": True}})
+    authenticator, _ = register(account)
+    for _ in range(2):  # the second finds nothing to remove
+        assert reset(account.id).status_code == 204
+    assert log_in_by(authenticator).json["code"] == "unknown_passkey"
+    [row] = trail.find({"event": "second_factor_reset"})
+    assert (row["user_id"], row["by"]) == (account.id, admin.id)
+    assert [letter["template"] for letter in emails_to(account.email)].count("factor_reset") == 1
+
+
+def test_after_a_reset_the_password_is_enough_again(client, account, passkey, reset, users):
+    assert client.post(f"{OWN}/options", headers=account.bearer).status_code == 401
+    assert reset(account.id).status_code == 204
+    assert "passkeys" not in users.find_one({"_id": account.id})  # an empty array would be in the unique index
+    assert client.post(f"{OWN}/options", headers=account.bearer).status_code == 200
+
+
+def test_a_user_without_a_password_gets_in_by_a_reset_of_it(client, account, passkey, reset, users, token_sent):
+    users.update_one({"_id": account.id}, {"$unset": {"password": 1}})
+    assert reset(account.id).status_code == 204
+    assert client.post("/api/auth/password-reset", json={"email": account.email}).status_code == 202
+    body = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    assert client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
+    assert log_in(client, account.email, NEW_PASSWORD).status_code == 200
+
+
+def test_a_captured_registration_stays_worthless_after_a_reset(client, account, creation_options, reset, users):
+    body = {"credential": Authenticator().create(creation_options(account))}
+    assert client.post(OWN, json=body, headers=account.bearer).status_code == 201
+    assert reset(account.id).status_code == 204
+    response = client.post(OWN, json=body, headers=account.bearer)
+    assert (response.status_code, response.json["code"]) == (422, "invalid_new_passkey")
+
+
+def test_a_login_that_is_overtaken_by_a_reset_opens_no_session(
+    app, client, account, passkey, request_options, users, before_a_write
+):
+    body = {"credential": passkey.get(request_options())}
+    command = ["users", "reset-factors", account.email]
+    before_a_write("users", lambda: app.test_cli_runner().invoke(args=command))
+    assert client.post(f"{LOGIN}/login", json=body).json["code"] == "unknown_passkey"
+    assert len(users.find_one({"_id": account.id})["sessions"]) == 1
+
+
+def test_an_operator_resets_by_command_also_without_data_keys(make_app, account, passkey, log_in_by, trail, users):
+    app = make_app(DATA_KEYS=[])
+    assert "/api/admin/users/<user_id>/factors" in {rule.rule for rule in app.url_map.iter_rules()}
+    result = app.test_cli_runner().invoke(args=["users", "reset-factors", account.email])
+    assert (result.exit_code, result.stdout) == (0, f"{account.email} is now without a second factor.\n")
+    assert log_in_by(passkey).json["code"] == "unknown_passkey"
+    assert trail.find_one({"event": "second_factor_reset"})["by"] == "command"
+
+
+def test_the_passkey_can_be_added_again(account, passkey, register, reset, log_in_by):
+    assert reset(account.id).status_code == 204
+    passkey.handle = encode(account.id.encode())
+    assert register(account, passkey)[1].status_code == 201
+    assert log_in_by(passkey).status_code == 200
