@@ -121,6 +121,7 @@ class Settings:
     throttle_mail_per_ip: str
     throttle_password_change_per_account: str
     throttle_introspection_per_service: str
+    throttle_service_key_per_ip: str
     webauthn_rp_id: str | None
     webauthn_origins: list[str]
     webauthn_android_apps: list[str]
@@ -240,6 +241,7 @@ def _read(env: FileAwareEnv) -> Settings:
         throttle_introspection_per_service=env.str(
             "THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute", validate=_limit
         ),
+        throttle_service_key_per_ip=env.str("THROTTLE_SERVICE_KEY_PER_IP", "10 per minute", validate=_limit),
         webauthn_rp_id=env.str("WEBAUTHN_RP_ID", urlsplit(public_url or "").hostname, validate=_rp_id) or None,
         webauthn_origins=[*_each(_webauthn_origin, pages), *map(_origin_of_app, android_apps)],
         webauthn_android_apps=android_apps,

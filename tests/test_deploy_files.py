@@ -16,13 +16,14 @@ from pixora.pages.forms import FORMS
 from tests import ROOT
 
 NGINX_CONF = (ROOT / "deploy/nginx.conf").read_text()
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 
 SENDS_MAIL_AND_ANSWERS_ALIKE = {"POST /api/auth/password-reset"}
 """Documents no 429, lest it tell whether there is an account."""
 
 
 ASKED_BY_SERVICES = {"POST /api/auth/introspect"}
-"""A service asks about all its users from one address; Pixora itself limits each service."""
+"""A service asks about all its users from one address, so this route has a limit of its own."""
 
 
 def is_limited(method: str, path: str) -> bool:
@@ -54,6 +55,14 @@ def codes(operation):
             for example in content.get("examples", {}).values():
                 if isinstance(example["value"], dict):
                     yield example["value"].get("code", example["value"].get("error"))
+
+
+def test_nginx_limits_introspection_as_the_service_does_by_default():
+    [counted] = re.findall(r'"(.*?)" \$binary_remote_addr;\n        default "";\n    }\n    limit_req_zone', NGINX_CONF)
+    assert {counted} == ASKED_BY_SERVICES
+    [rate] = re.findall(r"limit_req_zone \$introspecting_client .* rate=(\d+)r/s;", NGINX_CONF)
+    default = re.search(r"\| `THROTTLE_INTROSPECTION_PER_SERVICE` \| `(\d+) per minute`", CONFIGURATION)
+    assert int(rate) * 60 == int(default[1])
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=lambda form: form.path)

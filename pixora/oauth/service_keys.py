@@ -7,14 +7,19 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from flask import request
+
 from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.oauth import basic
-from pixora.oauth.errors import InvalidServiceKey
+from pixora.oauth.errors import InvalidClient, InvalidServiceKey
 from pixora.services import services
 from pixora.web.blueprint import documented, fails, reject_undeclared_parameters
 from pixora.web.openapi import SERVICE_SCHEME
 
 log = logging.getLogger(__name__)
+
+UNKNOWN = ""
+"""Stands for all services that `SERVICE_KEYS` does not name, so that invented names share one counter of a network."""
 
 
 def require_service(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,8 +27,7 @@ def require_service(view: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        name = _authenticate()
-        services.throttles.count(services.throttles.bucket("THROTTLE_INTROSPECTION_PER_SERVICE", name))
+        _authenticate()
         reject_undeclared_parameters()
         return view(*args, **kwargs)
 
@@ -31,25 +35,40 @@ def require_service(view: Callable[..., Any]) -> Callable[..., Any]:
     return documented(security=[{SERVICE_SCHEME: []}])(guarded)
 
 
-def _authenticate() -> str:
-    """Return the name of the service.
+def _authenticate() -> None:
+    """Check the key of the service, and count the request.
 
-    Keys are random and long, so one fast hash is enough, and wrong ones need no throttle: nobody can try 2^256.
+    A wrong key is counted for its service and network only: a service with a wrong key stops no other one, and nobody
+    on another network stops a service. The count of a right key comes after the check, which has no effect of its own,
+    and no answer tells of the check before it is counted: parallel guesses cannot exceed the limit.
 
     Raises:
         InvalidServiceKey: There is no Basic header, no such service, or its key is another one.
+        RateLimited: There were too many requests or wrong keys.
+        DatabaseUnavailable: The request cannot be counted.
 
     """
-    credentials = basic.credentials()
+    name, secret = _credentials()
+    digest = hashlib.sha256(secret.encode()).digest()
+    # Compares with every key, each in constant time.
+    matches = [
+        (name == service) & hmac.compare_digest(digest, bytes.fromhex(stored))
+        for service, stored in services.settings.service_keys
+    ]
+    if any(matches):
+        services.throttles.count_introspection(name, request.remote_addr)
+        return
+    is_known = any(name == service for service, _ in services.settings.service_keys)
+    services.throttles.count_wrong_key(name if is_known else UNKNOWN, request.remote_addr)
+    log.warning("Refused a service: its name or key is wrong.", extra={"event": "service_refused"})
+    raise InvalidServiceKey
+
+
+def _credentials() -> basic.Credentials:
+    try:
+        credentials = basic.credentials()
+    except InvalidClient as error:
+        raise InvalidServiceKey from error
     if credentials is None:
         raise InvalidServiceKey
-    digest = hashlib.sha256(credentials.secret.encode()).digest()
-    # Compares with every key, each in constant time, so the time does not tell which services exist.
-    matches = [
-        (credentials.name == name) & hmac.compare_digest(digest, bytes.fromhex(stored))
-        for name, stored in services.settings.service_keys
-    ]
-    if not any(matches):
-        log.warning("Refused a service: its name or key is wrong.", extra={"event": "service_refused"})
-        raise InvalidServiceKey
-    return credentials.name
+    return credentials

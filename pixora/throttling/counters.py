@@ -53,6 +53,7 @@ class Bucket(NamedTuple):
         key: The id of the counter.
         amount: The highest count: that of the limit, or a share of it.
         restarts: Whether to set the counter to one and begin its window again, whatever it was.
+        counts: Whether to count, or only to require that there is room.
 
     """
 
@@ -61,6 +62,7 @@ class Bucket(NamedTuple):
     key: str
     amount: int
     restarts: bool = False
+    counts: bool = True
 
 
 class Window(NamedTuple):
@@ -170,9 +172,12 @@ class Counters:
     def refund(self, *buckets: Bucket) -> None:
         """Take back what `count` counted."""
         taking_back = [
-            UpdateOne({"_id": bucket.key, "count": {"$gt": 0}}, {"$inc": {"count": -1}}) for bucket in buckets
+            UpdateOne({"_id": bucket.key, "count": {"$gt": 0}}, {"$inc": {"count": -1}})
+            for bucket in buckets
+            if bucket.counts
         ]
-        self._write("throttles.refund", taking_back)
+        if taking_back:
+            self._write("throttles.refund", taking_back)
 
     def read(self, *buckets: Bucket) -> list[Window]:
         """Read the state of buckets."""
@@ -196,7 +201,7 @@ class Counters:
 
     def _fill(self, operation: str, buckets: Sequence[Bucket], taking: Document) -> int | None:
         """Take room in bucket after bucket; return the index of the first full one, or None."""
-        updates = [UpdateOne({"_id": bucket.key}, _stages(bucket, taking), upsert=True) for bucket in buckets]
+        updates = [UpdateOne({"_id": bucket.key}, _stages(bucket, taking), upsert=bucket.counts) for bucket in buckets]
         collection, done = self._collection, 0
         with self._database.operation(operation):
             while True:
@@ -230,6 +235,8 @@ def _stages(bucket: Bucket, taking: Document) -> list[Document]:
         "expireAt": {"$cond": [_IS_OPEN, "$expireAt", ends]},
         "filled_by": {"$cond": [_IS_OPEN, "$filled_by", "$$REMOVE"]},
     }
+    if not bucket.counts:
+        taking = {"count": "$count"}
     has_room = {"$lt": [{"$add": ["$count", {"$size": "$leases"}]}, bucket.amount]}
     return [{"$set": current}, {"$set": {name: {"$cond": [has_room, value, _STOP]} for name, value in taking.items()}}]
 

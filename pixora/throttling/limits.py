@@ -78,6 +78,24 @@ class Throttles:
         """Count an attempt to sign up, whatever its outcome; raise `RateLimited` if the network has made too many."""
         self.count(*self.by_network("THROTTLE_SIGNUP_PER_IP", client_ip))
 
+    def count_introspection(self, service: str, client_ip: str | None) -> None:
+        """Count a request of a service with the right key.
+
+        Raises:
+            RateLimited: The service makes too many, or too many wrong keys for it came from this network: there a right
+                one is refused as well, or the limit would not slow down a search for it.
+
+        """
+        wrong_keys = [bucket._replace(counts=False) for bucket in self._wrong_keys(service, client_ip)]
+        self.count(*wrong_keys, self.bucket("THROTTLE_INTROSPECTION_PER_SERVICE", service))
+
+    def count_wrong_key(self, service: str, client_ip: str | None) -> None:
+        """Count a wrong key for a service; raise `RateLimited` if too many came from this network."""
+        self.count(*self._wrong_keys(service, client_ip))
+
+    def _wrong_keys(self, service: str, client_ip: str | None) -> list[Bucket]:
+        return self.by_network("THROTTLE_SERVICE_KEY_PER_IP", client_ip, service)
+
     @contextmanager
     def password_change(self, email: str) -> Iterator[None]:
         """Count a password change unless the `with` block that makes it raises.

@@ -1,10 +1,13 @@
 """`POST /api/auth/introspect` (RFC 7662), for services with a key."""
 
 import hashlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
 
+from pixora.oauth.errors import InvalidServiceKey
 from tests.factories import PASSWORD, SERVICE, SERVICE_KEY, SERVICE_KEYS
 from tests.oauth.conftest import assert_error, basic
 
@@ -133,7 +136,8 @@ class TestServiceKeys:
             response = introspect(account.token, header)
         assert_error(response, "invalid_client", 401)
         assert response.headers["WWW-Authenticate"] == 'Basic realm="pixora"'
-        assert commands == []
+        assert response.json["error_description"] == InvalidServiceKey.detail
+        assert {command.command["update"] for command in commands} <= {"throttles"}
 
     def test_the_owner_of_a_token_may_not_introspect_it(self, introspect, account):
         assert_error(introspect(account.token, account.bearer), "invalid_client", 401)
@@ -174,8 +178,6 @@ def test_each_service_has_a_limit_of_its_own(make_app, account, counts):
         headers = basic(name, key or name)
         return client.post("/api/auth/introspect", data={"token": account.token}, headers=headers)
 
-    for _ in range(5):
-        assert introspect("orders", "wrong").status_code == 401  # counts for nobody
     assert [introspect("orders").status_code for _ in range(2)] == [200, 200]
     refused = introspect("orders")
     assert_error(refused, "rate_limited", 429)
@@ -183,9 +185,73 @@ def test_each_service_has_a_limit_of_its_own(make_app, account, counts):
     assert introspect("billing").status_code == 200
 
 
-def test_without_the_database_there_is_no_verdict(make_app, account):
+class TestWrongKeys:
+    NAMES = "orders", "billing"
+
+    @pytest.fixture
+    def status(self, make_app, account, counts):
+        """The answer to a service with a key, three wrong ones a day being allowed; the right one is its name."""
+        keys = [(name, hashlib.sha256(name.encode()).hexdigest()) for name in self.NAMES]
+        app = make_app(SERVICE_KEYS=keys, THROTTLE_SERVICE_KEY_PER_IP="3 per day", PROXY_COUNT=1)
+
+        def status(name, key=None, ip="203.0.113.7"):
+            headers = basic(name, key or name) | {"X-Forwarded-For": ip}
+            return app.test_client().post("/api/auth/introspect", data={"token": account.token}, headers=headers)
+
+        return status
+
+    def test_after_the_limit_no_key_of_this_service_is_accepted_from_this_network(self, status):
+        assert [status("orders", "wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
+        refused = status("orders")
+        assert_error(refused, "rate_limited", 429)
+        assert 86000 < int(refused.headers["Retry-After"]) <= 86400
+
+    def test_other_networks_and_other_services_go_on(self, status):
+        assert [status("orders", "wrong").status_code for _ in range(5)] == [401] * 3 + [429] * 2
+        assert status("orders", ip="203.0.113.8").status_code == 200
+        assert status("billing").status_code == 200
+
+    def test_right_keys_are_never_counted_as_wrong_ones(self, status):
+        assert [status("orders").status_code for _ in range(5)] == [200] * 5
+        assert [status("orders", "wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
+
+    def test_invented_names_share_one_counter_and_stop_no_service(self, status, counts):
+        assert [status(f"invented {number}").status_code for number in range(5)] == [401] * 3 + [429] * 2
+        assert counts.count_documents({}) == 1
+        assert status("orders").status_code == 200
+
+    def test_a_customer_with_many_ipv6_networks_has_five_times_as_many(self, status):
+        tried = [status("orders", "wrong", f"2001:db8:1:{number:x}::7").status_code for number in range(16)]
+        assert tried == [401] * 15 + [429]
+        assert status("orders", ip="2001:db8:1:ff::7").status_code == 429
+        assert status("orders", ip="2001:db8:2::7").status_code == 200
+
+    def test_parallel_guesses_do_not_exceed_the_limit(self, status):
+        with ThreadPoolExecutor(20) as pool:
+            tried = Counter(pool.map(lambda number: status("orders", f"wrong {number}").status_code, range(20)))
+        assert tried == {401: 3, 429: 17}
+
+    @pytest.mark.parametrize("header", [{}, {"Authorization": "Basic !"}, {"Authorization": "Bearer x"}], ids=str)
+    def test_a_request_without_a_key_is_no_guess(self, introspect, counts, header):
+        assert_error(introspect("x", header or {"Authorization": ""}), "invalid_client", 401)
+        assert counts.count_documents({}) == 0
+
+    def test_a_refusal_of_a_busy_service_counts_nothing_as_a_wrong_key(self, make_app, account, counts):
+        names = "THROTTLE_INTROSPECTION_PER_SERVICE", "THROTTLE_SERVICE_KEY_PER_IP"
+        client = make_app(**dict.fromkeys(names, "1 per day")).test_client()
+
+        def status(key):
+            form = {"token": account.token}
+            return client.post("/api/auth/introspect", data=form, headers=basic(SERVICE, key)).status_code
+
+        assert [status(SERVICE_KEY) for _ in range(3)] == [200, 429, 429]
+        assert [status("wrong") for _ in range(2)] == [401, 429]
+
+
+@pytest.mark.parametrize("key", [SERVICE_KEY, "wrong"])
+def test_without_the_database_there_is_no_verdict(make_app, account, key):
     client = make_app(MONGO_URI="mongodb://127.0.0.1:1/none", DATABASE_TIMEOUT_MS=100).test_client()
-    response = client.post("/api/auth/introspect", data={"token": account.token}, headers=basic(SERVICE, SERVICE_KEY))
+    response = client.post("/api/auth/introspect", data={"token": account.token}, headers=basic(SERVICE, key))
     assert_error(response, "temporarily_unavailable", 503)
 
 
