@@ -32,7 +32,6 @@ METADATA_EXAMPLE = {
     "revocation_endpoint": "https://auth.example.com/api/auth/revoke",
     "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
     "service_documentation": "https://auth.example.com/docs",
-    "response_types_supported": [],
     "grant_types_supported": ["password", "refresh_token"],
     "token_endpoint_auth_methods_supported": ["none"],
     "revocation_endpoint_auth_methods_supported": ["none"],
@@ -57,7 +56,6 @@ class MetadataSchema(Schema):
     revocation_endpoint = fields.String(required=True)
     jwks_uri = fields.String(required=True)
     service_documentation = fields.String(required=True)
-    response_types_supported = fields.List(fields.String(), required=True, metadata={"description": "None."})
     grant_types_supported = fields.List(fields.String(), required=True)
     token_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
     revocation_endpoint_auth_methods_supported = fields.List(fields.String(), required=True)
@@ -98,7 +96,8 @@ def metadata() -> Response:
             "revocation_endpoint": base + url_for("oauth.revoke_token"),
             "jwks_uri": base + url_for("wellknown.jwks"),
             "service_documentation": base + url_for("docs.swagger_ui"),
-            "response_types_supported": [],
+            # No response_types_supported: they are for an authorization endpoint. RFC 8414 requires them in section 2,
+            # but forbids an empty list in section 3.2, which this would be.
             "grant_types_supported": ["password", "refresh_token"],
             "token_endpoint_auth_methods_supported": ["none"],
             "revocation_endpoint_auth_methods_supported": ["none"],

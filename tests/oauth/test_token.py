@@ -4,7 +4,7 @@ import jwt
 import pytest
 
 from pixora.errors import DatabaseUnavailable
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, SERVICE, SERVICE_KEY
 from tests.oauth.conftest import assert_error, basic
 
 
@@ -113,10 +113,14 @@ def test_json_is_the_wrong_media_type_and_the_answer_names_the_right_one(client,
     assert "application/x-www-form-urlencoded" in response.json["error_description"]
 
 
-def test_get_is_not_allowed(client):
-    response = client.get("/api/auth/token")
+@pytest.mark.parametrize("endpoint", ["token", "revoke", "introspect"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_other_methods_are_not_allowed(client, account, endpoint, method):
+    query = {"grant_type": "refresh_token", "refresh_token": account.refresh_token, "token": account.refresh_token}
+    response = client.open(f"/api/auth/{endpoint}", method=method, query_string=query)
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]
+    assert client.post("/api/auth/token", data=query).status_code == 200
 
 
 def test_parameters_in_the_query_are_an_invalid_request(client, account):
@@ -154,6 +158,17 @@ def test_over_the_limit_of_wrong_passwords_the_answer_is_429_with_retry_after(ma
     assert 3000 < int(response.headers["Retry-After"]) <= 3600
     login = client.post("/api/auth/login", data=form)  # one limit for both ways
     assert (login.status_code, login.json["error"]) == (429, "rate_limited")
+
+
+@pytest.mark.parametrize(("endpoint", "header"), [("revoke", {}), ("introspect", basic(SERVICE, SERVICE_KEY))])
+def test_a_token_in_the_query_is_an_invalid_request_and_not_read(client, account, get_me, endpoint, header):
+    form = "application/x-www-form-urlencoded"
+    for data in (None, {"token": account.token}):
+        response = client.post(
+            f"/api/auth/{endpoint}", query_string={"token": account.token}, data=data, content_type=form, headers=header
+        )
+        assert_error(response, "invalid_request")
+    assert get_me(account.token) == 200
 
 
 @pytest.mark.parametrize("endpoint", ["token", "revoke"])
@@ -262,7 +277,7 @@ def test_the_metadata_names_the_endpoints_and_how_to_call_them(client):
     assert metadata["grant_types_supported"] == ["password", "refresh_token"]
     assert metadata["token_endpoint_auth_methods_supported"] == ["none"]
     assert metadata["revocation_endpoint_auth_methods_supported"] == ["none"]
-    assert metadata["response_types_supported"] == []
+    assert "response_types_supported" not in metadata  # there is no authorization endpoint
 
 
 def test_a_login_here_costs_the_database_what_a_login_costs(client, account, password_grant, watch_commands):
