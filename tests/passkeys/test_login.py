@@ -109,6 +109,7 @@ def test_the_origin_must_be_exactly_one_of_the_settings(log_in_by, passkey, orig
         {"challenge": "A" * 75},
         {"challenge": None},
         {"challenge": 7},
+        *({name: ...} for name in ("type", "challenge", "origin")),
     ],
     ids=str,
 )

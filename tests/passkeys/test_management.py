@@ -249,6 +249,7 @@ def test_of_the_20th_passkey_added_twice_at_once_one_is_stored(
         {"crossOrigin": True},
         {"type": "webauthn.get"},
         {"challenge": "AAAA"},
+        *({name: ...} for name in ("type", "challenge", "origin")),
         {"rp_id": "com"},
         {"flags": UP},
         {"flags": UV},
@@ -342,6 +343,17 @@ def test_another_id_than_that_of_the_authenticator_is_refused(add, account, crea
     other = Authenticator().id
     assert refusal(add(credential | {"id": other, "rawId": other})) == INVALID
     assert refusal(add(credential | {"id": other})) == (422, "validation_failed")
+
+
+@pytest.mark.parametrize("name", ["clientDataJSON", "attestationObject"])
+@pytest.mark.parametrize("value", ["", "AA==", " AA", "A", "A+/A", 7, None, [], "A" * 6000, ...], ids=str)
+def test_a_malformed_response_is_refused(add, account, creation_options, users, name, value):
+    credential = copy.deepcopy(Authenticator().create(creation_options(account)))
+    credential["response"][name] = value
+    if value is ...:
+        del credential["response"][name]
+    assert add(credential).json["code"] in ("validation_failed", "invalid_new_passkey")
+    assert "passkeys" not in users.find_one()
 
 
 @pytest.mark.parametrize("transports", [None, "usb", [7], ["x" * 33], ["usb"] * 11, [None]])
