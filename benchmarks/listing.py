@@ -41,6 +41,7 @@ FILTERS = {
     "created_before": {"created_before": f"{LATE:%Y-%m-%dT%H:%M:%SZ}"},
     "email": {"email": "user07"},
     "disabled=true, email_verified=false": {"disabled": "true", "email_verified": "false"},
+    "disabled=true, created_after": {"disabled": "true", "created_after": f"{LATE:%Y-%m-%dT%H:%M:%SZ}"},
     "role=admin, disabled=true": {"role": "admin", "disabled": "true"},
 }
 

@@ -23,6 +23,12 @@ INDEXES: Indexes = {
         IndexModel([("disabled", 1), ("_id", 1)], name="disabled_1__id_1"),
         IndexModel([("email_verified", 1), ("_id", 1)], name="email_verified_1__id_1"),
         IndexModel([("created_at", 1), ("_id", 1)], name="created_at_1__id_1"),
+        # Only disabled users, who are few, with all that other filters ask: these are checked without the documents.
+        IndexModel(
+            [("disabled", 1), ("created_at", 1), ("_id", 1), ("email_verified", 1), ("email", 1)],
+            name="disabled_1_created_at_1__id_1_email_verified_1_email_1",
+            partialFilterExpression={"disabled": True},
+        ),
         # Who has a passkey. Only users with one have an entry.
         IndexModel([("passkeys.credential_id", 1)], name="passkeys.credential_id_1", unique=True, sparse=True),
         # Only administrators, who are few.

@@ -41,10 +41,11 @@ def crowd(users, admin):
 
 
 def explained(command, mongo):
-    """Explain a find: the numbers of examined keys and documents, and the stages."""
-    find = {name: command.command[name] for name in ("find", "filter", "sort", "limit", "projection")}
-    plan = mongo.get_default_database().command("explain", find, verbosity="executionStats")
-    stats = plan["executionStats"]
+    """Explain a find or aggregate: the numbers of examined keys and documents, and the stages."""
+    names = "find", "filter", "sort", "limit", "projection", "aggregate", "pipeline", "cursor"
+    asked = {name: command.command[name] for name in names if name in command.command}
+    plan = mongo.get_default_database().command("explain", asked, verbosity="executionStats")
+    stats = plan["executionStats"] if "executionStats" in plan else plan["stages"][0]["$cursor"]["executionStats"]
     return stats["totalKeysExamined"], stats["totalDocsExamined"], set(re.findall(r"'stage': '(\w+)'", str(stats)))
 
 

@@ -232,6 +232,29 @@ def test_a_page_is_read_by_an_index_without_excess(ask, users, mongo, watch_comm
         after = f"&after={page['next']}"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("email_verified=true", "email_verified=false", "created_after=2024-06-01T00:00:00Z"),
+        *("created_before=2026-01-01T00:00:00Z", "created_before=2026-01-01T00:00:00Z&email_verified=false"),
+    ],
+)
+def test_disabled_users_are_filtered_further_without_reading_others(ask, users, mongo, watch_commands, query):
+    users.insert_many(
+        made(0, _id=f"{number:024}", email=f"{number}@example.com", created_at=START + number * DAY)
+        | {"email_verified": number % 3 == 0}
+        | ({"disabled": True} if number % 10 == 0 else {})
+        for number in range(2000)
+    )
+    with watch_commands() as commands:
+        assert ask("GET", f"?limit=4&disabled=true&{query}").json["total"] > 4
+    [page, count] = [one for one in commands if one.command.get("limit") == 5 or one.command_name == "aggregate"]
+    keys, documents, stages = explained(page, mongo)
+    assert (documents <= 30, "SORT" in stages) == (True, False)
+    keys, documents, _ = explained(count, mongo)
+    assert (documents, keys <= 201) == (0, True)
+
+
 def test_the_events_of_a_user_name_the_administrator(ask, admin, account, client, trail):
     client.post("/api/auth/login", data={"username": account.email, "password": "wrong"})
     ask("POST", f"/{account.id}/disable")
