@@ -130,6 +130,7 @@ def test_a_blank_line_is_skipped(read, blank):
         ({"roles": ["root"]}, "roles", "Must be one of: user, admin."),
         ({"roles": "admin"}, "roles", "Not a valid list."),
         ({"password_hash": ["$2b$"]}, "password_hash", "Not a valid string."),
+        ({"password_hash": ""}, "password_hash", None),
         (
             {"password_hash": "$argon2id$v=19$m=4194304,t=1,p=1$" + ARGON2ID.split("$", 4)[4]},
             "password_hash",
