@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jwt
 from flask import Flask, abort, render_template_string, request
+from werkzeug.datastructures import WWWAuthenticate
 
 app = Flask(__name__)
 PIXORA = os.environ["PIXORA_URL"]
@@ -19,6 +20,7 @@ CONTENT_SECURITY_POLICY = (
     f"default-src 'self'; connect-src 'self' {PIXORA}; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
+INVALID_TOKEN = WWWAuthenticate("bearer", {"error": "invalid_token"})  # RFC 6750: the page refreshes its tokens then
 keys = jwt.PyJWKClient(PIXORA + "/.well-known/jwks.json", lifespan=300)
 
 
@@ -36,7 +38,7 @@ def greeting():
             token, keys.get_signing_key_from_jwt(token), audience="pixora", issuer=os.environ["PIXORA_ISSUER"], leeway=5
         )
     except jwt.PyJWTError:
-        abort(401)
+        abort(401, www_authenticate=INVALID_TOKEN)
     if scheme.lower() != "bearer" or claims.get("type") != "access":
-        abort(401)
+        abort(401, www_authenticate=INVALID_TOKEN)
     return {"greeting": f"Hello, {claims['sub']}. Your roles: {', '.join(claims['roles'])}."}

@@ -1,7 +1,8 @@
 // Step-up (RFC 9470): what changes how one can log in wants a login of the last five minutes, with all factors.
 
 import { call, callIfOffered, PIXORA, reauthenticate } from "./session.js";
-import { $, onSubmit } from "./ui.js";
+import { $, onClick, onSubmit } from "./ui.js";
+import { getPasskey, isSupported } from "./webauthn.js";
 
 const dialog = $("confirmation");
 
@@ -17,9 +18,15 @@ export async function callConfirmed(url, options) {
 }
 
 async function confirm() {
-  const factors = await callIfOffered(`${PIXORA}/api/users/me/factors`);
-  const field = $("confirm-code");
-  field.disabled = field.hidden = !factors?.totp;
+  const [factors, passkeys] = await Promise.all([
+    callIfOffered(`${PIXORA}/api/users/me/factors`),
+    callIfOffered(`${PIXORA}/api/users/me/passkeys`),
+  ]);
+  const [hasApp, hasPasskey] = [Boolean(factors?.totp), Boolean(passkeys?.length)];
+  $("confirm-code").disabled = $("confirm-code").hidden = !hasApp;
+  $("confirm").hidden = hasPasskey && !hasApp; // the password alone is not enough then
+  $("confirm-passkey").hidden = !(hasPasskey && isSupported);
+  if (hasPasskey && !hasApp && !isSupported) throw new Error("Use the device with your passkey for this.");
   $("confirmation-error").textContent = "";
   dialog.returnValue = "";
   dialog.showModal();
@@ -29,9 +36,19 @@ async function confirm() {
 }
 
 onSubmit(
-  "confirm",
+  $("confirm"),
   async (proof) => {
     await reauthenticate(proof);
+    dialog.close("confirmed");
+  },
+  $("confirmation-error"),
+);
+
+onClick(
+  $("confirm-passkey"),
+  async () => {
+    const options = await call(`${PIXORA}/api/auth/reauthenticate/options`, { method: "POST" });
+    await reauthenticate({ credential: await getPasskey(options) });
     dialog.close("confirmed");
   },
   $("confirmation-error"),

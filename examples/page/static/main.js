@@ -1,5 +1,6 @@
 // Sign up, log in and out, and what a user sees.
 
+import { logInByButton, logInBySuggestion, showPasskeys, stopSuggestions } from "./passkeys.js";
 import { clearSecondFactor, showSecondFactor } from "./second-factor.js";
 import { call, json, leaveSecondStep, logIn, logInWithCode, PIXORA, remember, request, tokens } from "./session.js";
 import { $, attempt, onClick, onSubmit, showView } from "./ui.js";
@@ -17,7 +18,7 @@ async function show() {
     $("name").textContent = `${me.first_name} ${me.last_name}`;
     $("greeting").textContent = greeting;
     $("confirm-email").value = me.email; // for password managers
-    await showSecondFactor();
+    await Promise.all([showSecondFactor(), showPasskeys(me)]);
   }
   showView();
 }
@@ -28,32 +29,49 @@ async function welcome() {
   await show();
 }
 
-onSubmit("login", async ({ username, password }) => {
+onSubmit($("login"), async ({ username, password }) => {
   await logIn(username, password);
   await welcome();
 });
 
+async function suggestPasskeys() {
+  if (await logInBySuggestion()) await welcome();
+}
+
+$("visitor").addEventListener("shown", () => attempt(suggestPasskeys));
+$("visitor").addEventListener("hidden", stopSuggestions);
+
+onClick($("passkey-login"), async () => {
+  try {
+    await logInByButton();
+  } catch (error) {
+    attempt(suggestPasskeys);
+    throw error;
+  }
+  await welcome();
+});
+
 for (const form of ["code", "recovery"]) {
-  onSubmit(form, async (proof) => {
+  onSubmit($(form), async (proof) => {
     await logInWithCode(proof);
     await welcome();
   });
 }
 
-onClick("back", () => {
+onClick($("back"), () => {
   leaveSecondStep();
   showView();
 });
 
-onSubmit("signup", async (account) => {
+onSubmit($("signup"), async (account) => {
   await request(`${PIXORA}/api/auth/signup`, json("POST", account));
   await logIn(account.email, account.password);
   await welcome();
 });
 
-onClick("again", show);
+onClick($("again"), show);
 
-onClick("logout", async () => {
+onClick($("logout"), async () => {
   await call(`${PIXORA}/api/auth/logout`, { method: "POST" });
   remember(null);
   otherTabs.postMessage("logout");

@@ -37,7 +37,7 @@ function showNewCodes(codes) {
   $("new-codes").hidden = false;
 }
 
-onClick("set-up-totp", async () => {
+onClick($("set-up-totp"), async () => {
   const { secret, uri, qr_svg } = await callConfirmed(`${FACTORS}/totp`, { method: "POST" });
   const image = qr_svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"'); // an image cannot run scripts
   $("qr").src = `data:image/svg+xml,${encodeURIComponent(image)}`;
@@ -46,7 +46,7 @@ onClick("set-up-totp", async () => {
   $("enrolment").hidden = false;
 });
 
-onSubmit("enrolment", async ({ code }) => {
+onSubmit($("enrolment"), async ({ code }) => {
   const { recovery_codes } = await callConfirmed(`${FACTORS}/totp/confirm`, json("POST", { code }));
   clearSecondFactor();
   showNewCodes(recovery_codes);
@@ -54,16 +54,16 @@ onSubmit("enrolment", async ({ code }) => {
   await showSecondFactor();
 });
 
-onClick("renew-codes", async () => {
+onClick($("renew-codes"), async () => {
   const { recovery_codes } = await callConfirmed(`${FACTORS}/recovery-codes`, { method: "POST" });
   showNewCodes(recovery_codes);
   await showSecondFactor();
 });
 
-onClick("remove-totp", async () => {
+onClick($("remove-totp"), async () => {
   await callConfirmed(`${FACTORS}/totp`, { method: "DELETE" });
   clearSecondFactor();
   await showSecondFactor();
 });
 
-onClick("saved", clearSecondFactor);
+onClick($("saved"), clearSecondFactor);

@@ -21,7 +21,7 @@ class Problem extends Error {
   }
 }
 
-async function answerOf(response) {
+export async function answerOf(response) {
   if (response.ok) return response.status === 204 ? null : response.json();
   throw new Problem(response, await response.json().catch(() => ({})));
 }
@@ -39,7 +39,8 @@ function requestTokens(form) {
   return fetch(`${PIXORA}/api/auth/token`, { method: "POST", body });
 }
 
-let mfaToken = null; // after the right password of a user with a second factor: for the second step, within five minutes
+// After the right password of a user with a second factor: for the second step, within five minutes.
+let mfaToken = null;
 
 export async function logIn(username, password) {
   try {
@@ -62,6 +63,11 @@ export async function logInWithCode(proof) {
   }
 }
 
+// A passkey is a whole login, also of a user with an authenticator app.
+export async function logInWithPasskey(credential) {
+  remember(await request(`${PIXORA}/api/auth/passkeys/login`, json("POST", { credential })));
+}
+
 export const leaveSecondStep = () => (mfaToken = null);
 
 // Which of the page's views is due, by its id.
@@ -77,9 +83,9 @@ export const refresh = (refused) =>
     else remember(await answerOf(response)); // 503: the old tokens stay, for another attempt
   });
 
-// The token is valid, but the login is too long ago for what was asked. A refresh does not help; see confirmation.js.
-const wantsConfirmation = (response) =>
-  response.headers.get("WWW-Authenticate")?.includes('error="insufficient_user_authentication"');
+// RFC 6750. Other reasons for 401 are nothing that a refresh helps against, such as a login that is too long ago.
+const isExpired = (response) =>
+  response.status === 401 && response.headers.get("WWW-Authenticate")?.includes("invalid_token");
 
 // A request with the access token, which is refreshed when it has expired.
 export async function call(url, options = {}) {
@@ -88,8 +94,7 @@ export async function call(url, options = {}) {
     if (!session) throw new Error("Please log in.");
     const headers = { ...options.headers, Authorization: `Bearer ${session.access_token}` };
     const response = await fetch(url, { ...options, headers });
-    const isExpired = response.status === 401 && !wantsConfirmation(response);
-    if (!isExpired || isLast) return answerOf(response);
+    if (!isExpired(response) || isLast) return answerOf(response);
     await refresh(session.access_token);
   }
 }
@@ -101,7 +106,7 @@ export async function callIfOffered(url) {
   return status === 404 ? null : call(url);
 }
 
-// Prove again that it is the user: with the password, and with the code of the authenticator app where there is one.
+// Prove again that it is the user: by `credential` of a passkey, or by `password`, with `code` where there is an app.
 export async function reauthenticate(proof) {
   const { access_token } = await call(`${PIXORA}/api/auth/reauthenticate`, json("POST", proof));
   remember({ ...tokens(), access_token }); // the refresh token stays: another tab may have used the one of the answer

@@ -4,8 +4,14 @@ import { currentView } from "./session.js";
 
 export const $ = (id) => document.getElementById(id);
 
+// Show one of the views. It gets the event `shown`, and the one before it `hidden`.
 export function showView() {
-  for (const view of document.querySelectorAll("main")) view.hidden = view.id !== currentView();
+  for (const view of document.querySelectorAll("main")) {
+    const isHidden = view.id !== currentView();
+    if (view.hidden === isHidden) continue;
+    view.hidden = isHidden;
+    view.dispatchEvent(new Event(isHidden ? "hidden" : "shown"));
+  }
 }
 
 // Run an action; if it fails, show why. It may have ended the session.
@@ -14,9 +20,9 @@ export async function attempt(action, alert = $("error")) {
   try {
     await action();
   } catch (error) {
+    showView();
     alert.textContent = error.message;
     alert.scrollIntoView({ block: "nearest" });
-    showView();
   }
 }
 
@@ -27,15 +33,14 @@ async function attemptBy(button, action, alert) {
   if (button) button.disabled = false;
 }
 
-export function onClick(id, action) {
-  $(id).onclick = (event) => attemptBy(event.currentTarget, action);
+export function onClick(button, action, alert) {
+  button.onclick = () => attemptBy(button, action, alert);
 }
 
 // The action gets the fields of the form, which is emptied after it has succeeded.
-export function onSubmit(id, action, alert) {
-  $(id).onsubmit = (event) => {
+export function onSubmit(form, action, alert) {
+  form.onsubmit = (event) => {
     event.preventDefault();
-    const form = event.target;
     const fields = Object.fromEntries(new FormData(form));
     attemptBy(
       event.submitter,

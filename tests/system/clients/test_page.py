@@ -18,7 +18,7 @@ from tests.system.client import Client
 from tests.system.clients.examples import EXAMPLES, running
 from tests.system.test_pages import Page
 from tests.system.test_second_factor import by_oathtool
-from tests.timeouts import LONG
+from tests.timeouts import LONG, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,8 @@ def service(gunicorn, key_dir, tmp_path_factory):
         "PUBLIC_URL": url,
         "CORS_ORIGINS": origin,
         "DATA_KEYS": Fernet.generate_key().decode(),
+        "WEBAUTHN_ORIGINS": origin,
+        "WEBAUTHN_RP_ID": "localhost",
     }
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(EXAMPLES / "page", folder, dirs_exist_ok=True)
@@ -165,3 +167,111 @@ def test_a_recovery_code_logs_in_and_the_app_is_removed_after_a_confirmation(tel
     telephone.shows("#totp-state", "Off.")
     telephone.log_out()
     telephone.log_in()
+
+
+class Authenticator:
+    """Chromium's own, which holds passkeys, verifies its user and is always touched at once."""
+
+    OPTIONS = {  # noqa: RUF012
+        "protocol": "ctap2",
+        "ctap2Version": "ctap2_1",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+
+    def __init__(self, page):
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("WebAuthn.enable")
+        self._id = self._session.send("WebAuthn.addVirtualAuthenticator", {"options": self.OPTIONS})["authenticatorId"]
+
+    def passkeys(self):
+        return self._session.send("WebAuthn.getCredentials", {"authenticatorId": self._id})["credentials"]
+
+
+@pytest.fixture
+def authenticator(telephone):
+    return Authenticator(telephone.page)
+
+
+def add_passkey(telephone):
+    telephone.page.get_by_label("Name of a new one").fill("Telephone")
+    telephone.press("Add a passkey")
+    expect(telephone.page.locator("#passkey-list li")).to_have_count(1, timeout=LONG * 1000)
+
+
+def without_suggestions(telephone):
+    """Reload the page as in a browser that does not suggest passkeys: they would be used at once."""
+    telephone.page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+    telephone.page.reload()
+
+
+def test_a_passkey_logs_in_by_the_button_and_is_renamed_and_removed(telephone, authenticator):
+    page = telephone.page
+    without_suggestions(telephone)
+    telephone.log_in()
+    add_passkey(telephone)
+    telephone.look("passkeys")
+    page.locator("#passkey-list [name=name]").fill("Old telephone")
+    telephone.press("Rename")
+    expect(page.locator("#passkey-list [name=name]")).to_have_value("Old telephone")
+
+    telephone.log_out()
+    telephone.look("visitor-passkey")
+    telephone.press("Log in with a passkey")
+    telephone.shows("#passkey-list", "last used")
+    assert len(authenticator.passkeys()) == 1
+
+    telephone.press("Remove")
+    expect(page.locator("#passkey-list li")).to_have_count(0)
+    expect(page.locator("#error")).to_be_empty()
+    wait_until(lambda: not authenticator.passkeys())  # the authenticator has forgotten it too
+    telephone.log_out()
+    telephone.log_in()
+
+
+def test_a_passkey_is_suggested_and_asks_for_no_code(telephone, authenticator):
+    telephone.log_in()
+    telephone.set_up_app()
+    add_passkey(telephone)
+    telephone.press("Log out")
+    telephone.shows("#passkey-list", "last used")  # the authenticator takes the suggestion at once
+    telephone.shows("#name", "Ada Lovelace")
+
+
+def test_suggestions_get_a_new_challenge_before_the_old_one_expires(telephone):
+    """Without an authenticator, so that the browser waits for one."""
+    faster = "timeout => milliseconds => timeout.call(AbortSignal, milliseconds / 500)"
+    telephone.page.add_init_script(f"AbortSignal.timeout = ({faster})(AbortSignal.timeout)")
+    telephone.page.reload()
+    for _ in range(3):
+        with telephone.page.expect_request("**/api/auth/passkeys/options"):
+            pass
+    expect(telephone.page.locator("#error")).to_be_empty()
+    telephone.log_in()
+
+
+def test_a_passkey_that_the_service_does_not_know_is_forgotten(telephone, authenticator, database):
+    without_suggestions(telephone)
+    telephone.log_in()
+    add_passkey(telephone)
+    telephone.log_out()
+    database["users"].update_one({"email": telephone.email}, {"$set": {"passkeys": []}})
+    telephone.press("Log in with a passkey")
+    telephone.shows("#error", "No account has this passkey")
+    wait_until(lambda: not authenticator.passkeys())
+    telephone.press("Log in with a passkey")
+    telephone.shows("#error", "No passkey was used")
+
+
+def test_a_passkey_confirms_that_it_is_the_user(telephone, authenticator):
+    without_suggestions(telephone)
+    telephone.log_in()
+    add_passkey(telephone)
+    telephone.press("Remove")  # logged in by the password, which is not the best that this account has
+    telephone.shows("#confirmation", "Confirm that it is you")
+    telephone.look("confirmation-passkey")
+    telephone.press("Use a passkey")
+    expect(telephone.page.locator("#passkey-list li")).to_have_count(0)
