@@ -83,8 +83,10 @@ class Worker(GunicornWorker):
         # Not in the master, see Logger.
         from pixora.server.balance import Share  # noqa: PLC0415
         from pixora.server.worker import Server  # noqa: PLC0415
+        from pixora.web import cors  # noqa: PLC0415
 
-        Server(self, _settings.max_content_length, Share(self.board, self.metric_slot)).run()
+        share, origins = Share(self.board, self.metric_slot), cors.patterns(_settings.cors_origins)
+        Server(self, _settings.max_content_length, share, origins).run()
 
 
 worker_class = Worker

@@ -6,7 +6,7 @@ gunicorn's arbiter starts, reloads and stops the workers. Everything between the
 - `answering` calls the WSGI application and serializes its answer.
 - `refusals` renders errors of requests that never reach the application, in the format of all other errors.
 - `connection` is the connection of one client: its state, its buffers and its time limits.
-- `worker` accepts connections, polls those that wait, and hands complete requests to a pool of threads.
+- `worker` accepts connections, polls those that wait, and hands complete requests to the `threads`.
 - `balance` spreads connections over the workers.
 
 A connection has one owner at a time. The poller owns the connections that wait for the rest of a request, or for a

@@ -11,6 +11,7 @@ from pixora.server.answering import Answer, Application
 from pixora.server.bodies import Refused
 from pixora.server.reading import Limits, Reader, Request
 from pixora.server.refusals import refusal
+from pixora.web.cors import Origins
 
 HEAD_SECONDS = 10
 """For the request line and headers, from their first byte; for a new connection, until that byte."""
@@ -42,14 +43,18 @@ class Connection:
         address: The client's IP address; empty on a Unix socket.
         base: The part of the WSGI environment that all its requests share.
         limits: The size limits of its requests.
+        origins: Patterns of the origins whose pages may read that a request was rejected.
 
     """
 
-    def __init__(self, client: socket.socket, address: str, base: dict[str, Any], limits: Limits) -> None:
+    def __init__(
+        self, client: socket.socket, address: str, base: dict[str, Any], limits: Limits, origins: Origins = ()
+    ) -> None:
         self.client = client
         self.address = address
         self.state = NEW
         self._since = self._began = time.monotonic()  # last progress, and begin of the current state
+        self._origins = origins
         self._reader = Reader(base, limits)
         self._request: Request | None = None
         self._refused: Refused | None = None
@@ -106,7 +111,7 @@ class Connection:
             self._out = next(self._pieces)
         except BaseException as error:  # noqa: BLE001  # the client gets an answer whatever fails
             refused = Refused(HTTPStatus.INTERNAL_SERVER_ERROR)
-            refused.request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
+            refused.environ = request.environ
             self._refuse(refused, error)
 
     def flush(self) -> bool:
@@ -177,7 +182,7 @@ class Connection:
 
     def _refuse(self, refused: Refused, cause: BaseException | None = None) -> None:
         self._answer = self._pieces = None
-        self._out = refusal(refused, self.address, cause)
+        self._out = refusal(refused, self.address, self._origins, cause)
 
     def _note_progress(self, state: int, *, has_progressed: bool = True) -> None:
         now = time.monotonic()

@@ -113,7 +113,7 @@ class Reader:
         try:
             rest = body.read(self._data)
         except Refused as refused:
-            refused.request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
+            refused.environ = request.environ
             raise
         if rest is None:
             self._data = b""
@@ -159,7 +159,7 @@ class Reader:
             _set_target(env, target.decode())
             return self._frame(env, is_http_1_1=minor == b"1")
         except Refused as refused:
-            refused.request_id = env.get("HTTP_X_REQUEST_ID", "")
+            refused.environ = env
             raise
 
     def _frame(self, env: dict[str, Any], *, is_http_1_1: bool) -> Request:

@@ -9,6 +9,7 @@ import logging
 from pixora.errors import MalformedBody, PayloadTooLarge
 from pixora.observability import metrics
 from pixora.server.bodies import Refused
+from pixora.web.cors import Origins, error_headers
 from pixora.web.middleware import REQUEST_ID, new_request_id
 from pixora.web.problems import HTTP_DETAILS, MEDIA_TYPE, code_of, problem, title
 
@@ -24,17 +25,19 @@ DETAILS = {
 logger = logging.getLogger("gunicorn.error")
 
 
-def refusal(refused: Refused, client: str, cause: BaseException | None = None) -> bytes:
+def refusal(refused: Refused, client: str, origins: Origins, cause: BaseException | None = None) -> bytes:
     """Return the whole answer, after which the connection must be closed.
 
     Args:
         refused: Why the request is rejected.
         client: The client's IP address.
+        origins: Patterns of the origins whose pages may read the answer.
         cause: Our own failure, if it is not the client's.
 
     """
     status = refused.status
-    request_id = refused.request_id if REQUEST_ID.fullmatch(refused.request_id) else new_request_id()
+    given = refused.environ.get("HTTP_X_REQUEST_ID", "")
+    request_id = given if REQUEST_ID.fullmatch(given) else new_request_id()
     metrics.request_duration(metrics.NO_ROUTE, metrics.OTHER, int(status)).observe(0)
     extra = {
         "event": "request",
@@ -51,9 +54,11 @@ def refusal(refused: Refused, client: str, cause: BaseException | None = None) -
     if refused.code == MalformedBody.code:
         detail = MalformedBody.detail
     body = json.dumps(problem(status, refused.code or code_of(status), detail, request_id)) + "\n"
+    for_pages = error_headers(refused.environ.get("HTTP_ORIGIN", ""), origins)
     head = (
         f"HTTP/1.1 {status.value} {title(status)}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
-        "Connection: close\r\n\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in for_pages.items())
+        + "Connection: close\r\n\r\n"
     )
     return (head + body).encode()

@@ -3,16 +3,16 @@
 import contextlib
 import itertools
 import os
-import queue
 import selectors
 import sys
-import threading
 import time
 from typing import Any
 
 from pixora.server.balance import Share
 from pixora.server.connection import Connection
 from pixora.server.reading import Limits
+from pixora.server.threads import Threads
+from pixora.web.cors import Origins
 
 SWEEP_SECONDS = 1.0
 STOPPING_SWEEP_SECONDS = 0.1
@@ -32,13 +32,15 @@ class Server:
         worker: gunicorn's worker, with its sockets, application and configuration, and `alive` until it has to stop.
         body_limit: In bytes.
         share: Decides whether this worker accepts a new connection.
+        origins: Patterns of the origins whose pages may read answers.
 
     """
 
-    def __init__(self, worker: Any, body_limit: int, share: Share) -> None:
+    def __init__(self, worker: Any, body_limit: int, share: Share, origins: Origins) -> None:
         cfg = worker.cfg
         self._worker = worker
         self._share = share
+        self._origins = origins
         self._limits = Limits(
             line=cfg.limit_request_line,
             field=cfg.limit_request_field_size,
@@ -131,7 +133,7 @@ class Server:
             "gunicorn.socket": client,
         }
         try:
-            connection = Connection(client, base["REMOTE_ADDR"], base, self._limits)
+            connection = Connection(client, base["REMOTE_ADDR"], base, self._limits, self._origins)
         except OSError:  # some systems report here that the client has reset the connection
             client.close()
             return True
@@ -263,37 +265,3 @@ class Server:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # the pipe is full, so it is awake
             os.write(self._worker.PIPE[1], b".")
-
-
-class Threads:
-    """A pool of threads, started at need. `concurrent.futures` takes several times as long to hand a job over."""
-
-    def __init__(self, max_threads: int, work: Any) -> None:
-        self._max_threads = max_threads
-        self._work = work
-        self._jobs: queue.SimpleQueue[Connection] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._started = 0
-        self._idle = 0  # waiting threads minus waiting jobs
-
-    def submit(self, connection: Connection) -> None:
-        """Have a thread serve a connection."""
-        with self._lock:
-            self._idle -= 1
-            is_short = self._idle < 0 and self._started < self._max_threads
-            if is_short:
-                self._started += 1
-                self._idle += 1
-        self._jobs.put(connection)
-        if is_short:
-            threading.Thread(target=self._run, name=f"request-{self._started}", daemon=True).start()
-
-    def are_busy(self) -> bool:
-        """Return whether a new job would have to wait for a thread."""
-        return self._idle <= 0 and self._started == self._max_threads
-
-    def _run(self) -> None:
-        while True:
-            self._work(self._jobs.get())
-            with self._lock:
-                self._idle += 1

@@ -1,6 +1,7 @@
 """Cross-origin requests (CORS): which pages of other origins may call the API and read its answers."""
 
 import re
+from collections.abc import Collection, Iterable
 
 from flask import Flask, Response
 from flask_cors import CORS
@@ -17,6 +18,9 @@ EXPOSED_HEADERS = ("Content-Disposition", "ETag", "Location", "Retry-After", "WW
 MAX_AGE = 600
 """Seconds for which a browser may cache a preflight."""
 
+Origins = Collection[re.Pattern[str]]
+"""Patterns of the origins in `CORS_ORIGINS`."""
+
 
 def init_app(app: Flask) -> None:
     """Allow the origins in `CORS_ORIGINS`, if any."""
@@ -26,7 +30,7 @@ def init_app(app: Flask) -> None:
     CORS(
         app,
         # Compiled, because Flask-CORS treats a string with "*" or "[" as a pattern that need not match to the end.
-        origins=[pattern(origin) for origin in origins],
+        origins=patterns(origins),
         allow_headers=[*ALLOWED_HEADERS, *app.config["CORS_ALLOW_HEADERS"]],
         expose_headers=EXPOSED_HEADERS,
         max_age=MAX_AGE,
@@ -36,7 +40,23 @@ def init_app(app: Flask) -> None:
     app.after_request(_vary)
 
 
-def pattern(origin: str) -> re.Pattern[str]:
+def patterns(origins: Iterable[str]) -> list[re.Pattern[str]]:
+    """Return the patterns of the Origin headers that the entries of `CORS_ORIGINS` allow."""
+    return [_pattern(origin) for origin in origins]
+
+
+def error_headers(origin: str, allowed: Origins) -> dict[str, str]:
+    """Return the headers of an answer that Flask does not make, so that the pages of an origin can read it."""
+    if not allowed:
+        return {}
+    headers = {"Vary": "Origin"}
+    if any(pattern.match(origin) for pattern in allowed):
+        headers["Access-Control-Allow-Origin"] = origin
+        headers["Access-Control-Expose-Headers"] = ", ".join(sorted(EXPOSED_HEADERS))
+    return headers
+
+
+def _pattern(origin: str) -> re.Pattern[str]:
     """Return the pattern of the Origin headers that an entry of `CORS_ORIGINS` allows.
 
     Args:

@@ -10,7 +10,7 @@ from tests.system.conftest import gunicorn as gunicorn  # noqa: PLC0414  # a fix
 
 @pytest.fixture(scope="package")
 def url(gunicorn):
-    with gunicorn(application="tests.server.application:app") as url:
+    with gunicorn(application="tests.server.application:app", CORS_ORIGINS="https://app.example.com") as url:
         yield url
 
 

@@ -84,6 +84,28 @@ def test_a_client_that_asks_is_told_to_go_on_and_no_other(client):
     assert client.answer().status == 413
 
 
+@pytest.mark.parametrize(
+    ("method", "fields", "status"),
+    [
+        ("POST", "Content-Length: 99999\r\n", 413),
+        ("POST", "Content-Length: x\r\n", 400),
+        ("POST", "Transfer-Encoding: chunked\r\n\r\nx", 400),
+        ("POST", "Transfer-Encoding: gzip\r\n", 501),
+        ("GET", "Expect: tea\r\n", 417),
+    ],
+)
+@pytest.mark.parametrize("origin", ["https://app.example.com", "https://app.example.com.evil.example", None])
+def test_pages_of_listed_origins_can_read_that_a_request_was_rejected(client, method, fields, status, origin):
+    listed = origin == "https://app.example.com"
+    named = f"Origin: {origin}\r\n" if origin else ""
+    client.send(f"{method} / HTTP/1.1\r\nHost: x\r\n{named}{fields}\r\n".encode())
+    answer = client.answer()
+    assert answer.status == status
+    assert answer.fields["vary"] == "Origin"
+    assert answer.fields.get("access-control-allow-origin") == (origin if listed else None)
+    assert ("X-Request-ID" in answer.fields.get("access-control-expose-headers", "")) is listed
+
+
 @pytest.mark.parametrize("path", ["/fault", "/field?value=a%0d%0aX:%20b", "/field?value=a%0ab", "/field?value=a%00b"])
 def test_a_fault_is_a_problem_that_says_nothing_of_it(client, url, path):
     answer = ask(client, path, fields="X-Request-ID: follow-me\r\n")
