@@ -15,6 +15,9 @@ class Case(NamedTuple):
     got: dict[str, str] | None = None
 
 
+WEBSOCKET = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "Origin: http://x"
+
+
 def request(*fields: str, line: str = "GET / HTTP/1.1", host: str | None = "Host: x", body: str = "") -> bytes:
     lines = [line, *([host] if host is not None else []), *fields]
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1")
@@ -123,7 +126,23 @@ FIELDS = (
     good("path in a field", request("PATH_INFO: /b", "Path-Info: /b"), PATH_INFO="/"),
     good("fields, as many as there may be", request(*["A: b"] * (FIELDS_LIMIT - 1))),
     good("field of the longest", request("A: " + "b" * (FIELD_LIMIT - 3))),
-    good("upgrade is ignored", request("Connection: upgrade", "Upgrade: websocket")),
+    good(
+        "WebSocket is not spoken: no 101, the answer of the resource",  # RFC 6455, 4.2.2: anything but 101 declines
+        request("Connection: Upgrade", "Upgrade: websocket", *WEBSOCKET, line="GET /chat HTTP/1.1"),
+        PATH_INFO="/chat",
+        HTTP_UPGRADE="websocket",
+    ),
+    good(
+        "WebSocket in one field with keep-alive",
+        request("Connection: keep-alive, Upgrade", "Upgrade: websocket", *WEBSOCKET),
+    ),
+    good(
+        "WebSocket of a client that closes",
+        request("Connection: Upgrade, close", "Upgrade: websocket", *WEBSOCKET),
+        stays=False,
+    ),
+    good("upgrade without its name", request("Connection: Upgrade", *WEBSOCKET)),
+    bad("frames of WebSocket that nobody has agreed to", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
     good(
         "upgrade to h2c is ignored", request("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings:")
     ),
