@@ -86,3 +86,27 @@ def test_the_readme_is_two_screens_at_most():
 def test_the_changelog_has_what_is_unreleased_and_then_this_version():
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[:2] == ["Unreleased", pixora.__version__]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/migration.md"])
+def test_what_the_calls_of_a_page_leave_behind_is_ignored_by_git(page):
+    """Tokens of the login, for example, must not be committed."""
+    written = re.findall(r"(?:\| tee|curl .*-o) ([\w.-]+)", (ROOT / page).read_text())
+    assert "login.json" in written
+    assert set(written) <= set((ROOT / ".gitignore").read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("README.md", r"`git` and Python (.*):"),
+        ("docs/start.md", r"`git` and Python (.*):"),
+        ("docs/deployment.md", r"Python (.*) is required"),
+        ("script/setup", r"Pixora needs Python (.*), and python3 is none"),
+        ("script/lock", r"for python in (.*); do"),
+        ("script/test-pythons", r"for version in (.*); do"),
+    ],
+)
+def test_the_supported_versions_of_python_are_the_same_everywhere(file, line):
+    [versions] = re.findall(line, (ROOT / file).read_text())
+    assert re.findall(r"3\.\d+", versions) == ["3.11", "3.12", "3.13", "3.14"]
