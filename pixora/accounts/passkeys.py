@@ -7,9 +7,10 @@ is dropped by the next update, because the challenge itself is refused by then.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pymongo import ReturnDocument
+from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from pixora.accounts import updates
@@ -180,6 +181,18 @@ class PasskeyStore:
         other_way = {"$or": [{"password": {"$type": "string"}}, {"passkeys.1": {"$exists": True}}]}
         query = {"_id": user_id, "passkeys.id": passkey_id, **in_session(session_id), **other_way}
         return self._update("passkeys.remove", query, stages)
+
+    def count_by_rp_id(self, at_least: float) -> dict[str | None, int]:
+        """Count all passkeys by the domain that they were made for; None counts those that do not have it stored."""
+        domain = {"$ifNull": ["$passkeys.rp_id", None]}
+        stages: list[Document] = [
+            {"$match": {"passkeys.credential_id": {"$exists": True}}},  # by the sparse index
+            {"$unwind": "$passkeys"},
+            {"$group": {"_id": domain, "number": {"$sum": 1}}},
+        ]
+        with self._store.operation("passkeys.count_by_rp_id", at_least=at_least):
+            users = cast(Collection[Document], self._store.unprepared_collection)
+            return {group["_id"]: group["number"] for group in users.aggregate(stages)}
 
     def _update(self, operation: str, query: Document, stages: list[Document]) -> bool:
         with self._store.operation(operation):

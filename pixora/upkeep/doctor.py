@@ -11,7 +11,7 @@ from flask import Flask
 
 from pixora.errors import DatabaseUnavailable
 from pixora.services import Services
-from pixora.upkeep import accounts, data_keys, outbox, proxies, server, settings
+from pixora.upkeep import accounts, data_keys, outbox, passkeys, proxies, server, settings
 from pixora.upkeep.findings import Finding, State, fault, unknown
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,11 @@ def checks(services: Services, url: str | None) -> dict[str, Check]:
         "hashes": Check(partial(accounts.hashes, services.users, config.bcrypt_rounds), MINUTES, after="database"),
         "erasures": Check(partial(accounts.erasures, services.erasure), after="database"),
         "second_factors": Check(partial(data_keys.second_factors, services), MINUTES, after="database"),
+        "passkeys": Check(partial(passkeys.domain, services.passkeys, config), MINUTES, after="database"),
         "outbox": Check(partial(outbox.late_emails, services.outbox, config), after="database"),
         "smtp": Check(partial(outbox.smtp, config)),
         "client": Check(partial(proxies.client, url, config.secret_key, config.public_url)),
+        "passkey_documents": Check(partial(passkeys.published, url, config), MINUTES),
     }
 
 

@@ -4,23 +4,18 @@ The doctor calls the service with a made-up X-Forwarded-For. The client echo (`p
 the service received, which shows what the proxies did with the header.
 """
 
-import http.client
 import ipaddress
 import json
 import secrets
-import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
 from pixora.system.client_echo import ClientEchoSchema, make_pass
+from pixora.upkeep.fetching import Unreachable, fetch
 from pixora.upkeep.findings import Finding, fault, ok, unknown, warning
 from pixora.web.forwarding import client_ip
-
-SECONDS = 5
-MOST_BYTES = 65536
 
 
 class Seen(NamedTuple):
@@ -55,15 +50,14 @@ def client(url: str | None, secret_key: str, public_url: str | None = None) -> I
     made_up = f"192.0.2.{secrets.randbelow(254) + 1}"  # RFC 5737: reserved for documentation
     headers = {"X-Forwarded-For": made_up, "Authorization": make_pass(secret_key), "Accept": "application/json"}
     try:
-        status, body, server = _get(url, "/health/client", headers)
-        _, metadata, _ = _get(url, "/.well-known/oauth-authorization-server", {})
-    except (OSError, http.client.HTTPException) as error:
-        why = "its certificate is not trusted" if isinstance(error, ssl.SSLError) else type(error).__name__
-        yield unknown(f"The service cannot be reached ({why}).", "Check that it runs, and --url or PUBLIC_URL.")
+        echo = fetch(url, "/health/client", headers)
+        metadata = fetch(url, "/.well-known/oauth-authorization-server")
+    except Unreachable as error:
+        yield unknown(f"The service cannot be reached ({error}).", "Check that it runs, and --url or PUBLIC_URL.")
         return
-    yield _read(status, body, made_up, server)
+    yield _read(echo.status, echo.body, made_up, echo.server)
     if not public_url:
-        yield from _judge_metadata(metadata, url)
+        yield from _judge_metadata(metadata.body, url)
 
 
 def _judge_metadata(body: bytes, url: str) -> Iterator[Finding]:
@@ -134,26 +128,6 @@ def judge(seen: Seen, made_up: str, server: str) -> Finding:
             "If this machine is not in that network, a proxy before the last one hides its client.",
         )
     return ok(f"The service sees the doctor as {seen.client} and ignores a forged IP.")
-
-
-def _get(url: str, path: str, headers: dict[str, str]) -> tuple[int, bytes, str]:
-    """Return status, body and the server's IP. Follows no redirects, which would leak the doctor's pass."""
-    parts = urlsplit(url)
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            parts.netloc, timeout=SECONDS, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=SECONDS)
-    try:
-        connection.connect()
-        server = str(connection.sock.getpeername()[0])
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read(MOST_BYTES), server
-    finally:
-        connection.close()
 
 
 def _is_private(address: str) -> bool:

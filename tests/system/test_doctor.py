@@ -22,10 +22,10 @@ PROXY_COUNTS = {
 }
 
 
-def examine(make_app, url, secret_key):
-    runner = make_app(SECRET_KEY=secret_key).test_cli_runner()
+def examine(make_app, url, secret_key, check="client", **settings):
+    runner = make_app(SECRET_KEY=secret_key, **settings).test_cli_runner()
     result = runner.invoke(args=["doctor", "--json", "--url", url])
-    [found] = [one for one in json.loads(result.stdout)["checks"] if one["check"] == "client"]
+    [found] = [one for one in json.loads(result.stdout)["checks"] if one["check"] == check]
     return result.exit_code, found
 
 
@@ -82,3 +82,33 @@ def test_a_proxy_count_without_a_proxy_is_found(gunicorn, make_app, count, state
     with gunicorn(PROXY_COUNT=count, SECRET_KEY=secret_key) as url:
         _, found = examine(make_app, url, secret_key)
     assert found["state"] == state
+
+
+PASSKEYS = {
+    "WEBAUTHN_RP_ID": "example.com",
+    "WEBAUTHN_ORIGINS": "https://example.com,https://app.example.com",
+    "WEBAUTHN_ANDROID_APPS": f"com.example.app:{'0A:' * 31}0A",
+    "WEBAUTHN_APPLE_APPS": "A1B2C3D4E5.com.example.app",
+    "LINK_MANAGE_PASSKEYS": "https://app.example.com/passkeys",
+}
+
+
+def test_the_documents_about_passkeys_are_fetched_through_the_proxy(gunicorn, make_app, tmp_path):
+    secret_key = secrets.token_urlsafe(48)
+    lists = {
+        name: value.split(",") for name, value in PASSKEYS.items() if name.startswith("WEBAUTHN_") and name[9] != "R"
+    }
+    lists["WEBAUTHN_ORIGINS"].append("android:apk-key-hash:CgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo")
+    with (
+        gunicorn(SECRET_KEY=secret_key, PROXY_COUNT="1", **PASSKEYS) as service,
+        running_nginx(tmp_path, int(service.rsplit(":", 1)[1])) as port,
+    ):
+        url = f"http://127.0.0.1:{port}"
+        _, found = examine(make_app, url, secret_key, "passkey_documents", **PASSKEYS | lists)
+        assert found["state"] == "ok", found
+        names = "webauthn, assetlinks.json, apple-app-site-association, passkey-endpoints"
+        assert found["message"] == f"{url} has the documents about passkeys: {names}."
+        another = lists | {"WEBAUTHN_APPLE_APPS": ["A1B2C3D4E5.com.example.other"]}
+        status, found = examine(make_app, url, secret_key, "passkey_documents", **PASSKEYS | another)
+    assert (status, found["state"]) == (1, "fault")
+    assert found["message"] == f"{url}/.well-known/apple-app-site-association does not have all that the settings say."
