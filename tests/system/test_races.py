@@ -2,13 +2,14 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from itertools import count
+from threading import Barrier, Event
 
 import pymongo
 import pytest
 
 from tests.conftest import make_account
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, fastapi_user
 from tests.system.client import Client
 
 ME = "/api/users/me"
@@ -25,7 +26,8 @@ def uri(mongo_uri):
 @pytest.fixture(scope="module")
 def client(gunicorn, uri, settings):
     """A client of three worker processes; each of its requests may go to another one."""
-    with gunicorn(MONGO_URI=uri, SECRET_KEY=settings.secret_key, WEB_CONCURRENCY="3", GUNICORN_THREADS="24") as url:
+    changed = {"MONGO_URI": uri, "SECRET_KEY": settings.secret_key, "WEB_CONCURRENCY": "3", "GUNICORN_THREADS": "24"}
+    with gunicorn(**changed, DATABASE_TIMEOUT_MS="30000") as url:  # a busy machine is no reason to fail
         yield Client(url)
 
 
@@ -158,3 +160,32 @@ def test_an_administrators_patches_beside_a_deletion_leave_nothing(client, admin
         assert statuses.pop(10) == 204
         assert set(statuses) <= {200, 404}
         assert users.find_one({"$or": [{"_id": account.id}, {"email": account.email}]}) is None
+
+
+@pytest.mark.parametrize("query", ["", "email=u", "disabled=false", "created_after=2020-01-01T00:00:00Z"])
+def test_pages_that_are_read_while_users_come_and_go_have_everybody_who_stays_once(client, admin, users, query):
+    stay = [fastapi_user(email=f"u{number:03}@example.com") for number in range(0, 200, 2)]
+    users.insert_many(stay)
+    is_over = Event()
+
+    def come_and_go():
+        for number in count():
+            if is_over.is_set():
+                return
+            new = fastapi_user(email=f"u{number % 100 * 2 + 1:03}@example.com")
+            users.insert_one(new)
+            users.delete_one({"_id": new["_id"]})
+
+    seen, after = [], ""
+    with ThreadPoolExecutor(1) as pool:
+        changes = pool.submit(come_and_go)
+        try:
+            while after is not None:
+                page = client.get(f"{USERS}?limit=7&{query}{after and f'&after={after}'}", headers=admin.bearer).json
+                seen += [user["id"] for user in page["items"]]
+                after = page["next"]
+        finally:
+            is_over.set()
+        changes.result()
+    assert len(seen) == len(set(seen))
+    assert {user["_id"] for user in stay} <= set(seen)
