@@ -6,8 +6,10 @@ attempt in flight cannot expire by itself, nor be told from a wrong one. It also
 where this one takes room in all counters of a request with one.
 
 A document is `_id` (the key), `count`, `expireAt` (the end of the window) and, for logins, `leases` (`id` and `until`
-of each attempt in flight) and `filled_by` (the lease of the wrong attempt that reached the limit). A window begins with
-the first attempt counted in it. All times are of the server's clock.
+of each attempt in flight) and `filled_by` (the lease of the wrong attempt that reached the limit). A window begins
+with the first attempt counted in it. At the end of one and the beginning of the next, twice the limit may come within
+a short time. Where that is too much, the window moves: `wrong` has the time at which each wrong attempt stops
+counting, and `count` is their number. All times are of the server's clock.
 """
 
 import math
@@ -42,6 +44,8 @@ _COUNTED: Document = {"$cond": [_IS_OPEN, {"$ifNull": ["$count", 0]}, 0]}
 _IN_FLIGHT: Document = {
     "$filter": {"input": {"$ifNull": ["$leases", []]}, "as": "lease", "cond": {"$gt": ["$$lease.until", "$$NOW"]}}
 }
+_WRONG: Document = {"$filter": {"input": {"$ifNull": ["$wrong", []]}, "cond": {"$gt": ["$$this", "$$NOW"]}}}
+_MOVES: Document = {"$isArray": ["$wrong"]}
 
 
 class Bucket(NamedTuple):
@@ -54,6 +58,8 @@ class Bucket(NamedTuple):
         amount: The highest count: that of the limit, or a share of it.
         restarts: Whether to set the counter to one and begin its window again, whatever it was.
         counts: Whether to count, or only to require that there is room.
+        moves: Whether the limit holds for any period of its length: each wrong attempt counts for so long. Stores a
+            date for each, and is for attempts only.
 
     """
 
@@ -63,6 +69,7 @@ class Bucket(NamedTuple):
     amount: int
     restarts: bool = False
     counts: bool = True
+    moves: bool = False
 
 
 class Window(NamedTuple):
@@ -147,10 +154,10 @@ class Counters:
         updates = []
         for bucket in attempt.buckets:
             others = {"$filter": {"input": "$leases", "cond": {"$ne": ["$$this.id", attempt.lease]}}}
-            counting = {"$set": {"count": {"$add": ["$count", 1]}, "leases": others}}
+            ending = {"$set": {"leases": others}}
             has_filled = {"$eq": ["$count", bucket.amount]}
             marking = {"$set": {"filled_by": {"$cond": [has_filled, attempt.lease, "$filled_by"]}}}
-            updates.append(UpdateOne({"_id": bucket.key}, [counting, marking]))
+            updates.append(UpdateOne({"_id": bucket.key}, [ending, *_counting(bucket), marking]))
         self._write("throttles.settle", updates)
 
     def limits_reached_by(self, attempt: Attempt) -> list[str]:
@@ -182,9 +189,9 @@ class Counters:
     def read(self, *buckets: Bucket) -> list[Window]:
         """Read the state of buckets."""
         wanted = {
-            "count": _COUNTED,
+            "count": {"$cond": [_MOVES, {"$size": _WRONG}, _COUNTED]},
             "in_flight": {"$size": _IN_FLIGHT},
-            "window": {"$subtract": ["$expireAt", "$$NOW"]},
+            "window": {"$subtract": [{"$cond": [_MOVES, {"$min": _WRONG}, "$expireAt"]}, "$$NOW"]},
             "lease": {"$subtract": [{"$let": {"vars": {"live": _IN_FLIGHT}, "in": {"$min": "$$live.until"}}}, "$$NOW"]},
         }
         collection = self._collection
@@ -226,7 +233,7 @@ class Counters:
 
 def _stages(bucket: Bucket, taking: Document) -> list[Document]:
     """Return the update that takes room in a bucket, or fails if it is full."""
-    ends = {"$add": ["$$NOW", bucket.limit.get_expiry() * 1000]}
+    ends = _end_of_window(bucket)
     if bucket.restarts:
         return [{"$set": {"count": 1, "expireAt": ends}}]
     current: dict[str, Any] = {
@@ -237,8 +244,24 @@ def _stages(bucket: Bucket, taking: Document) -> list[Document]:
     }
     if not bucket.counts:
         taking = {"count": "$count"}
+    if bucket.moves:
+        current = {"count": {"$size": _WRONG}, "wrong": _WRONG, "leases": _IN_FLIGHT, "expireAt": ends}
     has_room = {"$lt": [{"$add": ["$count", {"$size": "$leases"}]}, bucket.amount]}
     return [{"$set": current}, {"$set": {name: {"$cond": [has_room, value, _STOP]} for name, value in taking.items()}}]
+
+
+def _counting(bucket: Bucket) -> list[Document]:
+    """Return the stages that count a wrong attempt."""
+    if not bucket.moves:
+        return [{"$set": {"count": {"$add": ["$count", 1]}}}]
+    ends = _end_of_window(bucket)
+    noting = {"wrong": {"$concatArrays": [_WRONG, [ends]]}, "expireAt": ends}
+    return [{"$set": noting}, {"$set": {"count": {"$size": "$wrong"}}}]
+
+
+def _end_of_window(bucket: Bucket) -> Document:
+    """Return the expression of the end of a window that begins now."""
+    return {"$add": ["$$NOW", bucket.limit.get_expiry() * 1000]}
 
 
 def _window(bucket: Bucket, document: Document | None) -> Window:

@@ -194,10 +194,10 @@ class Throttles:
                 self._counters.refund(*buckets)
             raise
 
-    def bucket(self, name: str, *subject: str, amount: int | None = None) -> Bucket:
+    def bucket(self, name: str, *subject: str, amount: int | None = None, moves: bool = False) -> Bucket:
         """Return the bucket of a setting for a subject, with the amount of the limit or another one."""
         limit = self._limits[name]
-        return Bucket(name, limit, self.key(limit, name, *subject), amount or limit.amount)
+        return Bucket(name, limit, self.key(limit, name, *subject), amount or limit.amount, moves=moves)
 
     def by_network(self, name: str, client_ip: str | None, *subject: str, amount: int | None = None) -> list[Bucket]:
         """Return the buckets of a setting for the network of a client and, for IPv6, for the wide network around it."""

@@ -1,9 +1,10 @@
 """Limits of wrong codes of second factors.
 
 `THROTTLE_SECOND_FACTOR_PER_ACCOUNT` bounds the chance to guess a code: of a million codes at most three are right at a
-time, so 30 attempts a day find one with a chance of 9 in 100,000 (docs/second-factor.md). One network, or one /48, gets
-at most half of it, so it never locks the owner out from another network. Recovery codes cannot be guessed: they are
-limited by account and network only, so no attacker on other networks can keep the owner from using one.
+time, so 30 attempts a day find one with a chance of 9 in 100,000 (docs/second-factor.md). Its window moves, so this
+holds for any 24 hours. One network, or one /48, gets at most half of it, so it never locks the owner out from another
+network. Recovery codes cannot be guessed: they are limited by account and network only, so no attacker on other
+networks can keep the owner from using one.
 
 A password reset does not clear these limits. It proves the mailbox, and the second factor protects from somebody who
 reads it.
@@ -41,8 +42,8 @@ class SecondFactorThrottles:
         if can_be_guessed:
             origin = wide_network(client_ip) or network(client_ip)
             share = max(1, self._throttles.limit(PER_ACCOUNT).amount // 2)
-            buckets.append(self._throttles.bucket(PER_ACCOUNT, user_id, origin, amount=share))
-            buckets.append(self._throttles.bucket(PER_ACCOUNT, user_id))
+            buckets.append(self._throttles.bucket(PER_ACCOUNT, user_id, origin, amount=share, moves=True))
+            buckets.append(self._throttles.bucket(PER_ACCOUNT, user_id, moves=True))
         return self._throttles.settled(*buckets)
 
     def is_third_wrong_code(self, user_id: str) -> bool:

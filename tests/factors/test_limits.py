@@ -2,6 +2,8 @@
 
 import pytest
 
+from pixora.factors import totp
+from pixora.throttling import spent
 from tests.factories import PASSWORD
 from tests.factors.conftest import wrong
 
@@ -57,6 +59,60 @@ def test_the_third_wrong_code_is_told_once_a_day(owner, try_codes, emails_to):
     assert told() == 1
     try_codes(3)
     assert told() == 1
+
+
+@pytest.fixture
+def hours_later(counts, monkeypatch):
+    """Let hours pass for the counters, which go by MongoDB's clock."""
+    monkeypatch.setattr(spent, "REMEMBERED_SECONDS", 0)
+
+    def pass_(hours):
+        def earlier(time):
+            return {"$subtract": [time, hours * 3_600_000]}
+
+        wrong = {"$map": {"input": "$wrong", "in": earlier("$$this")}}
+        passing = {"expireAt": earlier("$expireAt"), "wrong": {"$cond": ["$wrong", wrong, "$$REMOVE"]}}
+        counts.update_many({}, [{"$set": passing}])
+
+    return pass_
+
+
+def test_a_day_of_attempts_finds_a_code_in_fewer_than_one_of_10_000_cases():
+    attempts, right_at_a_time = int(DEFAULTS["THROTTLE_SECOND_FACTOR_PER_ACCOUNT"].split()[0]), 2 * totp.WINDOW + 1
+    assert attempts * right_at_a_time / 10**totp.DIGITS < 1 / 10_000
+
+
+def test_thirty_a_day_holds_for_any_24_hours(owner, try_codes, hours_later):
+    assert try_codes() == [401]
+    hours_later(23)
+    for number in range(5):
+        assert try_codes(5, f"203.0.113.{number}") == [401] * 5
+    assert try_codes(4, "203.0.113.5") == [401] * 4
+    hours_later(1.1)  # a day after the first one
+    assert try_codes(2, ELSEWHERE) == [401, 429]
+    assert try_codes(code=owner.code()) == [429]
+    hours_later(23)  # a day after the others
+    assert try_codes(code=owner.code()) == [200]
+
+
+def test_a_refusal_of_the_account_lasts_until_the_first_attempt_is_a_day_old(limited, owner, try_codes, hours_later):
+    try_codes()
+    hours_later(20)
+    for number in range(6):
+        try_codes(5, f"203.0.113.{number}")
+    fields = {"username": "ada@example.com", "password": PASSWORD, "otp": owner.code()}
+    answer = limited.post("/api/auth/login", data=fields)
+    assert answer.status_code == 429
+    assert 4 * 3600 - 60 < int(answer.headers["Retry-After"]) <= 4 * 3600
+
+
+def test_one_network_does_not_use_all_that_the_account_has_by_waiting_for_a_new_day(owner, try_codes, hours_later):
+    try_codes(1, ELSEWHERE)
+    for hours, times in (1, 1), (23.1, 5), (0.3, 5), (0.3, 4), (0.4, 5), (0.3, 5), (0.3, 5):
+        hours_later(hours)
+        try_codes(times)
+    assert try_codes(1, ELSEWHERE) == [401]
+    assert try_codes(1, ELSEWHERE, code=owner.code()) == [200]
 
 
 @pytest.mark.parametrize("network", ["192.0.2.1", "2001:db8:7::{}"])
