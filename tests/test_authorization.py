@@ -1,4 +1,4 @@
-"""The table of who may do what, `tests/authorization.md`, tried cell by cell."""
+"""The table of who may do what, the first one in `tests/authorization.md`, tried cell by cell."""
 
 import time
 from pathlib import Path
@@ -10,19 +10,22 @@ from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, signup_body
 
-TABLE = Path(__file__).with_name("authorization.md")
+TABLES = Path(__file__).with_name("authorization.md")
 RECENT_SECONDS = 200
 CALLERS = "anonymous", "user", "other user", "admin"
 
 
-def read_table():
-    lines = [line for line in TABLE.read_text().splitlines() if line.startswith("|")]
-    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert head == ["route", *CALLERS]
-    return {route: dict(zip(CALLERS, cells, strict=True)) for route, *cells in rows}
+def read_table(*columns):
+    """Read the table with these columns: the cells of each row by column, by its first cell."""
+    for section in TABLES.read_text().split("\n## "):
+        lines = [line for line in section.splitlines() if line.startswith("|")]
+        head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        if head[1:] == [*columns]:
+            return {first: dict(zip(columns, cells, strict=True)) for first, *cells in rows}
+    raise LookupError(columns)
 
 
-EXPECTED = read_table()
+EXPECTED = read_table(*CALLERS)
 
 # What makes a request right but for the caller; {…} is the user's.
 BODIES = {

@@ -17,7 +17,6 @@ from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import User
-from pixora.accounts.factors import totp_of
 from pixora.accounts.roles import is_admin
 from pixora.errors import (
     AdminOnly,
@@ -86,7 +85,7 @@ def require_recent_second_factor(view: Callable[..., Any]) -> Callable[..., Any]
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         user = _authenticate()
-        if totp_of(user) is not None:
+        if _best_level(user) == assurance.AAL2:
             _require_step_up(user)
         reject_undeclared_parameters()
         return view(user, *args, **kwargs)
@@ -138,11 +137,15 @@ def _require_step_up(user: User) -> None:
         InvalidToken: The session has ended.
 
     """
-    authentication = _authentication()
-    best_level = assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins))
+    authentication, best_level = _authentication(), _best_level(user)
     is_recent = clock.utcnow() - authentication["auth_time"] <= MAX_AGE
     if not is_recent or authentication["acr"] < best_level:
         raise SecondFactorNeeded if best_level == assurance.AAL2 else StepUpNeeded
+
+
+def _best_level(user: User) -> str:
+    """Return the level that the account allows."""
+    return assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins))
 
 
 def _authentication() -> Authentication:
