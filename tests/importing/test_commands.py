@@ -13,6 +13,7 @@ import pytest
 from mongod import Mongod
 
 import config
+from pixora.accounts import bulk
 from pixora.importing import batches, importer, lines
 from pixora.importing.checkpoints import fingerprint
 from tests import ROOT
@@ -224,8 +225,8 @@ def test_an_unavailable_database_is_reported_at_once(make_app, tmp_path):
 
 
 def test_an_import_continues_after_a_database_failure(make_app, tmp_path, small_batches, monkeypatch):
-    monkeypatch.setattr(batches, "SECONDS", 0.5)
-    monkeypatch.setattr(importer, "SECONDS", 0.5)
+    for waiting, name in ((batches, "SECONDS"), (importer, "SECONDS"), (bulk, "BATCH_SECONDS")):
+        monkeypatch.setattr(waiting, name, 0.5)
     (tmp_path / "users").write_bytes(jsonl(*map(record, range(30))))
     arguments = ["users", "import", str(tmp_path / "users"), "--json", "--checkpoint", str(tmp_path / "checkpoint")]
     read = lines.read
