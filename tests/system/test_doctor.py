@@ -1,5 +1,6 @@
 """The doctor asks a running service, through nginx, which IP it sees."""
 
+import contextlib
 import json
 import secrets
 
@@ -22,7 +23,25 @@ PROXY_COUNTS = {
 }
 
 
-def examine(make_app, url, secret_key, check="client", **settings):
+SECRET_KEY = secrets.token_urlsafe(48)
+
+
+@pytest.fixture(scope="module")
+def service(gunicorn):
+    """Return the URL of a service with a proxy count, which is started once."""
+    urls = {}
+    with contextlib.ExitStack() as stack:
+
+        def service(proxy_count):
+            if proxy_count not in urls:
+                running = gunicorn(PROXY_COUNT=proxy_count, SECRET_KEY=SECRET_KEY)
+                urls[proxy_count] = stack.enter_context(running)
+            return urls[proxy_count]
+
+        yield service
+
+
+def examine(make_app, url, secret_key=SECRET_KEY, check="client", **settings):
     runner = make_app(SECRET_KEY=secret_key, **settings).test_cli_runner()
     result = runner.invoke(args=["doctor", "--json", "--url", url])
     [found] = [one for one in json.loads(result.stdout)["checks"] if one["check"] == check]
@@ -30,14 +49,10 @@ def examine(make_app, url, secret_key, check="client", **settings):
 
 
 @pytest.mark.parametrize("count", PROXY_COUNTS)
-def test_a_proxy_count_that_hides_the_client_is_found(gunicorn, make_app, tmp_path, count):
+def test_a_proxy_count_that_hides_the_client_is_found(service, make_app, tmp_path, count):
     state, message, advice = PROXY_COUNTS[count]
-    secret_key = secrets.token_urlsafe(48)
-    with (
-        gunicorn(PROXY_COUNT=count, SECRET_KEY=secret_key) as url,
-        running_nginx(tmp_path, int(url.rsplit(":", 1)[1])) as port,
-    ):
-        status, found = examine(make_app, f"http://127.0.0.1:{port}", secret_key)
+    with running_nginx(tmp_path, int(service(count).rsplit(":", 1)[1])) as port:
+        status, found = examine(make_app, f"http://127.0.0.1:{port}")
         _, stranger = examine(make_app, f"http://127.0.0.1:{port}", secrets.token_urlsafe(48))
     assert found["state"] == state
     assert status == 1 or state == "ok"  # other checks may report faults
@@ -53,34 +68,27 @@ def test_a_proxy_count_that_hides_the_client_is_found(gunicorn, make_app, tmp_pa
         ("_hidden", "fault", "A proxy adds '_hidden' to X-Forwarded-For"),
     ],
 )
-def test_what_the_proxy_adds_to_the_header_is_checked(gunicorn, make_app, tmp_path, value, state, message):
+def test_what_the_proxy_adds_to_the_header_is_checked(service, make_app, tmp_path, value, state, message):
     def change(text, address):
         assert "X-Forwarded-For $remote_addr;" in text
         return text.replace("X-Forwarded-For $remote_addr;", f"X-Forwarded-For {value};")
 
-    secret_key = secrets.token_urlsafe(48)
-    with (
-        gunicorn(PROXY_COUNT="1", SECRET_KEY=secret_key) as url,
-        running_nginx(tmp_path, int(url.rsplit(":", 1)[1]), change=change) as port,
-    ):
-        _, found = examine(make_app, f"http://127.0.0.1:{port}", secret_key)
+    with running_nginx(tmp_path, int(service("1").rsplit(":", 1)[1]), change=change) as port:
+        _, found = examine(make_app, f"http://127.0.0.1:{port}")
     assert found["state"] == state
     assert message in found["message"]
 
 
 def test_an_untrusted_host_name_is_found(gunicorn, make_app):
-    secret_key = secrets.token_urlsafe(48)
-    with gunicorn(TRUSTED_HOSTS="auth.example.com", SECRET_KEY=secret_key) as url:
-        status, found = examine(make_app, url, secret_key)
+    with gunicorn(TRUSTED_HOSTS="auth.example.com", SECRET_KEY=SECRET_KEY) as url:
+        status, found = examine(make_app, url)
     assert (status, found["state"]) == (1, "fault")
     assert "TRUSTED_HOSTS does not list it" in found["message"]
 
 
 @pytest.mark.parametrize(("count", "state"), [("0", "ok"), ("1", "fault")])
-def test_a_proxy_count_without_a_proxy_is_found(gunicorn, make_app, count, state):
-    secret_key = secrets.token_urlsafe(48)
-    with gunicorn(PROXY_COUNT=count, SECRET_KEY=secret_key) as url:
-        _, found = examine(make_app, url, secret_key)
+def test_a_proxy_count_without_a_proxy_is_found(service, make_app, count, state):
+    _, found = examine(make_app, service(count))
     assert found["state"] == state
 
 

@@ -20,6 +20,7 @@ from tests import ROOT
 from tests.conftest import make_account
 from tests.factories import PASSWORD, log_in
 from tests.system.client import Client
+from tests.system.clients import packages
 
 EMAIL = "ada@example.com"
 FACTORS = "/api/users/me/factors"
@@ -31,12 +32,12 @@ def new_key():
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def name():
     return f"second_factor_{os.getpid()}_{time.monotonic_ns()}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(gunicorn, mongo, mongo_uri, name):
     """Run three workers on one database; the settings are given by keyword."""
     uri = mongo_uri.replace("?", f"_{name}?")
@@ -46,13 +47,15 @@ def run(gunicorn, mongo, mongo_uri, name):
     mongo.drop_database(f"{mongo.get_default_database().name}_{name}")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def stored(mongo, name):
-    """Return the document of the only user."""
-    return mongo[f"{mongo.get_default_database().name}_{name}"]["users"].find_one
+    """Return the document of the only user; there is none at the start of a test."""
+    users = mongo[f"{mongo.get_default_database().name}_{name}"]["users"]
+    users.delete_many({})
+    return users.find_one
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def service(run):
     with run() as url:
         yield Client(url)
@@ -82,7 +85,7 @@ def by_oathtool(uri, seconds):
 def by_otplib(tmp_path):
     folder = tmp_path / "authenticator"
     shutil.copytree(AUTHENTICATOR, folder, ignore=shutil.ignore_patterns("node_modules"))
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
+    (folder / "node_modules").symlink_to(packages.node_modules(AUTHENTICATOR / "package-lock.json"))
 
     def code_of(uri, seconds):
         command = ["node", "code.mjs", uri, str(seconds)]

@@ -17,6 +17,7 @@ from mongod import free_port
 from tests import ROOT
 from tests.factories import log_in, sign_up
 from tests.system.client import Client
+from tests.system.clients import packages
 from tests.timeouts import LONG, wait_until
 
 WORKERS = 3
@@ -183,7 +184,7 @@ def other_service(request, url, tmp_path_factory):
     port = free_port()
     command = [sys.executable, "-m", "flask", "--app", "app", "run", "--port", str(port)]
     if request.param == "node":
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, capture_output=True)
+        (folder / "node_modules").symlink_to(packages.node_modules(folder / "package-lock.json"))
         command = ["node", "server.mjs"]
     with running(command, folder, port, PIXORA_URL=url, PIXORA_ISSUER="pixora", PORT=str(port)) as service:
         yield service
