@@ -1,6 +1,7 @@
 """The templates by language: the files of `MAIL_TEMPLATES` in the place of ours."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +61,8 @@ class Catalogue:
     def __init__(self, directory: Path | None, default_language: str) -> None:
         self._default = default_language
         self._files: dict[tuple[str, str], Found] = {}
-        for folder in (OURS, directory) if directory else (OURS,):
-            for found, name in _read_all(folder):
-                self._files[found.language, name] = found
+        for found, name in (*_ours(), *(_read_all(directory) if directory else ())):
+            self._files[found.language, name] = found
 
     @property
     def languages(self) -> set[str]:
@@ -91,6 +91,12 @@ class Catalogue:
             if found := self._files.get((language, name)):
                 return found
         raise TemplateNotFound(name)
+
+
+@cache
+def _ours() -> tuple[tuple[Found, str], ...]:
+    """Return our templates, which are compiled once in a process: they take longer than the rest of an application."""
+    return tuple(_read_all(OURS))
 
 
 def _read_all(folder: Path) -> Iterator[tuple[Found, str]]:
