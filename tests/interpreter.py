@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 MOST_SECONDS = 0.02
 """What the worst input may take."""
@@ -12,10 +13,18 @@ REFERENCE_SECONDS = 0.0042
 
 TRIES = 3
 
+CLEARLY_LESS = MOST_SECONDS / 4
+"""What takes less at the first try would be under `MOST_SECONDS` on a machine of a quarter of this one's speed."""
+
 
 def seconds_held(action: Callable[[], object]) -> float:
-    """Return the CPU time of this thread for an action, as if on the machine of the reference."""
-    return seconds_of_longest(lambda: [action])
+    """Return the CPU time of this thread for an action, as if on the machine of the reference.
+
+    What takes clearly less than allowed is measured once, and on this machine.
+    """
+    with _untraced():
+        seconds = _seconds(action)
+    return seconds if seconds < CLEARLY_LESS else seconds_of_longest(lambda: [action])
 
 
 def seconds_of_longest(actions: Callable[[], Iterable[Callable[[], object]]]) -> float:
@@ -24,11 +33,17 @@ def seconds_of_longest(actions: Callable[[], Iterable[Callable[[], object]]]) ->
     The least of a few tries, so that other work on the machine does not count; and without the tool that measures the
     coverage, which makes Python several times slower.
     """
+    with _untraced():
+        least = min(max(map(_seconds, actions())) for _ in range(TRIES))
+        return least * REFERENCE_SECONDS / min(_seconds(_reference) for _ in range(TRIES))
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
     tracer = sys.gettrace()
     sys.settrace(None)
     try:
-        least = min(max(map(_seconds, actions())) for _ in range(TRIES))
-        return least * REFERENCE_SECONDS / min(_seconds(_reference) for _ in range(TRIES))
+        yield
     finally:
         sys.settrace(tracer)
 

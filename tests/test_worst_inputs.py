@@ -61,6 +61,13 @@ HEADERS = (
 LONGEST_HEADER = 8000
 
 
+@pytest.fixture
+def careful_client(make_app):
+    """A client of an application with the settings by which headers are read."""
+    hosts, origins = ["localhost", "*.example.com"], ["https://app.example.com", "https://*.example.com"]
+    return make_app(PROXY_COUNT=10, TRUSTED_HOSTS=hosts, CORS_ORIGINS=origins).test_client()
+
+
 def encoded(text):
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
@@ -124,9 +131,12 @@ def test_no_body_holds_the_interpreter_for_long(client, path, body, content_type
 @example('"')
 @example("a;")
 @example("a:")
-def test_no_header_holds_the_interpreter_for_long(client, name, piece):
+@example("a.")
+@example("203.0.113.7, ")
+@example("[2001:db8::7]:443,")
+def test_no_header_holds_the_interpreter_for_long(careful_client, name, piece):
     value = (piece * (LONGEST_HEADER // len(piece))).strip()
-    assert seconds_of(client, "/api/users/me", headers={name: value}) < MOST_SECONDS
+    assert seconds_of(careful_client, "/api/users/me", headers={name: value}) < MOST_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from pixora.web.fields import (
     Timestamp,
     TypedEmail,
 )
+from pixora.web.lists import ShortList
 from pixora.web.metadata import JSONObject
 
 USER_EXAMPLE = EXAMPLE | {"disabled": False}
@@ -113,12 +114,13 @@ def _require_distinct(roles: list[str]) -> None:
         raise ValidationError("Must not name a role twice.")
 
 
-class Roles(fields.List[str]):
+class Roles(ShortList):
     """The roles of a user: at least one, and none twice."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             fields.String(validate=validate.OneOf(ROLES)),
+            10,
             validate=[validate.Length(1, error="Must have at least one role."), _require_distinct],
             metadata={"uniqueItems": True},
             **kwargs,

@@ -7,6 +7,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, val
 from pixora.passkeys.ceremonies import Assertion, Attestation
 from pixora.passkeys.fields import Base64Url
 from pixora.web.fields import Name, Text, Timestamp
+from pixora.web.lists import ShortList
 
 MAX_ID, MAX_CLIENT_DATA, MAX_OBJECT, MAX_SIGNATURE, MAX_HANDLE = 1023, 4096, 4096, 1024, 64
 """Bytes. A credential id and a user handle are limited by the standard; the others are ours, several times as long as
@@ -89,7 +90,7 @@ class AttestationResponseSchema(StandardSchema):
 
     clientDataJSON = Base64Url(MAX_CLIENT_DATA, required=True)  # noqa: N815  # the standard's name
     attestationObject = Base64Url(MAX_OBJECT, required=True)  # noqa: N815
-    transports = fields.List(Text(validate=validate.Length(max=32)), validate=validate.Length(max=10))
+    transports = ShortList(Text(validate=validate.Length(max=32)), 10)
 
 
 class AssertionResponseSchema(StandardSchema):
