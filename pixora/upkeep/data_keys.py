@@ -66,7 +66,10 @@ def rotate() -> None:
         services.audit.record("data_keys_rotated", None, by=COMMAND, key=name, number=counts["rotated"])
     click.echo(f"Encrypted {counts['rotated']:,} secrets under the key {name}.")
     if number := counts["unreadable"]:
-        advice = "Add their key to DATA_KEYS (see: keys data list), or reset these users: users reset-factors"
+        advice = (
+            "Add their key to DATA_KEYS (see: keys data list), or reset these users: users reset-factors, which removes "
+            "their passkeys as well."
+        )
         raise click.ClickException(f"{number:,} secrets cannot be decrypted. {advice}")
 
 
@@ -104,7 +107,8 @@ def second_factors(services: Services) -> Iterator[Finding]:
         yield fault(
             f"{unreadable.total():,} of {counts.total():,} secrets of second factors cannot be decrypted "
             f"({_by_key(unreadable)}): their owners can log in with a recovery code only.",
-            "Add the missing key to DATA_KEYS. If it is lost: flask --app wsgi users reset-factors USER",
+            "Add the missing key to DATA_KEYS. If it is lost: flask --app wsgi users reset-factors USER, which removes "
+            "passkeys as well.",
         )
     elif not data_keys:
         yield ok("DATA_KEYS is not set: nobody can set up a second factor.")
