@@ -67,8 +67,8 @@ def rotate() -> None:
     click.echo(f"Encrypted {counts['rotated']:,} secrets under the key {name}.")
     if number := counts["unreadable"]:
         advice = (
-            "Add their key to DATA_KEYS (see: keys data list), or reset these users: users reset-factors, which removes "
-            "their passkeys as well."
+            "Add their key to DATA_KEYS (see: keys data list), or reset these users: users reset-factors, which "
+            "removes their passkeys as well."
         )
         raise click.ClickException(f"{number:,} secrets cannot be decrypted. {advice}")
 
