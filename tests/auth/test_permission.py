@@ -4,6 +4,8 @@ import pytest
 
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.factories import PASSWORD, log_in
+from tests.factors.conftest import code_of
+from tests.passkeys.authenticator import Authenticator
 
 ME = "/api/users/me"
 THIEF_S = "thief@example.com"
@@ -20,6 +22,17 @@ VERIFICATION = ("POST", "/api/auth/verify-email", None)
 END_OF_ALL_OTHERS = ("DELETE", f"{ME}/sessions", None)
 END_OF_ALL = ("DELETE", f"{ME}/sessions?current=true", None)
 BY_PASSWORD = [CHANGE_OF_ADDRESS, CHANGE_OF_PASSWORD, DELETION, REAUTHENTICATION]
+FACTOR_WRITES = [
+    ("POST", f"{ME}/factors/totp", None),
+    ("POST", f"{ME}/factors/totp/confirm", "code"),
+    ("POST", f"{ME}/factors/recovery-codes", None),
+    ("DELETE", f"{ME}/factors/totp", None),
+    ("POST", f"{ME}/passkeys", "new passkey"),
+    ("PATCH", "passkey", "name"),
+    ("DELETE", "passkey", None),
+    ("POST", "/api/auth/reauthenticate", "proof"),
+]
+"""Method, path and body; what the fixture `factor_owner` has is named."""
 WRITES = [*BY_PASSWORD, CHANGE_OF_PROFILE, VERIFICATION, END_OF_ALL_OTHERS, END_OF_ALL]
 
 
@@ -83,6 +96,70 @@ def test_no_address_is_changed_by_a_link_that_was_asked_for_in_the_meantime(
     client.open(path, method=method, json=body, headers=account.bearer)
     assert emails_to(THIEF_S) == []
     assert log_in(client, account.email, NEW_PASSWORD).status_code == 200
+
+
+@pytest.fixture
+def factor_owner(client, account, users):
+    """Values for the routes of somebody with an authenticator app, another one to confirm, and a passkey."""
+    users.update_one({"_id": account.id}, {"$set": {"email_verified": True}})
+    secret = client.post(f"{ME}/factors/totp", headers=account.bearer).json["secret"]
+    body = {"code": code_of(secret)}
+    assert client.post(f"{ME}/factors/totp/confirm", json=body, headers=account.bearer).status_code == 200
+    form = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
+    bearer = {"Authorization": f"Bearer {client.post('/api/auth/refresh', data=form).json['access_token']}"}
+
+    def post(path, **body):
+        return client.post(path, json=body or None, headers=bearer).json
+
+    authenticator = Authenticator()
+    options = [post(f"{ME}/passkeys/options") for _ in range(2)]
+    passkey = post(f"{ME}/passkeys", credential=authenticator.create(options[0]))
+    return {
+        "bearer": bearer,
+        "passkey": f"{ME}/passkeys/{passkey['id']}",
+        "code": {"code": code_of(post(f"{ME}/factors/totp")["secret"])},
+        "new passkey": {"credential": Authenticator().create(options[1])},
+        "proof": {"credential": authenticator.get(post("/api/auth/reauthenticate/options"))},
+        "name": {"name": "Telephone"},
+    }
+
+
+@pytest.mark.parametrize("write", FACTOR_WRITES, ids=names(FACTOR_WRITES))
+def test_no_factor_is_changed_for_a_session_that_has_ended_meanwhile(
+    client, account, factor_owner, users, before_a_write, write
+):
+    method, path, body = write
+    after = []
+
+    def end_sessions():
+        users.update_one({"_id": account.id}, {"$set": {"sessions": []}})
+        after.append(users.find_one())
+
+    before_a_write("users", end_sessions)
+    path, body = factor_owner.get(path, path), factor_owner.get(body)
+    response = client.open(path, method=method, json=body, headers=factor_owner["bearer"])
+    assert (response.status_code, response.json["code"]) == (401, "invalid_token")
+    assert [users.find_one()] == after
+
+
+def test_every_write_of_a_session_is_among_these(client):
+    paths = client.get("/openapi.json").json["paths"]
+    found = {
+        f"{method.upper()} {path}"
+        for path, item in paths.items()
+        for method, operation in item.items()
+        if method in ("post", "put", "patch", "delete")
+        if operation["security"] and path.startswith(("/api/auth/", "/api/users/"))
+    }
+    tried = {f"{method} {path.partition('?')[0]}" for method, path, _ in [*WRITES, *FACTOR_WRITES]}
+    tried -= {"PATCH passkey", "DELETE passkey"}
+    assert found - tried == {
+        *("PATCH /api/users/me/passkeys/{passkey_id}", "DELETE /api/users/me/passkeys/{passkey_id}"),
+        "DELETE /api/users/me/sessions/{session_id}",  # test_a_session_ends_no_other_one_when_it_has_ended_itself
+        "POST /api/auth/logout",  # ends the session that has ended
+        *("POST /api/users/me/passkeys/options", "POST /api/auth/reauthenticate/options"),  # write nothing
+        "POST /api/auth/introspect",  # by a service
+    }
 
 
 def test_a_session_ends_no_other_one_when_it_has_ended_itself(client, account, owner, users, before_a_write):
