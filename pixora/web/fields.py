@@ -75,7 +75,7 @@ class Personal(fields.String):
 
 
 class Name(Text):
-    """1 to 100 characters after trimming, in NFC, without control characters."""
+    """1 to 100 characters after trimming, in NFC, at least one of them visible and none a control character."""
 
     longest = 400  # NFC composes up to four characters into one
     too_long = "Must have between 1 and 100 characters."
@@ -90,17 +90,13 @@ class Name(Text):
             raise ValidationError("Must not contain control characters.")
         if not 1 <= len(name) <= 100:
             raise ValidationError(self.too_long)
+        if not any(map(_is_visible, name)):
+            raise ValidationError("Must have at least one visible character.")
         return name
 
 
 class PersonName(Personal, Name):
-    """A name of a person, at least one character of it visible."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        name = super()._deserialize(value, attr, data, **kwargs)
-        if not any(map(_is_visible, name)):
-            raise ValidationError("Must have at least one visible character.")
-        return name
+    """A name of a person."""
 
 
 class TypedEmail(Text):
