@@ -233,6 +233,15 @@ def test_one_client_s_storm_of_logins_stops_at_nginx_and_not_the_others(nginx):
     assert log_in(other, "nobody@example.com").status_code == 401
 
 
+def test_a_service_introspects_many_tokens_but_not_any_number(tmp_path):
+    request = b"POST /api/auth/introspect HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n%b\r\n"
+    with running_nginx(tmp_path, free_port()) as port:  # the application is away, so this takes no time
+        answers = exchange(port, request % b"" * 399 + request % b"Connection: close\r\n")
+    assert answers.count(b"HTTP/1.1 502 ") > 200
+    assert answers.count(b"HTTP/1.1 429 ") > 0
+    assert answers.count(b"HTTP/1.1 ") == 400
+
+
 def storm(port, method, path, ip):
     """Send 70 requests from a client of this address; return their status codes."""
     client = Client(f"http://127.0.0.1:{port}", ip)
