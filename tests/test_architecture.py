@@ -56,7 +56,10 @@ ORDER = (
     ("pixora.users",),
     ("pixora.admin",),
     ("pixora.mail",),
-    ("pixora.passkeys.login", "pixora.passkeys.management", "pixora.passkeys.routes"),
+    (
+        *("pixora.passkeys.login", "pixora.passkeys.management", "pixora.passkeys.password_removal"),
+        "pixora.passkeys.routes",
+    ),
     (
         *("pixora.factors.administration", "pixora.factors.commands", "pixora.factors.login"),
         *("pixora.factors.management", "pixora.factors.routes"),

@@ -16,7 +16,7 @@ PUBLIC = {
     *("POST /api/auth/signup", "POST /api/auth/login", "POST /api/auth/refresh"),
     *("POST /api/auth/token", "POST /api/auth/revoke", "POST /api/auth/mfa"),
     *("POST /api/auth/passkeys/options", "POST /api/auth/passkeys/login"),
-    *("POST /api/auth/verify-email/confirm", "POST /api/auth/change-email/confirm"),
+    "POST /api/auth/change-email/confirm",
     *("POST /api/auth/password-reset", "POST /api/auth/password-reset/confirm", "POST /api/auth/invitation/confirm"),
     *("GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server", "GET /.well-known/webauthn"),
     *("GET /.well-known/assetlinks.json", "GET /.well-known/apple-app-site-association"),
@@ -29,6 +29,7 @@ USER = {
     *("GET /api/users/me/events", "GET /api/users/me/factors", "POST /api/users/me/factors/totp"),
     *("POST /api/users/me/factors/totp/confirm", "DELETE /api/users/me/factors/totp"),
     "POST /api/users/me/factors/recovery-codes",
+    "DELETE /api/users/me/password",
     *("POST /api/users/me/password", "POST /api/users/me/email", "POST /api/auth/verify-email"),
     *("POST /api/auth/reauthenticate", "POST /api/auth/reauthenticate/options"),
     *("POST /api/users/me/passkeys/options", "POST /api/users/me/passkeys", "GET /api/users/me/passkeys"),
@@ -44,6 +45,8 @@ ADMIN = {
     *("POST /api/admin/users/{user_id}/verify", "POST /api/admin/users/{user_id}/password-reset"),
 }
 SERVICE = {"POST /api/auth/introspect"}
+OPTIONAL = {"POST /api/auth/verify-email/confirm"}
+"""These take an access token in the place of the password."""
 OAUTH = {"POST /api/auth/token", "POST /api/auth/revoke", *SERVICE}
 """Routes whose errors have the format of RFC 6749."""
 STATIC = {"/static/{filename}", "/docs/swagger-ui/{filename}"}
@@ -74,6 +77,11 @@ def operations(document):
     }
 
 
+def is_protected(operation):
+    """Tell whether a route wants credentials in a header, always."""
+    return bool(operation["security"]) and {} not in operation["security"]
+
+
 def rules(app):
     for rule in app.url_map.iter_rules():
         path = rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
@@ -87,7 +95,8 @@ def test_every_route_is_documented(session_app, operations):
 
 def test_every_route_documents_who_can_call_it(operations):
     assert {name for name, operation in operations.items() if operation["security"] == []} == PUBLIC
-    assert {name for name, operation in operations.items() if operation["security"]} == USER | ADMIN | SERVICE
+    assert {name for name, operation in operations.items() if {} in operation["security"]} == OPTIONAL
+    assert {name for name, operation in operations.items() if is_protected(operation)} == USER | ADMIN | SERVICE
 
 
 def test_every_admin_route_documents_that_it_is_for_administrators_only(operations):
@@ -101,7 +110,7 @@ def test_every_protected_route_rejects_requests_without_a_token(session_app, ope
     for name, operation in operations.items():
         method, path = name.split()
         status = client.open(path.replace("{user_id}", "x").replace("{session_id}", "x"), method=method).status_code
-        assert (status == 401) == bool(operation["security"]), name
+        assert (status == 401) == is_protected(operation), name
 
 
 def test_every_protected_route_documents_401(operations):
@@ -177,7 +186,7 @@ def test_a_repeated_query_parameter_is_rejected(call, users, account, name, quer
 
 def test_authorization_is_checked_before_the_query_parameters(call, account, operations):
     for name, operation in operations.items():
-        if operation["security"]:
+        if is_protected(operation):
             response = call(name, f"access_token={account.token}")
             assert response.status_code == 401, name
             assert response.headers["WWW-Authenticate"] == ('Basic realm="pixora"' if name in SERVICE else "Bearer")

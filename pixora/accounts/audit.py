@@ -85,6 +85,7 @@ EVENTS: Mapping[str, Event] = {
     "password_changed": Event("A user changed the password; all other sessions ended.", _SESSION),
     "password_reset_requested": Event("A password reset was requested."),
     "password_reset": Event("A password was reset; all sessions ended."),
+    "password_removed": Event("A user removed the password; all other sessions ended.", _SESSION),
     "email_verified": Event("An e-mail address was verified.", _OUTCOME),
     "email_change_requested": Event("A user requested a change of e-mail address."),
     "email_changed": Event("An e-mail address was changed."),

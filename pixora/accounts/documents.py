@@ -121,7 +121,9 @@ class User(TypedDict):
     first_name: NotRequired[str]  # this and others may be missing where `REQUIRED_FIELDS` does not name them
     last_name: NotRequired[str]
     email: str  # canonical; documents of the FastAPI service may have it in mixed case
-    password: NotRequired[str]  # a hash, see `pixora.passwords.verify`; users who are invited have none yet
+    password: NotRequired[str]  # a hash, see `pixora.passwords.verify`; missing with one of the next two
+    invited_at: NotRequired[datetime]  # when the last invitation was sent, or the import, until a password is chosen
+    password_removed_at: NotRequired[datetime]  # when the user, who has a passkey, did it; until a new one is set
     contact: NotRequired[str]  # E.164; free text in documents of the FastAPI service
     birthday: NotRequired[str]
     created_at: datetime
@@ -129,7 +131,6 @@ class User(TypedDict):
     email_verified: NotRequired[bool]
     roles: NotRequired[list[str]]
     disabled: NotRequired[bool]  # true or missing
-    invited_at: NotRequired[datetime]  # of users without a password: when the last invitation was sent, or the import
     metadata: NotRequired[dict[str, Any]]  # the user's own, see `pixora.accounts.metadata`
     metadata_size: NotRequired[int]  # bytes at most
     app_metadata: NotRequired[dict[str, Any]]  # the administrators'

@@ -36,6 +36,9 @@ SAMPLE = 100_000
 COMMENT = "pixora: what password hashes there are"
 """Names the query, which reads all users, in MongoDB's log and profiler."""
 
+NONE = "none"
+"""The form of what users have who removed their password."""
+
 PARTS = {"$split": ["$password", {"$literal": "$"}]}
 
 
@@ -46,6 +49,7 @@ class Census(NamedTuple):
         counts: The number of hashes by `verify.kind`.
         examples: A hash of each kind.
         unreadable: The number of hashes that cannot be checked.
+        without: The number of users who have removed their password.
         is_sample: Whether only a sample of the users was counted.
 
     """
@@ -53,6 +57,7 @@ class Census(NamedTuple):
     counts: Counter[int | str]
     examples: dict[int | str, str]
     unreadable: int
+    without: int
     is_sample: bool
 
 
@@ -65,7 +70,7 @@ def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
     """
     counts: Counter[int | str] = Counter()
     examples: dict[int | str, str] = {}
-    unreadable = 0
+    unreadable = without = 0
     with store.operation("users.count_hashes", at_least=at_least):
         users = cast(Collection[Document], store.unprepared_collection)
         is_sample = users.estimated_document_count(comment=COMMENT) > MOST_COUNTED
@@ -73,6 +78,9 @@ def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
         pipeline.append({"$match": {"invited_at": {"$exists": False}}})  # the others have no password yet
         pipeline.append({"$group": {"_id": _form(), "number": {"$sum": 1}, "example": {"$first": "$password"}}})
         for group in users.aggregate(pipeline, comment=COMMENT):
+            if group["_id"] == NONE:
+                without = group["number"]
+                continue
             try:
                 kind = verify.kind(group["example"])
             except verify.CorruptHash:
@@ -80,7 +88,7 @@ def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
             else:
                 counts[kind] += group["number"]
                 examples[kind] = group["example"]
-    return Census(counts, examples, unreadable, is_sample)
+    return Census(counts, examples, unreadable, without, is_sample)
 
 
 def _form() -> dict[str, Any]:
@@ -94,7 +102,8 @@ def _form() -> dict[str, Any]:
         {"case": _matches(phc.FORM), "then": foreign},
     ]
     is_text = {"$eq": [{"$type": "$password"}, "string"]}
-    return {"$cond": [is_text, {"$switch": {"branches": cases, "default": "unreadable"}}, "unreadable"]}
+    form = {"$cond": [is_text, {"$switch": {"branches": cases, "default": "unreadable"}}, "unreadable"]}
+    return {"$cond": [{"$eq": [{"$type": "$password_removed_at"}, "missing"]}, form, NONE]}
 
 
 def _matches(pattern: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ TEMPLATES = (
     "email_changing",
     "email_changed",
     "password_changed",
+    "password_removed",
     "passkey_added",
     "passkey_removed",
     "passkey_counter_went_back",

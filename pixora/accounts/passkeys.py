@@ -93,6 +93,11 @@ class PasskeyUse(NamedTuple):
         return [{"$set": {"passkeys": {"$map": {"input": "$passkeys", "as": "one", "in": each}}}}, self.challenge.stage]
 
 
+def can_log_in(rp_id: str, *, without: str | None = None) -> Document:
+    """Return the condition that a user has a passkey that this service accepts, besides the one `without` this id."""
+    return {"passkeys": {"$elemMatch": {"rp_id": rp_id, "id": {"$ne": without}}}}
+
+
 class PasskeyStore:
     """The passkeys of one application. Every method may raise `DatabaseUnavailable`."""
 
@@ -165,11 +170,11 @@ class PasskeyStore:
             )
         return user["passkeys"][0] if user else None
 
-    def remove(self, user_id: str, session_id: str, passkey_id: str, *emails: Email) -> bool:
+    def remove(self, user_id: str, session_id: str, passkey_id: str, rp_id: str, *emails: Email) -> bool:
         """Remove a passkey, and queue e-mails.
 
-        Return False, changing nothing, if there is none such, the session has ended, or the user has no other passkey
-        and no password.
+        Return False, changing nothing, if there is none such, the session has ended, or the user has no password and no
+        other passkey for `rp_id`.
         """
         others = {"$filter": {"input": "$passkeys", "as": "one", "cond": {"$ne": ["$$one.id", passkey_id]}}}
         none_left = {"$eq": [{"$size": "$passkeys"}, 1]}
@@ -178,7 +183,7 @@ class PasskeyStore:
             {"$set": {"passkeys": {"$cond": [none_left, "$$REMOVE", others]}}},
             updates.queue_emails(*emails),
         ]
-        other_way = {"$or": [{"password": {"$type": "string"}}, {"passkeys.1": {"$exists": True}}]}
+        other_way = {"$or": [{"password": {"$type": "string"}}, can_log_in(rp_id, without=passkey_id)]}
         query = {"_id": user_id, "passkeys.id": passkey_id, **in_session(session_id), **other_way}
         return self._update("passkeys.remove", query, stages)
 

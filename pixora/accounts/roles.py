@@ -1,6 +1,6 @@
-"""The roles of a user, and whether a user is disabled.
+"""The roles of a user, and whether a user is disabled or has a password.
 
-Documents of the FastAPI service have neither: these users are enabled, and have the role `user`.
+Documents of the FastAPI service say nothing of it: these users are enabled, have the role `user`, and a password.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,14 @@ ENABLED_ADMIN: dict[str, Any] = {"roles": ADMIN, "invited_at": {"$exists": False
 def is_invited(user: Mapping[str, Any]) -> bool:
     """Tell whether a user is invited, and has no password yet."""
     return "invited_at" in user
+
+
+def has_password(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user has a password: not before the invitation is accepted, nor after it was removed.
+
+    Profiles leave out the hash, so the document says it a second time, in the same atomic updates.
+    """
+    return not is_invited(user) and "password_removed_at" not in user
 
 
 def is_disabled(user: Mapping[str, Any]) -> bool:

@@ -21,6 +21,16 @@ def set_fields(fields: Mapping[str, Any], now: datetime) -> Document:
     return set_expressions(values, now)
 
 
+def set_password(password_hash: str, now: datetime, **fields: Any) -> Document:
+    """Set the password of a user, who may have had none, and other fields."""
+    return set_fields({"password": password_hash, "invited_at": None, "password_removed_at": None, **fields}, now)
+
+
+def remove_password(now: datetime) -> Document:
+    """Remove the password of a user."""
+    return set_fields({"password": None, "password_removed_at": now}, now)
+
+
 def set_expressions(expressions: Mapping[str, Any], now: datetime) -> Document:
     """Set fields to MongoDB expressions, which must not contain user input, and advance `updated_at`."""
     return {"$set": {**expressions, "updated_at": {"$max": [now, {"$add": ["$updated_at", 1]}]}}}

@@ -185,9 +185,14 @@ def list_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001  # clic
         click.echo(json.dumps(page))
         return
     for user in page["items"]:
-        states = [name for name in ("disabled", "invited_at") if user.get(name)]
-        states += ["verified"] if user["email_verified"] else []
-        words = ", ".join([*user["roles"], *("invited" if name == "invited_at" else name for name in states)])
+        is_invited = "invited_at" in user
+        states = {
+            "disabled": user["disabled"],
+            "invited": is_invited,
+            "no password": not (user["has_password"] or is_invited),
+            "verified": user["email_verified"],
+        }
+        words = ", ".join([*user["roles"], *(state for state, holds in states.items() if holds)])
         click.echo(f"{text_of(user['id'])}  {text_of(user['email'])}  {words}")
     total = "more than 1,000" if page["total"] is None else f"{page['total']:,}"
     more = f" Next page: --after {page['next']}" if page["next"] else ""

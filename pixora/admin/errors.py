@@ -20,7 +20,7 @@ class UserDisabled(PixoraError):
 
 
 class NotInvited(PixoraError):
-    """The user has a password, so there is no invitation. Raised for administrators only."""
+    """The user has chosen a password, so there is no invitation. Raised for administrators only."""
 
     status = HTTPStatus.CONFLICT
     code = "not_invited"

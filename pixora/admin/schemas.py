@@ -92,7 +92,7 @@ class AdminUserSchema(ProfileSchema):
     invited_at = Timestamp(
         metadata={
             "description": "When the last invitation was sent, or the user was imported without a password; absent "
-            "once the user has one."
+            "once the user has chosen one."
         }
     )
 

@@ -1,8 +1,8 @@
 """Check a password that somebody sends, and hash a new one.
 
 An unknown user and a corrupt hash cost as much time as a wrong password, so response times reveal nothing (OWASP ASVS
-5.0, 6.3.8). For a disabled user, and for one who is invited and has no password yet, every password is wrong, and is
-hashed and counted like one.
+5.0, 6.3.8). For a disabled user, and for one who has no password, every password is wrong, and is hashed and counted
+like one.
 
 Hashes are computed in the hashing queue. Callers hold a slot of it, `with services.hashing_queue.slot()`, from their
 first step to their last.
@@ -26,8 +26,8 @@ Result = TypeVar("Result")
 
 
 def is_correct(user: User | None, password: str) -> bool:
-    """Check a password against the stored hash; return False, after the same time, if there is no user."""
-    stored = None if user is None or is_invited(user) else user.get("password") or ""
+    """Check a password against the stored hash; return False, after the same time, if there is no user or no hash."""
+    stored = None if user is None or is_invited(user) or "password" not in user else user["password"] or ""
     is_enabled = user is None or not is_disabled(user)
     try:
         return _in_queue(verify.verify_password, password, stored, services.refusal_cost(), is_enabled)

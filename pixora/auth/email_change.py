@@ -10,14 +10,14 @@ from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, Purpose
 
 
-def request_change(user: User, session_id: str, password: str, new_email: str, client_ip: str | None) -> None:
+def request_change(user: User, session_id: str, password: str | None, new_email: str, client_ip: str | None) -> None:
     """Send a link to the new e-mail, and a notice to the old one.
 
     With `ENUMERATION_SAFE` the same is done and stored if another user has the new e-mail, but nobody gets the token:
     the message tells that user about the request, and is not sent if that user is disabled.
 
     Raises:
-        ValidationFailed: The new e-mail is the old one.
+        ValidationFailed: The new e-mail is the old one; or the password is missing, and the user has one.
         WrongPassword, RateLimited, Overloaded: From the check of the password.
         InvalidToken: The session has ended.
         RateLimited: There have been too many e-mails, too.
@@ -28,7 +28,7 @@ def request_change(user: User, session_id: str, password: str, new_email: str, c
         old_email = emails.canonical(user["email"])
         if new_email == old_email:
             raise ValidationFailed({"email": ["This is your current e-mail address."]})
-        conditions = permission.by_password(user, password, client_ip, session_id)
+        conditions = permission.by_password_or_step_up(user, password, client_ip, session_id)
         condition = next(conditions)
         services.mail_throttles.count_request(client_ip)
         services.mail_throttles.count_email_change(old_email)

@@ -17,7 +17,7 @@ from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import User
-from pixora.accounts.roles import is_admin
+from pixora.accounts.roles import has_password, is_admin
 from pixora.errors import (
     AdminOnly,
     DatabaseUnavailable,
@@ -43,6 +43,26 @@ def public(view: Callable[..., Any]) -> Callable[..., Any]:
         return view(*args, **kwargs)
 
     return documented(security=[])(guarded)
+
+
+def public_or_without_password(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Let anyone call the view, which asks for `user_without_password` where the body has no password."""
+    guarded = fails(MissingToken, InvalidToken, SecondFactorNeeded)(public(view))
+    return documented(security=[{}, {SECURITY_SCHEME: []}])(guarded)
+
+
+def user_without_password() -> User | None:
+    """Return the user of a request, who has no password and a recent login; None without an access token.
+
+    None also for a user who has a password, and has to send it.
+    """
+    if "Authorization" not in request.headers:
+        return None
+    user = _authenticate()
+    if has_password(user):
+        return None
+    _require_step_up(user)
+    return user
 
 
 def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,12 +100,13 @@ def require_recent_second_factor(view: Callable[..., Any]) -> Callable[..., Any]
     """Authenticate the request as `require_user` does; users with a second factor must have used it recently.
 
     For routes that change what the user can log in with, and take the password, which is all that other users have.
+    Users without a password must have used their passkey recently.
     """
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         user = _authenticate()
-        if _best_level(user) == assurance.AAL2:
+        if _best_level(user) == assurance.AAL2 or not has_password(user):
             _require_step_up(user)
         reject_undeclared_parameters()
         return view(user, *args, **kwargs)

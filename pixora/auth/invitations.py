@@ -37,7 +37,7 @@ def accept(token: str, new_password: str) -> None:
         password_hash = credentials.hash_new("new_password", new_password, found.user)
         services.one_time_tokens.redeem(
             found,
-            updates.set_fields({"password": password_hash, "email_verified": True, "invited_at": None}, clock.utcnow()),
+            updates.set_password(password_hash, clock.utcnow(), email_verified=True),
             updates.end_tokens(*Purpose),
         )
         services.audit.record("invitation_accepted", found.user["_id"])

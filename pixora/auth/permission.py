@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 from pixora import emails
 from pixora.accounts.documents import User
+from pixora.accounts.roles import has_password
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials
 from pixora.database.client import Document
-from pixora.errors import InvalidToken, WrongPassword
+from pixora.errors import InvalidToken, ValidationFailed, WrongPassword
 from pixora.services import services
 
 MAX_CHECKS = 3
@@ -39,6 +40,33 @@ def by_password(user: User, password: str, client_ip: str | None, session_id: st
         if session_id is not None:
             services.sessions.require(user["_id"], session_id)
     raise WrongPassword if session_id is None else InvalidToken
+
+
+def by_password_or_step_up(
+    user: User, password: str | None, client_ip: str | None, session_id: str, *, field: str = "password"
+) -> Iterator[Document]:
+    """Yield the condition of a write that takes the password; of a user without one, it takes a step-up instead.
+
+    Args:
+        user: The profile.
+        password: As sent by the client, if it was sent.
+        client_ip: The client's address.
+        session_id: The requesting session. For a user without a password, the guard has asked for the step-up.
+        field: The request field of the password, for the error.
+
+    Raises:
+        ValidationFailed: The password is missing, and the user has one.
+        WrongPassword, RateLimited, Overloaded: From the check of the password.
+        InvalidToken: The session has ended.
+
+    """
+    if password is not None:
+        yield from by_password(user, password, client_ip, session_id)
+    elif not has_password(user):
+        yield {"password": None} | in_session(session_id)
+        services.sessions.require(user["_id"], session_id)
+        # Somebody has set a password meanwhile, in this session.
+    raise ValidationFailed({field: ["Missing data for required field."]})
 
 
 def check_password(user: User, password: str, client_ip: str | None) -> str:

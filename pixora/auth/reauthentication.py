@@ -4,6 +4,7 @@ from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.documents import Session, User
 from pixora.accounts.factors import totp_of
+from pixora.accounts.roles import has_password
 from pixora.auth import grants, permission
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidToken, SecondFactorNeeded
@@ -40,13 +41,14 @@ def by_password(
     Raises:
         SecondFactorNeeded: The account has a second factor, so that a password alone is not enough.
         WrongCode, SecondFactorUnavailable: From the check of the code.
-        WrongPassword, RateLimited, Overloaded: From the check of the password.
+        WrongPassword, RateLimited, Overloaded: From the check of the password. Every password of a user without one is
+            wrong.
         InvalidToken: The session has ended.
 
     """
     user_id = user["_id"]
     is_aal2 = assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins)) == assurance.AAL2
-    if is_aal2 and (code is None or totp_of(user) is None):
+    if is_aal2 and has_password(user) and (code is None or totp_of(user) is None):
         raise SecondFactorNeeded  # before the password is hashed
     with services.hashing_queue.slot():
         found = None

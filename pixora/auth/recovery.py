@@ -58,7 +58,7 @@ def reset_password(token: str, new_password: str) -> None:
         now = clock.utcnow()
         services.one_time_tokens.redeem(
             found,
-            updates.set_fields({"password": password_hash, "email_verified": True, "invited_at": None}, now),
+            updates.set_password(password_hash, now, email_verified=True),
             updates.end_sessions(),
             updates.end_tokens(*Purpose),
             updates.queue_emails(services.outbox.compose("password_changed", user["email"], now)),

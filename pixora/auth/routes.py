@@ -7,7 +7,7 @@ from flask import Response, g, jsonify, request
 from pixora.accounts.documents import User
 from pixora.auth import email_change, invitations, reauthentication, recovery, schemas, verification
 from pixora.auth.grants import Grant
-from pixora.auth.guards import public, require_user
+from pixora.auth.guards import public, public_or_without_password, require_user, user_without_password
 from pixora.auth.login import log_in
 from pixora.auth.refresh import refresh
 from pixora.auth.signup import sign_up
@@ -21,6 +21,7 @@ from pixora.errors import (
     Overloaded,
     RateLimited,
     StepUpNeeded,
+    ValidationFailed,
     WrongPassword,
 )
 from pixora.factors.errors import MFA_REQUIRED, InvalidCode, SecondFactorUnavailable, WrongCode
@@ -164,14 +165,19 @@ def send_verification(user: User) -> dict[str, str]:
 @fails(InvalidOneTimeToken, WrongPassword, RateLimited, Overloaded, DatabaseUnavailable)
 @blueprint.response(204)
 @blueprint.body(schemas.ConfirmVerificationSchema, example=schemas.CONFIRM_VERIFICATION_EXAMPLE)
-@public
+@public_or_without_password
 def confirm_verification(body: dict[str, str]) -> None:
     """Verify an e-mail address with the token from the link.
 
     The password proves that the person who opens the link is the one who signed up. After a wrong password, the token
-    can be used again.
+    can be used again. A user without a password leaves it out, and sends an access token of a recent login.
     """
-    verification.confirm(body["token"], body["password"], request.remote_addr)
+    if "password" in body:
+        verification.confirm(body["token"], body["password"], request.remote_addr)
+    elif user := user_without_password():
+        verification.confirm_without_password(body["token"], user, g.session_id)
+    else:
+        raise ValidationFailed({"password": ["Missing data for required field."]})
 
 
 @blueprint.route("/password-reset", methods=["POST"])

@@ -47,6 +47,11 @@ CLIENT_ID = re.compile(r"[\x20-\x7e]{1,255}\Z")
 """RFC 6749, appendix A.1; the length is ours, because access tokens carry it."""
 
 
+REQUIRED_UNLESS_REMOVED = (
+    "Required, unless the account has no password: then a recent login with a passkey takes its place."
+)
+
+
 class Password(Text):
     """The current password of an account."""
 
@@ -133,7 +138,7 @@ class ReauthenticateSchema(Schema):
 class ConfirmVerificationSchema(OneTimeTokenSchema):
     """A one-time token and the password of the account."""
 
-    password = Password(required=True)
+    password = Password(metadata={"description": REQUIRED_UNLESS_REMOVED})
 
 
 class RequestResetSchema(Schema):

@@ -1,7 +1,8 @@
 """Verify that a user reads the mail of an e-mail address.
 
 The link alone is not enough. Somebody may have signed up with the address of a stranger, who then opens the link:
-the password has to come with it, and proves that the person who opens it is the one who signed up.
+the password has to come with it, and proves that the person who opens it is the one who signed up. Where there is no
+password, a recent login with a passkey proves it.
 """
 
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pixora.accounts import updates
 from pixora.accounts.documents import Email, User
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials, permission
-from pixora.errors import InvalidCredentials, RateLimited
+from pixora.errors import InvalidCredentials, InvalidOneTimeToken, RateLimited
 from pixora.services import services
 from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose
 
@@ -89,6 +90,26 @@ def confirm(token: str, password: str, client_ip: str | None) -> None:
             if services.one_time_tokens.redeem(found, verified, **condition):
                 break
         services.audit.record("email_verified", found.user["_id"])
+
+
+def confirm_without_password(token: str, user: User, session_id: str) -> None:
+    """Verify the e-mail of a user without a password, who has just authenticated with a passkey instead.
+
+    Raises:
+        ValidationFailed: The user has a password, which is missing.
+        InvalidOneTimeToken: The token is not valid, or was sent to another user.
+        InvalidToken: The session has ended.
+
+    """
+    conditions = permission.by_password_or_step_up(user, None, None, session_id)
+    condition = next(conditions)
+    found = services.one_time_tokens.find_valid(Purpose.VERIFY_EMAIL, token)
+    if found.user["_id"] != user["_id"]:
+        raise InvalidOneTimeToken("used")
+    verified = updates.set_fields({"email_verified": True}, clock.utcnow())
+    while not services.one_time_tokens.redeem(found, verified, **condition):
+        condition = next(conditions)
+    services.audit.record("email_verified", user["_id"])
 
 
 def _send(user: User, client_ip: str | None, **condition: object) -> bool:

@@ -19,7 +19,7 @@ def log_in(
     """Open a session for the user whose right password the token proves.
 
     Raises:
-        InvalidMfaToken: The token is not valid, or the password or the second factor has changed since.
+        InvalidMfaToken: The token is not valid, or the password or the second factor was changed or removed since.
         InvalidCode, RateLimited, SecondFactorUnavailable, Overloaded: From the check of the code.
 
     """
@@ -29,7 +29,7 @@ def log_in(
     with services.hashing_queue.slot():
         while True:
             user = services.users.find_credentials(token.user_id)
-            if user is None or is_disabled(user):
+            if user is None or is_disabled(user) or "password" not in user:
                 raise InvalidMfaToken
             if not token.is_valid(services.settings.secret_key, user["password"], clock.utcnow()):
                 raise InvalidMfaToken

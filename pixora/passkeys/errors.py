@@ -70,6 +70,12 @@ class LastCredential(PixoraError):
     detail = "This is the last way to log in to your account. Add another passkey or set a password first."
 
 
+class PasskeyNeeded(LastCredential):
+    """The user has no passkey, and would be locked out without the password."""
+
+    detail = "Without the password you could not log in any more. Add a passkey first."
+
+
 class UnverifiedOwner(EmailNotVerified):
     """A passkey needs a verified address: security notices go there, and strangers may sign up with any address."""
 

@@ -147,7 +147,8 @@ def remove(user_id: str, session_id: str, passkey_id: str) -> None:
         messages = (
             [services.outbox.compose("passkey_removed", user["email"], now)] if user.get("email_verified") else []
         )
-        if not services.passkeys.remove(user_id, session_id, passkey_id, *messages):
+        rp_id = str(services.settings.webauthn_rp_id)
+        if not services.passkeys.remove(user_id, session_id, passkey_id, rp_id, *messages):
             current = _find(user_id, session_id)
             is_there = any(passkey["id"] == passkey_id for passkey in current.get("passkeys", []))
             raise LastCredential if is_there else PasskeyNotFound

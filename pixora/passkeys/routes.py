@@ -9,7 +9,7 @@ from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_recent_login, require_user
 from pixora.auth.schemas import TOKEN_EXAMPLE, TokenSchema
 from pixora.errors import DatabaseUnavailable, EmailNotVerified, RateLimited
-from pixora.passkeys import assertions, management, schemas
+from pixora.passkeys import assertions, management, password_removal, schemas
 from pixora.passkeys import login as passkey_login
 from pixora.passkeys.errors import (
     InvalidNewPasskey,
@@ -17,6 +17,7 @@ from pixora.passkeys.errors import (
     LastCredential,
     NoPasskey,
     PasskeyExists,
+    PasskeyNeeded,
     PasskeyNotFound,
     TooManyPasskeys,
     UnknownPasskey,
@@ -25,7 +26,7 @@ from pixora.passkeys.errors import (
 from pixora.web.blueprint import Blueprint, fails
 
 login = Blueprint("passkey_login", __name__, url_prefix="/api/auth", description="Log in with a passkey")
-own = Blueprint("passkeys", __name__, url_prefix="/api/users/me/passkeys", description="One's own passkeys")
+own = Blueprint("passkeys", __name__, url_prefix="/api/users/me", description="One's own passkeys")
 
 
 @login.route("/passkeys/options", methods=["POST"])
@@ -72,7 +73,7 @@ def request_passkey_reauthentication(user: User) -> dict[str, Any]:
     return assertions.reauthentication_options(user["_id"], g.session_id)
 
 
-@own.route("/options", methods=["POST"])
+@own.route("/passkeys/options", methods=["POST"])
 @require_recent_login
 @fails(UnverifiedOwner, TooManyPasskeys)
 @own.response(200, schemas.CreationOptionsSchema, example=schemas.CREATION_EXAMPLE)
@@ -85,7 +86,7 @@ def request_passkey(user: User) -> dict[str, Any]:
     return management.options(user["_id"], g.session_id)
 
 
-@own.route("", methods=["POST"])
+@own.route("/passkeys", methods=["POST"])
 @require_recent_login
 @fails(InvalidNewPasskey, UnverifiedOwner, PasskeyExists, TooManyPasskeys, RateLimited)
 @own.response(201, schemas.PasskeySchema, example=schemas.PASSKEY_EXAMPLE)
@@ -99,7 +100,7 @@ def add_passkey(user: User, body: dict[str, Any]) -> Passkey:
     return management.add(user["_id"], g.session_id, body["credential"], body.get("name"))
 
 
-@own.route("")
+@own.route("/passkeys")
 @require_user
 @own.response(200, schemas.PasskeySchema(many=True), example=[schemas.PASSKEY_EXAMPLE])
 def list_passkeys(user: User) -> list[Passkey]:
@@ -110,7 +111,7 @@ def list_passkeys(user: User) -> list[Passkey]:
     return management.passkeys_of(user["_id"], g.session_id)
 
 
-@own.route("/<passkey_id>", methods=["PATCH"])
+@own.route("/passkeys/<passkey_id>", methods=["PATCH"])
 @require_user
 @fails(PasskeyNotFound)
 @own.response(200, schemas.PasskeySchema, example=schemas.PASSKEY_EXAMPLE)
@@ -123,7 +124,7 @@ def rename_passkey(user: User, body: dict[str, str], passkey_id: str) -> Passkey
     return management.rename(user["_id"], g.session_id, passkey_id, body["name"])
 
 
-@own.route("/<passkey_id>", methods=["DELETE"])
+@own.route("/passkeys/<passkey_id>", methods=["DELETE"])
 @require_recent_login
 @fails(PasskeyNotFound, LastCredential, RateLimited)
 @own.response(204)
@@ -133,3 +134,18 @@ def remove_passkey(user: User, passkey_id: str) -> None:
     Sessions that it has opened go on. The last passkey of a user without a password stays. The owner gets an e-mail.
     """
     management.remove(user["_id"], g.session_id, passkey_id)
+
+
+@own.route("/password", methods=["DELETE"])
+@require_recent_login
+@fails(PasskeyNeeded, RateLimited)
+@own.response(204)
+def remove_password(user: User) -> None:
+    """Remove one's password, to log in with passkeys only.
+
+    Needs a passkey. Ends every other session, links to reset the password, and a pending change of the e-mail address.
+    The owner gets an e-mail. A login with the password then fails as for an unknown user; what takes the password
+    elsewhere takes a recent login instead. A new password is set at `POST /api/users/me/password`, or by an e-mailed
+    link. Without a password, nothing happens.
+    """
+    password_removal.remove_password(user, g.session_id)

@@ -45,8 +45,11 @@ def addresses(users: UserStore) -> Iterator[Finding]:
         yield ok(f"All {found.users:,} e-mail addresses are in canonical form, and each belongs to one user.")
 
 
-def hashes(users: UserStore, rounds: int) -> Iterator[Finding]:
-    """Compare the costs of password hashes with BCRYPT_ROUNDS; of very many users, a sample is checked."""
+def hashes(users: UserStore, rounds: int, *, with_passkeys: bool) -> Iterator[Finding]:
+    """Compare the costs of password hashes with BCRYPT_ROUNDS, and count the users who have removed their password.
+
+    Of very many users, a sample is checked.
+    """
     census = hash_census.count_hashes(users)
     number = census.counts.total() + census.unreadable
     of = f"a sample of {number:,}" if census.is_sample else f"{number:,}"
@@ -78,6 +81,13 @@ def hashes(users: UserStore, rounds: int) -> Iterator[Finding]:
             f"{broken:,} of {of} password hashes are malformed or absurdly expensive: nobody can log in with them.",
             "Their owners have to reset their password. Find out where the hashes came from.",
         )
+    if census.without and not with_passkeys:
+        yield fault(
+            f"Users who have removed their password, and cannot log in without WEBAUTHN_ORIGINS: {census.without:,}.",
+            "Set WEBAUTHN_ORIGINS again. Otherwise they have to choose a new password, by an e-mailed link.",
+        )
+    elif census.without:
+        yield ok(f"Users who log in with passkeys only: {census.without:,}.")
     if not (weak or broken):
         yield ok(f"Of {of} password hashes, none costs less than BCRYPT_ROUNDS={rounds}.")
 

@@ -45,7 +45,16 @@ def checks(services: Services, url: str | None) -> dict[str, Check]:
         "disk": Check(partial(server.disk, database), after="database"),
         "indexes": Check(partial(server.indexes, database), after="database"),
         "addresses": Check(partial(accounts.addresses, services.users), MINUTES, after="database"),
-        "hashes": Check(partial(accounts.hashes, services.users, config.bcrypt_rounds), MINUTES, after="database"),
+        "hashes": Check(
+            partial(
+                accounts.hashes,
+                services.users,
+                config.bcrypt_rounds,
+                with_passkeys=bool(config.webauthn_origins),
+            ),
+            MINUTES,
+            after="database",
+        ),
         "erasures": Check(partial(accounts.erasures, services.erasure), after="database"),
         "second_factors": Check(partial(data_keys.second_factors, services), MINUTES, after="database"),
         "passkeys": Check(partial(passkeys.domain, services.passkeys, config), MINUTES, after="database"),

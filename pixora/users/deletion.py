@@ -10,19 +10,20 @@ from pixora.errors import DatabaseUnavailable
 from pixora.services import services
 
 
-def delete_account(user: User, session_id: str, password: str, client_ip: str | None) -> None:
+def delete_account(user: User, session_id: str, password: str | None, client_ip: str | None) -> None:
     """Delete a user with everything stored about them, and the counters of wrong passwords and codes.
 
     The counters of e-mails stay: the account can be made again, and the mailbox is the same.
 
     Raises:
+        ValidationFailed: The password is missing, and the user has one.
         WrongPassword, RateLimited, Overloaded: From the check of the password.
         InvalidToken: The session has ended.
         LastAdmin: No enabled administrator would be left.
 
     """
     with services.hashing_queue.slot():
-        conditions = permission.by_password(user, password, client_ip, session_id)
+        conditions = permission.by_password_or_step_up(user, password, client_ip, session_id)
         condition = next(conditions)
         with services.erasure.erasing(user["_id"], user["email"]):
             while not _delete(user["_id"], condition):

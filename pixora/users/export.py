@@ -20,7 +20,7 @@ def export(user: User, now: datetime) -> Document:
     return {
         "exported_at": now,
         "profile": user,
-        **({"accept_language": user["accept_language"]} if "accept_language" in user else {}),
+        **{name: user[name] for name in ("accept_language", "password_removed_at") if name in user},
         "sessions": [services.sessions.lifetimes.for_display(session) for session in user.get("sessions", [])],
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
         "letters": [email for email in user.get("letters", []) if email["to"] == user["email"]],

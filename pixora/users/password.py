@@ -9,21 +9,21 @@ from pixora.services import services
 from pixora.tokens.one_time import Purpose
 
 
-def change_password(user: User, session_id: str, current: str, new: str, client_ip: str | None) -> None:
+def change_password(user: User, session_id: str, current: str | None, new: str, client_ip: str | None) -> None:
     """Set a new password, end all other sessions and a pending change of e-mail, and send a notice.
 
     A link to reset the password stays valid: it proves access to the mailbox. Otherwise somebody who knows the password
-    could end every such link by changing the password again.
+    could end every such link by changing the password again. A user without a password gets one this way.
 
     Args:
         user: The profile.
         session_id: The requesting session, which goes on.
-        current: Must be the user's password.
+        current: Must be the user's password; None for a user without one.
         new: The new password.
         client_ip: The client's address.
 
     Raises:
-        ValidationFailed: The new password is the current one, or too easy to guess.
+        ValidationFailed: The new password is the current one, or too easy to guess; or the current one is missing.
         WrongPassword, RateLimited, Overloaded: From the check of the current password.
         RateLimited: The password was changed too often, too.
         InvalidToken: The session has ended.
@@ -32,7 +32,7 @@ def change_password(user: User, session_id: str, current: str, new: str, client_
     if new == current:
         raise ValidationFailed({"new_password": ["Must not be the current password."]})
     with services.hashing_queue.slot():
-        conditions = permission.by_password(user, current, client_ip, session_id)
+        conditions = permission.by_password_or_step_up(user, current, client_ip, session_id, field="current_password")
         condition = next(conditions)
         with (
             services.throttles.password_change(emails.canonical(user["email"])),
@@ -41,7 +41,7 @@ def change_password(user: User, session_id: str, current: str, new: str, client_
             password_hash = credentials.hash_new("new_password", new, user)
             now = clock.utcnow()
             stages = (
-                updates.set_fields({"password": password_hash}, now),
+                updates.set_password(password_hash, now),
                 updates.end_sessions(keep=session_id),
                 updates.end_tokens(Purpose.CHANGE_EMAIL),
                 updates.queue_emails(

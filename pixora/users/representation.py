@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, current_app
 
 from pixora.accounts.documents import User
+from pixora.accounts.roles import has_password
 from pixora.web import etags, metadata
 from pixora.web.fields import timestamp
 
@@ -35,6 +36,7 @@ def document(user: Mapping[str, Any]) -> dict[str, Any]:
         "created_at": timestamp(user["created_at"]),
         "updated_at": timestamp(user["updated_at"]),
         "email_verified": user.get("email_verified", False),
+        "has_password": has_password(user),
         "roles": user.get("roles", ["user"]),
         **{name: user[name] for name in ("locale", *metadata.NAMES) if name in user},
     }

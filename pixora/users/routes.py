@@ -23,7 +23,7 @@ from pixora.errors import (
     WrongPassword,
 )
 from pixora.services import services
-from pixora.users import deletion, events, export, password, profile, representation, schemas
+from pixora.users import deletion, events, export, export_schemas, password, profile, representation, schemas
 from pixora.users.schemas import EXAMPLE, ProfileSchema, UserSessionSchema
 from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
@@ -86,9 +86,10 @@ def change_me(user: User, fields: dict[str, Any]) -> tuple[User, dict[str, str]]
 def delete_me(user: User, body: dict[str, str]) -> None:
     """Delete one's account and everything stored with it.
 
-    The last administrator must first make another user an administrator.
+    The last administrator must first make another user an administrator. A user without a password sends `{}`, after a
+    recent login.
     """
-    deletion.delete_account(user, g.session_id, body["password"], request.remote_addr)
+    deletion.delete_account(user, g.session_id, body.get("password"), request.remote_addr)
 
 
 @blueprint.route("/me/password", methods=["POST"])
@@ -101,8 +102,10 @@ def change_password(user: User, body: dict[str, str]) -> None:
 
     Ends every other session and a pending change of the e-mail address; a link to reset the password stays valid. The
     owner gets an e-mail. This session goes on: refresh its tokens right afterwards, to make any copy of them worthless.
+
+    A user without a password gets one this way: leave `current_password` out, after a recent login.
     """
-    current, new = body["current_password"], body["new_password"]
+    current, new = body.get("current_password"), body["new_password"]
     password.change_password(user, g.session_id, current, new, request.remote_addr)
 
 
@@ -116,9 +119,10 @@ def change_email(user: User, body: dict[str, str]) -> dict[str, str]:
 
     The change takes effect when the link sent to the new address is confirmed, within 24 hours. The old address gets a
     notice now, and again then. If the service hides who has an account (`ENUMERATION_SAFE`), the answer is the same for
-    an address that is taken, and its owner gets an e-mail instead.
+    an address that is taken, and its owner gets an e-mail instead. A user without a password leaves it out, after a
+    recent login.
     """
-    email_change.request_change(user, g.session_id, body["password"], body["email"], request.remote_addr)
+    email_change.request_change(user, g.session_id, body.get("password"), body["email"], request.remote_addr)
     return schemas.CHANGE_EMAIL_MESSAGE
 
 
@@ -126,8 +130,8 @@ def change_email(user: User, body: dict[str, str]) -> dict[str, str]:
 @require_user
 @blueprint.response(
     200,
-    schemas.ExportSchema,
-    example=schemas.EXPORT_EXAMPLE,
+    export_schemas.ExportSchema,
+    example=export_schemas.EXPORT_EXAMPLE,
     headers={"Content-Disposition": {"schema": {"type": "string"}, "required": True}},
 )
 def export_me(user: User) -> tuple[Document, dict[str, str]]:

@@ -5,9 +5,8 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from pixora.accounts.audit import EVENTS
-from pixora.auth.schemas import NewPassword, Password
-from pixora.factors.schemas import FACTORS_EXAMPLE, FactorsSchema
-from pixora.users.exported_passkeys import ExportedPasskeySchema
+from pixora.accounts.roles import has_password
+from pixora.auth.schemas import REQUIRED_UNLESS_REMOVED, NewPassword, Password
 from pixora.web.fields import (
     Birthday,
     Contact,
@@ -33,6 +32,7 @@ EXAMPLE = {
     "created_at": "2026-11-24T09:30:00.000Z",
     "updated_at": "2026-11-24T09:30:00.000Z",
     "email_verified": True,
+    "has_password": True,
     "roles": ["user"],
 }
 CHANGES_EXAMPLE = {
@@ -82,28 +82,6 @@ EVENTS_EXAMPLE = {
     ],
     "next": "dDE3OTU1MTI2MDAwMDAtNmIwNTY5Y2Q0ODNjM2JiZmEyYmEyZWZj",
 }
-EXPORT_EXAMPLE = {
-    "exported_at": "2026-11-24T11:30:00.000Z",
-    "profile": EXAMPLE,
-    "sessions": [{name: value for name, value in SESSION_EXAMPLE.items() if name != "current"} | {"generation": 7}],
-    "pending": [
-        {"purpose": "change_email", "email": "ada.lovelace@example.com", "expires_at": "2026-11-25T11:29:00.000Z"}
-    ],
-    "letters": [
-        {
-            "id": "5d1c0a97f3b24e68a1c2d3e4",
-            "template": "email_changing",
-            "to": "ada@example.com",
-            "context": {"new_email": "ada.lovelace@example.com"},
-            "created_at": "2026-11-24T11:29:00.000Z",
-            "due_at": "2026-11-24T11:29:00.000Z",
-            "attempts": 0,
-        }
-    ],
-    "passkeys": [],
-    "factors": FACTORS_EXAMPLE,
-    "events": EVENTS_EXAMPLE,
-}
 
 
 class ProfileSchema(Schema):
@@ -123,6 +101,11 @@ class ProfileSchema(Schema):
         required=True,
         dump_default=False,
         metadata={"description": "Whether the user has shown to read the mail of this address."},
+    )
+    has_password = fields.Function(
+        has_password,
+        required=True,
+        metadata={"type": "boolean", "description": "False for a user who logs in with passkeys only."},
     )
     roles = fields.List(fields.String(), required=True, dump_default=["user"])
     metadata = JSONObject(description="What the user has stored; absent until then. ")
@@ -156,7 +139,7 @@ class ProfileChangesSchema(Schema):
 class ChangePasswordSchema(Schema):
     """The current and the new password."""
 
-    current_password = Password(required=True)
+    current_password = Password(metadata={"description": REQUIRED_UNLESS_REMOVED})
     new_password = NewPassword(required=True)
 
 
@@ -164,13 +147,13 @@ class ChangeEmailSchema(Schema):
     """The new e-mail address and the password."""
 
     email = Email(required=True)
-    password = Password(required=True)
+    password = Password(metadata={"description": REQUIRED_UNLESS_REMOVED})
 
 
 class DeleteAccountSchema(Schema):
-    """The password of the account."""
+    """The password of the account; nothing, `{}`, where there is none."""
 
-    password = Password(required=True)
+    password = Password(metadata={"description": REQUIRED_UNLESS_REMOVED})
 
 
 class OwnSessionSchema(Schema):
@@ -192,33 +175,6 @@ class UserSessionSchema(OwnSessionSchema):
     """A session, and whether it is the current one."""
 
     current = fields.Boolean(required=True, metadata={"description": "Whether it is the session of this request."})
-
-
-class ExportedSessionSchema(OwnSessionSchema):
-    """A session, with everything stored about it except its salt."""
-
-    generation = fields.Integer(required=True, metadata={"description": "The number of refreshes."})
-    client_id = fields.String(metadata={"description": "As the OAuth client called itself at the login."})
-
-
-class PendingSchema(Schema):
-    """A link that was sent to the user and not used yet."""
-
-    purpose = fields.String(required=True)
-    email = fields.String(metadata={"description": "The new address, for a change of e-mail."})
-    expires_at = Timestamp(required=True)
-
-
-class QueuedEmailSchema(Schema):
-    """An e-mail that is not sent yet."""
-
-    id = fields.String(required=True)
-    template = fields.String(required=True)
-    to = fields.String(required=True)
-    context = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
-    created_at = Timestamp(required=True)
-    due_at = Timestamp(required=True, allow_none=True, metadata={"description": "Null once sending has been given up."})
-    attempts = fields.Integer(required=True)
 
 
 class SecurityEventSchema(Schema):
@@ -262,27 +218,6 @@ class ListSchema(Schema):
         load_default=20, metadata={"minimum": 1, "maximum": 100, "description": "The maximum number of items."}
     )
     after = Text(metadata={"description": "`next` of the previous page."})
-
-
-class ExportSchema(Schema):
-    """Everything stored about a user, except secrets."""
-
-    exported_at = Timestamp(required=True)
-    profile = fields.Nested(ProfileSchema, required=True)
-    accept_language = fields.List(
-        fields.String(),
-        metadata={"description": "The languages of the browser at sign-up; e-mails have one of them."},
-    )
-    sessions = fields.List(fields.Nested(ExportedSessionSchema), required=True)
-    pending = fields.List(fields.Nested(PendingSchema), required=True)
-    letters = fields.List(fields.Nested(QueuedEmailSchema), required=True)
-    passkeys = fields.List(fields.Nested(ExportedPasskeySchema), required=True)
-    factors = fields.Nested(FactorsSchema, required=True)
-    events = fields.Nested(
-        SecurityEventPageSchema,
-        required=True,
-        metadata={"description": "The last 1000; for older ones pass `next` to `/api/users/me/events`."},
-    )
 
 
 class EndSessionsSchema(Schema):

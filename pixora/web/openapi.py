@@ -36,7 +36,8 @@ digits, `.`, `_` and `-`.
 Sign-ups, wrong passwords and e-mails are rate limited: over the limit the answer is 429, and `Retry-After` gives the
 seconds to wait.
 
-Changing the password or the e-mail address and deleting the account require the current password. Links in e-mails
+Changing the password or the e-mail address and deleting the account require the current password; of a user who has
+none (`has_password` in the profile), a login with a passkey within the last 5 minutes. Links in e-mails
 carry one-time tokens, which the `confirm` routes redeem. A malformed, expired or used token gets 400
 `invalid_one_time_token`; an attempt that fails for another reason does not use the token up.
 

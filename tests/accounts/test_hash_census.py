@@ -6,6 +6,7 @@ import time
 import bcrypt
 import pytest
 
+from pixora import clock
 from pixora.accounts import hash_census
 from pixora.passwords import verify
 from pixora.passwords.verify import MeasuredCost, hash_password, kind
@@ -67,9 +68,13 @@ def test_every_refusal_costs_as_much_as_the_most_expensive_hash(counted, store, 
     store(old=hash_password(PASSWORD, 5), today=hash_password(PASSWORD, 6), dear=hash_password(PASSWORD, 8))
     store(corrupt="$2b$06$corrupt", gone=hash_password(PASSWORD, 5))
     users.update_one({"email": "gone@example.com"}, {"$set": {"disabled": True}})
+    store(none=HASH_2B)
+    removed = {"$unset": {"password": True}, "$set": {"password_removed_at": clock.utcnow()}}
+    users.update_one({"email": "none@example.com"}, removed)
     app = counted(BCRYPT_ROUNDS=6)
-    assert {refuse(app, name) for name in ("old", "today", "dear", "corrupt", "gone", "nobody", "noone")} == {2**4}
-    assert refuse(app, "gone", PASSWORD) == 2**4
+    names = "old", "today", "dear", "corrupt", "gone", "none", "nobody", "noone"
+    assert {refuse(app, name) for name in names} == {2**4}
+    assert refuse(app, "gone", PASSWORD) == refuse(app, "none", PASSWORD) == 2**4
 
 
 def test_a_refusal_costs_the_same_after_a_login_has_upgraded_the_hash(counted, store, users, refuse):
@@ -100,10 +105,17 @@ def test_before_the_first_count_a_refusal_has_the_current_cost_and_no_request_wa
     assert app.extensions["services"].refusal_cost() == 7
 
 
-def test_hashes_are_counted_as_a_login_reads_them(app, store):
+def test_hashes_are_counted_as_a_login_reads_them(app, store, users):
     store(a=HASH_2B, b=HASH_2B.replace("$2b$", "$2y$"), c=ARGON2ID, d=SCRYPT, e=PBKDF2, f="", g=None, h=HASH_2B + "\n")
     store(i=ARGON2ID.replace("g$a", "h$a"), j=ARGON2ID.replace("f/g", "f.g"))
+    missing = fastapi_user(email="k@example.com")
+    del missing["password"]
+    now = clock.utcnow()
+    users.insert_one(missing)
+    users.insert_one(missing | {"_id": "l", "email": "l@example.com", "password_removed_at": now})
+    users.insert_one(missing | {"_id": "m", "email": "m@example.com", "invited_at": now})
     census = hash_census.count_hashes(app.extensions["services"].users)
+    assert census.without == 1
     assert census.counts == {4: 2, kind(ARGON2ID): 1, kind(SCRYPT): 1, kind(PBKDF2): 1}
-    assert census.unreadable == 5
+    assert census.unreadable == 6
     assert not census.is_sample

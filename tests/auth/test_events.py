@@ -184,7 +184,8 @@ ELSEWHERE = {
     "account_deleted",  # tests/accounts/test_erasure.py
     "user_changed",  # tests/admin/test_accounts.py
     *("invited", "invitation_accepted"),  # tests/admin/test_invitations.py
-    *("passkey_added", "passkey_removed", "passkey_counter_went_back"),  # tests/passkeys
+    # tests/passkeys
+    *("passkey_added", "passkey_removed", "passkey_counter_went_back", "password_removed"),
     # tests/factors
     *("second_factor_added", "second_factor_removed", "second_factor_failed", "second_factor_reset"),
     *("second_factor_required", "recovery_code_used", "recovery_codes_renewed", "data_keys_rotated"),

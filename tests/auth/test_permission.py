@@ -30,6 +30,7 @@ FACTOR_WRITES = [
     ("POST", f"{ME}/passkeys", "new passkey"),
     ("PATCH", "passkey", "name"),
     ("DELETE", "passkey", None),
+    ("DELETE", f"{ME}/password", None),
     ("POST", "/api/auth/reauthenticate", "proof"),
 ]
 """Method, path and body; what the fixture `factor_owner` has is named."""
@@ -156,6 +157,7 @@ def test_every_write_of_a_session_is_among_these(client):
     assert found - tried == {
         *("PATCH /api/users/me/passkeys/{passkey_id}", "DELETE /api/users/me/passkeys/{passkey_id}"),
         "DELETE /api/users/me/sessions/{session_id}",  # test_a_session_ends_no_other_one_when_it_has_ended_itself
+        "POST /api/auth/verify-email/confirm",  # tests/passkeys/test_without_password.py
         "POST /api/auth/logout",  # ends the session that has ended
         *("POST /api/users/me/passkeys/options", "POST /api/auth/reauthenticate/options"),  # write nothing
         "POST /api/auth/introspect",  # by a service

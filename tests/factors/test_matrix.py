@@ -72,7 +72,8 @@ def refuses(route, login):
     wanted = LOGINS.get(f"all of {ADMIN}" if f" {ADMIN}" in route else route, {"login": "any"})["login"]
     if wanted == "two factors":
         return login.acr != "aal2"
-    if wanted == "any" or (wanted == "recent second factor" and login.factor == "none"):
+    # All accounts here have a password.
+    if wanted in ("any", "recent without a password") or (wanted == "recent second factor" and login.factor == "none"):
         return False
     best = "aal1" if login.factor == "none" else "aal2"
     return login.acr != best or not login.is_recent
