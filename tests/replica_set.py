@@ -24,11 +24,14 @@ PRIMARY, SECONDARY = 1, 2
 class ReplicaSet:
     """Three members, each on a port and with data that stay its own from one start to the next.
 
-    Use it as a context manager; at its end the members are killed, hung or not.
+    Use it as a context manager; at its end the members are killed, hung or not. They accept `failCommand`.
     """
 
     def __init__(self, folder):
-        self.members = [Mongod(folder / str(number), binary=config.mongod()) for number in range(3)]
+        arguments = ("--setParameter", "enableTestCommands=1")
+        self.members = [
+            Mongod(folder / str(number), binary=config.mongod(), arguments=arguments) for number in range(3)
+        ]
 
     def __enter__(self):
         try:
@@ -75,6 +78,10 @@ class ReplicaSet:
         primary = self.primary()
         return next(member for member in self.members if member is not primary)
 
+    def client(self, member, **options):
+        """Return a client of one member, whatever its state."""
+        return pymongo.MongoClient("127.0.0.1", member.port, directConnection=True, **options)
+
     def wait_until_whole(self):
         """Wait until one member is primary and the others have all that it has."""
         self._wait(self._is_whole, "not whole")
@@ -84,7 +91,7 @@ class ReplicaSet:
         settings = {"electionTimeoutMillis": 1000 * ELECTION_SECONDS}
         wanted = {"_id": REPLICA_SET, "members": members, "settings": settings}
         self._wait(lambda: all(map(self._is_up, self.members)), "not up")
-        with self._client(self.members[0], timeoutMS=1000 * WAIT_SECONDS) as client:
+        with self.client(self.members[0], timeoutMS=1000 * WAIT_SECONDS) as client:
             client.admin.command("replSetInitiate", wanted)
         self.wait_until_whole()
 
@@ -111,17 +118,12 @@ class ReplicaSet:
         status = self._ask(member, "replSetGetStatus") or {"members": []}
         return {seen["name"]: seen["state"] for seen in status["members"]}
 
-    @staticmethod
-    def _ask(member, *command):
+    def _ask(self, member, *command):
         if not member.is_running:
             return None
-        with contextlib.suppress(PyMongoError), ReplicaSet._client(member, timeoutMS=500) as client:
+        with contextlib.suppress(PyMongoError), self.client(member, timeoutMS=500) as client:
             return client.admin.command(*command)
         return None
-
-    @staticmethod
-    def _client(member, **options):
-        return pymongo.MongoClient("127.0.0.1", member.port, directConnection=True, **options)
 
     @staticmethod
     def _wait(condition, complaint):

@@ -221,6 +221,12 @@ def test_a_token_of_a_deleted_user_is_refused(owner, challenge, users, send_code
     assert refusal(send_code(token, code=owner.code())) == INVALID_TOKEN
 
 
+def test_a_token_of_a_user_without_a_password_is_refused(owner, challenge, users, send_code):
+    token = challenge()
+    users.update_one({"_id": owner.account.id}, {"$unset": {"password": True}})
+    assert refusal(send_code(token, code=owner.code())) == INVALID_TOKEN
+
+
 def test_a_token_of_a_disabled_user_is_refused(owner, challenge, users, send_code):
     token = challenge()
     users.update_one({"_id": owner.account.id}, {"$set": {"disabled": True}})

@@ -111,6 +111,14 @@ def test_a_new_secret_replaces_the_one_that_waits(still_clock, account, start, c
     assert confirm(account, code_of(second)).status_code == 200
 
 
+def test_of_two_secrets_at_once_the_one_stored_last_waits(still_clock, account, ask, confirm, before_a_write):
+    first = []
+    before_a_write("users", lambda: first.append(ask("POST", account, "/totp").json["secret"]))
+    second = ask("POST", account, "/totp").json["secret"]
+    assert refusal(confirm(account, code_of(first[0]))) == WRONG
+    assert confirm(account, code_of(second)).status_code == 200
+
+
 def test_a_secret_is_confirmed_once(owner, still_clock, confirm):
     still_clock.move(seconds=-60)
     assert refusal(confirm(owner.account, owner.code())) == NOTHING

@@ -199,6 +199,9 @@ def go(client, users, app, ada):
                 return client.post(path, data={"mfa_token": token, how.replace(" ", "_"): code or ada.recovery_code})
             case "reauthenticate":
                 body = {"password": PASSWORD} | ({"code": code} if code else {})
+                if how == "passkey":
+                    options = client.post(f"{path}/options", headers=ada.account.bearer).json
+                    body = {"credential": ada.authenticator.get({"challenge": options.get("challenge", "")})}
                 return client.post(path, json=body, headers=ada.account.bearer)
             case "refresh":
                 fields = {"grant_type": "refresh_token", "refresh_token": ada.account.refresh_token}

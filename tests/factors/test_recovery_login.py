@@ -1,9 +1,13 @@
 """Recovery codes: one login each."""
 
+import base64
+
+import bson
 import pytest
 
 from pixora.accounts.audit import EVENTS
 from tests.factories import log_in
+from tests.factors.conftest import code_of
 from tests.factors.test_login import INVALID_CODE, refusal
 
 
@@ -81,10 +85,50 @@ def test_each_use_is_audited(owner, use, trail):
     assert "recovery_code_used" in EVENTS
 
 
-def test_a_database_dump_has_neither_the_codes_nor_the_secret(owner, mongo):
+def test_a_database_dump_has_neither_the_codes_nor_the_secret(owner, start, use, mongo):
+    waiting = start(owner.account).json["secret"]
+    assert use(owner.recovery_codes[0]).status_code == 200
     database = mongo.get_default_database()
-    dump = str([document for name in database.list_collection_names() for document in database[name].find()])
-    assert owner.secret not in dump
+    dump = b"".join(
+        bson.encode(document) for name in database.list_collection_names() for document in database[name].find()
+    )
+    assert b"gAAAA" in dump  # the secrets, encrypted
+    for secret in owner.secret, waiting:
+        raw = base64.b32decode(secret)
+        for spelling in secret.encode(), raw, raw.hex().encode(), base64.b64encode(raw), base64.urlsafe_b64encode(raw):
+            assert spelling not in dump
     for code in owner.recovery_codes:
-        assert code not in dump
-        assert code.replace("-", "") not in dump
+        assert code.encode() not in dump
+        assert code.replace("-", "").encode() not in dump
+
+
+# A lost telephone
+
+
+@pytest.fixture
+def on_a_new_phone(owner, still_clock, use, client):
+    """A session that a recovery code has opened, a day later, and its requests."""
+    still_clock.move(days=1)
+    bearer = {"Authorization": f"Bearer {use(owner.recovery_codes[0]).json['access_token']}"}
+    return lambda method, path, **body: client.open(
+        f"/api/users/me/factors/totp{path}", method=method, headers=bearer, **body
+    )
+
+
+def test_a_recovery_code_lets_the_owner_set_up_another_app_at_once(owner, on_a_new_phone, challenge, send_code):
+    secret = on_a_new_phone("POST", "").json["secret"]
+    confirmed = on_a_new_phone("POST", "/confirm", json={"code": code_of(secret)})
+    assert len(confirmed.json["recovery_codes"]) == 10
+    assert refusal(send_code(challenge(), code=owner.code())) == INVALID_CODE
+    assert send_code(challenge(), code=code_of(secret, 1)).status_code == 200
+
+
+def test_a_recovery_code_lets_the_owner_remove_the_app_in_the_next_five_minutes(owner, on_a_new_phone, client):
+    assert on_a_new_phone("DELETE", "").status_code == 204
+    assert log_in(client).status_code == 200
+
+
+def test_later_another_recovery_code_is_needed(owner, on_a_new_phone, still_clock, factors_of):
+    still_clock.move(minutes=6)
+    assert refusal(on_a_new_phone("DELETE", "")) == (401, "insufficient_user_authentication")
+    assert factors_of(owner.account)["totp"]

@@ -7,17 +7,24 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
+import signal
 import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pymongo
 import pytest
+from cryptography.fernet import Fernet
 
 from tests.factories import PASSWORD, signup_body
 from tests.replica_set import ReplicaSet
-from tests.timeouts import LONG, SOON
+from tests.system.client import Client
+from tests.system.test_metrics import children
+from tests.system.test_second_factor import by_pyotp, challenge, enrol, send_code
+from tests.timeouts import LONG, SOON, wait_until
 
 DEADLINE = 3.0
 """DATABASE_TIMEOUT_MS by default."""
@@ -131,7 +138,9 @@ def replica_set(tmp_path_factory):
 def url(gunicorn, replica_set):
     """The service, two workers: one and the same for all that happens to its database."""
     # Threads as by default: whoever waits for the database while signing up has a seat in the waiting room.
-    with gunicorn(MONGO_URI=replica_set.uri("pixora"), WEB_CONCURRENCY="2", GUNICORN_THREADS="64") as url:
+    settings = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "64", "DATA_KEYS": Fernet.generate_key().decode()}
+    limit = {"THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP": "5 per 15 minute"}
+    with gunicorn(MONGO_URI=replica_set.uri("pixora"), **settings, **limit) as url:
         yield url
 
 
@@ -258,3 +267,109 @@ def test_an_index_that_is_lost_while_a_member_is_down_is_made_again(replica_set,
         seconds_until(lambda: all(call(url, "health", "/health").status == 200 for _ in range(6)))
     replica_set.restart(member)
     replica_set.wait_until_whole()
+
+
+# The second step of a login
+
+
+class Owner:
+    """Somebody with an authenticator app who has entered the password; `kind` of code comes next."""
+
+    def __init__(self, client, kind):
+        self._client, self.kind = client, kind
+        self.email = f"user{next(Load.addresses)}@example.com"
+        if time.time() % STEP > STEP - 5:
+            time.sleep(5)  # or else the code of the last step is too old before it arrives
+        self._uri, codes = enrol(client, lambda uri, seconds: by_pyotp(uri, seconds - STEP), self.email)
+        self._code = {kind: by_pyotp(self._uri, 0) if kind == "code" else codes[0]}
+        self._token = challenge(client, self.email)
+
+    def send_code(self):
+        """Send the code, the same one each time; return the status."""
+        return send_code(self._client, self._token, **self._code)
+
+    def send_a_new_code(self):
+        return send_code(self._client, challenge(self._client, self.email), code=by_pyotp(self._uri, STEP))
+
+
+STEP = 30
+
+
+@pytest.fixture
+def owners(url):
+    """Two who send a code, and two who send a recovery code."""
+    return [Owner(Client(url), kind) for kind in ("code", "recovery_code") for _ in range(2)]
+
+
+def hold_back(client, times, seconds, **how):
+    """Let the next updates of users wait at a member; return a function that waits until they do."""
+    wanted = {"failCommands": ["update"], "namespace": "pixora.users", "appName": "pixora"}
+    holding = {"blockConnection": True, "blockTimeMS": 1000 * seconds}
+    before = client.admin.command(
+        "configureFailPoint", "failCommand", mode={"times": times}, data=wanted | holding | how
+    )["count"]
+    entered = {"timesEntered": before + times, "maxTimeMS": 1000 * LONG}
+    return lambda: client.admin.command("waitForFailPoint", "failCommand", **entered)
+
+
+def sessions(client, owners):
+    """Return how many sessions each has, as this client sees it."""
+    found = {user["email"]: len(user["sessions"]) for user in client.pixora.users.find({}, {"email": 1, "sessions": 1})}
+    return [found[owner.email] for owner in owners]
+
+
+@pytest.mark.parametrize("failure", [{}, {"errorCode": 11600}], ids=["it is written all the same", "it is not written"])
+def test_a_worker_killed_before_it_opens_a_session_leaves_each_code_good_for_one_at_most(
+    replica_set, url, owners, failure
+):
+    with replica_set.client(replica_set.primary()) as client, ThreadPoolExecutor(len(owners)) as pool:
+        before = sessions(client, owners)
+        wait = hold_back(client, len(owners), 2, **failure)
+        requests = [pool.submit(owner.send_code) for owner in owners]
+        wait()
+        for worker in children(url.pid):
+            os.kill(worker, signal.SIGKILL)
+        assert all(isinstance(request.exception(), ConnectionError) for request in requests)
+        written = before if failure else [number + 1 for number in before]
+        wait_until(lambda: sessions(client, owners) == written)
+        seconds_until(lambda: all(is_healthy(url) for _ in range(6)))  # both workers
+        assert [owner.send_code() for owner in owners] == [200 if failure else 401] * len(owners)
+        assert sessions(client, owners) == [number + 1 for number in before]
+    assert [owner.send_a_new_code() for owner in owners] == [200] * len(owners)
+
+
+def test_a_primary_lost_before_or_while_it_opens_a_session_leaves_each_code_good_for_one_at_most(
+    replica_set, url, owners
+):
+    """One of each kind has its write held back; that of the other is written by the primary, and by no other member."""
+    primary = replica_set.primary()
+    secondaries = [member for member in replica_set.members if member is not primary]
+    held, waiting = owners[::2], owners[1::2]
+    with replica_set.client(primary) as client, ThreadPoolExecutor(len(owners)) as pool:
+        before = sessions(client, owners)
+        wait = hold_back(client, len(held), LONG)
+        requests = [pool.submit(owner.send_code) for owner in held]
+        wait()
+        for member in secondaries:
+            replica_set.suspend(member)
+        try:
+            requests += [pool.submit(owner.send_code) for owner in waiting]
+            wait_until(lambda: sessions(client, waiting) == [number + 1 for number in before[1::2]])
+            replica_set.kill(primary)
+        finally:
+            for member in secondaries:
+                replica_set.resume(member)
+        first = dict(zip(held + waiting, [request.result() for request in requests], strict=True))
+    replica_set.primary()
+    replica_set.restart(primary)
+    replica_set.wait_until_whole()
+    seconds_until(lambda: all(is_healthy(url) for _ in range(6)))
+    assert set(first.values()) <= {200, 503}
+    again = {owner: owner.send_code() for owner in owners}
+    with pymongo.MongoClient(replica_set.uri("pixora")) as client:
+        after = sessions(client, owners)
+    tell(f"at first {sorted(first.values())}, again {sorted(again.values())}")
+    for owner, less, more in zip(owners, before, after, strict=True):
+        assert more - less <= 1 if owner.kind == "code" else more - less == 1  # an unused code may be too old by now
+        assert [first[owner], again[owner]].count(200) <= more - less
+    assert [owner.send_a_new_code() for owner in owners] == [200] * len(owners)

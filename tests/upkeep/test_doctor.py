@@ -323,9 +323,13 @@ def test_clocks_may_differ_by_the_leeway_of_tokens(doctor, move_clock):
     assert [state for state, _, _ in found["clock"]] == ["ok"]
 
 
-def test_different_clocks_are_found(fault_of, move_clock):
-    move_clock(seconds=60)
-    assert "60 seconds apart" in fault_of("clock")
+@pytest.mark.parametrize("seconds", [-90, 90])
+def test_different_clocks_are_found_and_what_they_break(fault_of, move_clock, seconds):
+    move_clock(seconds=seconds)
+    message = fault_of("clock")
+    assert "90 seconds apart" in message
+    assert "codes of authenticator apps may be refused" in message
+    assert "NTP" in message
 
 
 def test_overdue_emails_are_found(users, doctor, fault_of):
