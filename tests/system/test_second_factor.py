@@ -11,14 +11,16 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
 
+from pixora.factors.encryption import encrypt
 from tests import ROOT
 from tests.conftest import make_account
-from tests.factories import PASSWORD, log_in
+from tests.factories import PASSWORD, fastapi_user, log_in
 from tests.system.client import Client
 from tests.system.clients import packages
 
@@ -48,10 +50,16 @@ def run(gunicorn, mongo, mongo_uri, name):
 
 
 @pytest.fixture(autouse=True)
-def stored(mongo, name):
-    """Return the document of the only user; there is none at the start of a test."""
+def users(mongo, name):
+    """The users of the service; there are none at the start of a test."""
     users = mongo[f"{mongo.get_default_database().name}_{name}"]["users"]
     users.delete_many({})
+    return users
+
+
+@pytest.fixture
+def stored(users):
+    """Return the document of the only user."""
     return users.find_one
 
 
@@ -61,10 +69,10 @@ def service(run):
         yield Client(url)
 
 
-def enrol(client, code_of):
-    """Sign up, and set up the app that `code_of` stands for: it gets the text of the QR code, and seconds from now."""
-    account = make_account(client)
-    uri = client.post(f"{FACTORS}/totp", headers=account.bearer).json["uri"]
+def enrol(client, code_of, email=EMAIL, read=itemgetter("uri")):
+    """Sign up, and set up the app that `code_of` stands for: it gets what the app reads, and seconds from now."""
+    account = make_account(client, email=email)
+    uri = read(client.post(f"{FACTORS}/totp", headers=account.bearer).json)
     body = {"code": code_of(uri, 0)}
     confirmed = client.post(f"{FACTORS}/totp/confirm", json=body, headers=account.bearer)
     assert confirmed.status_code == 200, confirmed.text
@@ -82,20 +90,21 @@ def by_oathtool(uri, seconds):
 
 
 @pytest.fixture
-def by_otplib(tmp_path):
+def node(tmp_path):
+    """Run a program of the folder `authenticator`, and return what it prints."""
     folder = tmp_path / "authenticator"
     shutil.copytree(AUTHENTICATOR, folder, ignore=shutil.ignore_patterns("node_modules"))
     (folder / "node_modules").symlink_to(packages.node_modules(AUTHENTICATOR / "package-lock.json"))
 
-    def code_of(uri, seconds):
-        command = ["node", "code.mjs", uri, str(seconds)]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    def node(*command, given=None):
+        options = {"input": given, "capture_output": True, "text": True, "check": True}
+        return subprocess.run(["node", *command], cwd=folder, **options).stdout.strip()
 
-    return code_of
+    return node
 
 
-def challenge(client):
-    answer = log_in(client, EMAIL)
+def challenge(client, email=EMAIL):
+    answer = log_in(client, email)
     assert answer.status_code == 403, answer.text
     return answer.json["mfa_token"]
 
@@ -158,11 +167,18 @@ def test_with_the_default_limits_too_one_of_many_at_once_gets_a_session(run):
     assert statuses.keys() <= {200, 401, 429}
 
 
-@pytest.mark.parametrize("authenticator", ["oathtool", "otplib"])
-def test_a_real_authenticator_enrols_and_logs_in_by_the_text_of_the_qr_code(service, authenticator, request):
-    code_of = by_oathtool if authenticator == "oathtool" else request.getfixturevalue("by_otplib")
-    uri, _ = enrol(service, code_of)
-    assert send_code(service, challenge(service), code=code_of(uri, 30)) == 200
+def test_oathtool_enrols_by_the_secret_and_logs_in(service):
+    uri, _ = enrol(service, by_oathtool)
+    assert send_code(service, challenge(service), code=by_oathtool(uri, 30)) == 200
+
+
+def test_otplib_enrols_by_the_text_that_a_reader_finds_in_the_qr_code_and_logs_in(service, node):
+    def by_otplib(uri, seconds):
+        return node("code.mjs", uri, str(seconds))
+
+    uri, _ = enrol(service, by_otplib, read=lambda new: node("read.mjs", given=new["qr_svg"]))
+    assert uri.startswith("otpauth://totp/")
+    assert send_code(service, challenge(service), code=by_otplib(uri, 30)) == 200
 
 
 def test_a_new_secret_key_ends_the_sessions_and_every_factor_works(run):
@@ -182,41 +198,53 @@ def test_a_new_secret_key_ends_the_sessions_and_every_factor_works(run):
         assert send_code(client, challenge(client), recovery_code=codes[1]) == 200
 
 
-def test_data_keys_are_rotated_under_load_without_losing_a_login(run, stored, mongo_uri, name):
+@pytest.fixture
+def rotate(mongo_uri, name):
+    """Run the command that encrypts all secrets under the first key; return what it prints."""
+
+    def rotate(**settings):
+        environment = {"PIXORA_ENV": "testing", "MONGO_URI": mongo_uri.replace("?", f"_{name}?")} | settings
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", "data", "rotate"]
+        options = {"capture_output": True, "text": True, "check": True}
+        return subprocess.run(command, cwd=ROOT, env=os.environ | environment, **options).stdout
+
+    return rotate
+
+
+def test_data_keys_are_rotated_under_load_without_losing_a_login(run, users, rotate):
     old, new = new_key(), new_key()
-    settings = {"SECRET_KEY": secrets.token_urlsafe(48), "JWT_SECRET_KEY": secrets.token_urlsafe(48)}
-    with run(DATA_KEYS=old, **settings) as url:
-        uri, _ = enrol(Client(url), by_pyotp)
-    before = stored()["factors"]["totp"]["key"]
-    with run(DATA_KEYS=f"{new},{old}", **settings) as url:
-        client, wrong, ended = Client(url), Counter(), threading.Event()
+    both = {
+        "DATA_KEYS": f"{new},{old}",
+        "SECRET_KEY": secrets.token_urlsafe(48),
+        "JWT_SECRET_KEY": secrets.token_hex(32),
+    }
+    app = pyotp.TOTP(pyotp.random_base32())
+    people = [fastapi_user(email=f"user{number}@example.com") for number in range(1_000)]
+    for user in people:
+        secret, key = encrypt([old], user["_id"], app.byte_secret())
+        totp = {"id": user["_id"], "secret": secret, "key": key, "last_step": 0, "created_at": user["created_at"]}
+        user["factors"] = {"totp": totp}
 
-        def refuse_codes():
-            while not ended.is_set():  # each is decrypted, and none is right
-                wrong[send_code(client, challenge(client), code="000000")] += 1
+    def log_in_next(url):
+        fields = {"username": people.pop()["email"], "password": PASSWORD, "otp": app.now()}
+        return Client(url).post("/api/auth/login", data=fields).status_code
 
-        with ThreadPoolExecutor(4) as pool:
-            tasks = [pool.submit(refuse_codes) for _ in range(4)]
-            environment = {"PIXORA_ENV": "testing", "MONGO_URI": mongo_uri.replace("?", f"_{name}?")}
-            command = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", "data", "rotate"]
-            output = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=os.environ | environment | settings | {"DATA_KEYS": f"{new},{old}"},
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-            ended.set()
-            for task in tasks:
-                task.result()
-        assert re.fullmatch("Encrypted 1 secrets under the key [0-9a-f]{8}.\n", output)
-        assert wrong.keys() == {401}
-        assert stored()["factors"]["totp"]["key"] != before
-        assert send_code(client, challenge(client), code=by_pyotp(uri, 30)) == 200
-    with run(DATA_KEYS=new, **settings) as url:
-        fields = {"username": EMAIL, "password": PASSWORD, "otp": by_pyotp(uri, 30)}
-        assert Client(url).post("/api/auth/login", data=fields).status_code in (
-            200,
-            401,
-        )  # 401 if the step has not changed since; never 503
+    def log_in_until(ended, url):
+        statuses = [log_in_next(url)]
+        while not ended.is_set() and len(people) > TIMES:
+            statuses.append(log_in_next(url))
+        return statuses
+
+    with run(**both) as url, ThreadPoolExecutor(2) as pool:
+        users.insert_many(people)
+        ended = threading.Event()
+        logins = [pool.submit(log_in_until, ended, url) for _ in range(2)]
+        output = rotate(**both)
+        ended.set()
+        statuses = [status for login in logins for status in login.result()]
+        assert re.fullmatch("Encrypted 1,000 secrets under the key [0-9a-f]{8}.\n", output)
+        assert set(statuses) == {200}
+        assert len(statuses) > 10  # there was a load
+        assert log_in_next(url) == 200
+    with run(**both | {"DATA_KEYS": new}) as url:
+        assert [log_in_next(url) for _ in range(5)] == [200] * 5
