@@ -20,7 +20,7 @@ from zxcvbn_rs_py import zxcvbn
 
 from pixora.passwords import policy
 from pixora.web import fields
-from tests.conftest import make_account
+from tests.conftest import coverage_paused, make_account
 from tests.factories import fastapi_user
 
 OWNER = "owner@pixora.example.com"
@@ -311,6 +311,13 @@ def is_right_after_all(case):
     return bool(mutations) and all(
         (mutation.operator, mutation.keywords) == ("value_violator", ("pattern",)) for mutation in mutations
     )
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured():
+    """Measure no coverage: making the requests is most of the work, and the tests of each route cover it."""
+    with coverage_paused():
+        yield
 
 
 def run(schema):
