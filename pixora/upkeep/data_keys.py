@@ -50,9 +50,9 @@ def list_keys(as_json: bool) -> None:  # noqa: FBT001  # click's flag
 def rotate() -> None:
     """Encrypt all secrets under the first of DATA_KEYS.
 
-    To rotate: put a new key first in DATA_KEYS, restart the service, and run this. Ten minutes later, remove the old
-    key. The service can run meanwhile, and nobody notices. The command can be interrupted or killed at any time; run it
-    again to complete the rest.
+    To rotate: add a new key at the end of DATA_KEYS and restart the service on all machines; put it first and restart
+    again; run this. Ten minutes later, remove the old key. The service can run meanwhile, and nobody notices. The
+    command can be interrupted or killed at any time; run it again to complete the rest.
 
     The exit status is 0 on success; 1 when DATA_KEYS is not set, or some secrets cannot be decrypted, which stay as
     they are; and 75 when the database is not available.
