@@ -100,11 +100,9 @@ def create_app(settings: Settings) -> flask.Flask:
     app.extensions["services"] = _build_services(settings, mongo, JWTManager(app))
 
     # Every request passes these, in this order.
+    app.wsgi_app = deadline.Deadline(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.wsgi_app = middleware.ResponseHeaders(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
-    app.before_request(deadline.begin)
-    app.teardown_request(deadline.end)
-    app.before_request(middleware.make_redirect_relative)
     app.before_request(middleware.reject_large_body)
     if settings.trusted_hosts:
         app.before_request(partial(hosts.reject_untrusted, settings.trusted_hosts))

@@ -1,10 +1,9 @@
 """What an application is made of: one object, which `create_app` builds in the order of its dependencies."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from flask import current_app
-from werkzeug.local import LocalProxy
+from flask.globals import app_ctx
 
 from config import Settings
 from pixora.accounts.administrators import Administrators
@@ -56,5 +55,13 @@ class Services:
     refusal_cost: RefusalCost
 
 
-services = cast(Services, LocalProxy(lambda: current_app.extensions["services"]))
+class CurrentServices:
+    """The services of the current application. A `LocalProxy` to `current_app` would look twice for it."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a service."""
+        return getattr(app_ctx.app.extensions["services"], name)
+
+
+services = cast(Services, CurrentServices())
 """The services of the current application."""

@@ -5,21 +5,30 @@ Outside requests, in commands and tests, each operation has the whole limit.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _spent: ContextVar[float | None] = ContextVar("database_seconds", default=None)
 """The seconds that the operations of this request took; None outside a request."""
 
 
-def begin() -> None:
-    """Start a request with the whole limit."""
-    _spent.set(0.0)
+class Deadline:
+    """WSGI middleware that gives each request the whole limit."""
 
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
 
-def end(_error: BaseException | None = None) -> None:
-    """End the request. Flask passes the error that ended it, if any."""
-    _spent.set(None)
+    def __call__(self, environment: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Handle a request."""
+        _spent.set(0.0)
+        try:
+            return self._app(environment, start_response)
+        finally:
+            _spent.set(None)
 
 
 def spent() -> float:

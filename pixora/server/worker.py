@@ -48,6 +48,7 @@ class Server:
             body=body_limit,
         )
         self._max_connections = int(cfg.worker_connections)
+        self._keepalive_seconds = cfg.keepalive  # read once: gunicorn looks a setting up for 5 µs
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._waiting: set[Connection] = set()  # owned by the poller
@@ -188,7 +189,7 @@ class Server:
             worker.log.info("Autorestarting worker after current request.")
             worker.alive = False
             self._wake()
-        is_last = not worker.alive or not worker.cfg.keepalive or self._is_full()
+        is_last = not worker.alive or not self._keepalive_seconds or self._is_full()
         connection.answer(worker.wsgi, is_last=is_last)
         return True
 
@@ -227,7 +228,8 @@ class Server:
         self._worker.notify()
         if self._worker.ppid != os.getppid():
             self._worker.alive = False
-        keep = self._worker.cfg.keepalive if self._worker.alive and not self._is_full() else STOP_LINGER_SECONDS
+        is_open = self._worker.alive and not self._is_full()
+        keep = self._keepalive_seconds if is_open else STOP_LINGER_SECONDS
         now = time.monotonic()
         self._quiet = 0
         for connection in list(self._waiting):

@@ -7,21 +7,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response, current_app
+from flask import current_app
 
 from pixora.accounts.documents import User
 from pixora.accounts.roles import has_password
 from pixora.web import etags, metadata
+from pixora.web.application import Response
 from pixora.web.fields import timestamp
 
 
 def respond(user: User) -> Response:
     """Return a profile with its ETag, or 304 if `If-None-Match` has that."""
     tag = etags.etag(user)
-    headers = {"ETag": f'"{tag}"'}
     if etags.is_known(tag):
-        return Response(status=304, headers=headers)
-    return Response(current_app.json.dumps(document(user)) + "\n", headers=headers, mimetype="application/json")
+        response = Response(status=304)
+    else:
+        response = Response(current_app.json.dumps(document(user)) + "\n", content_type="application/json")
+    response.headers["ETag"] = f'"{tag}"'  # as an argument it would be checked twice
+    return response
 
 
 def document(user: Mapping[str, Any]) -> dict[str, Any]:

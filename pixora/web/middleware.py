@@ -6,11 +6,9 @@ import select
 import socket
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Request, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
-from werkzeug.routing import RequestRedirect
 
 from pixora.errors import MalformedBody, PayloadTooLarge
 
@@ -118,22 +116,13 @@ def caller() -> Callable[[], bool]:
     return is_waiting
 
 
-def make_redirect_relative() -> None:
-    """Redirect to a path only, for example for two slashes in a row.
-
-    Werkzeug repeats the Host header, which any client can forge, without the port of a proxy.
-    """
-    redirect = request.routing_exception
-    if isinstance(redirect, RequestRedirect):
-        redirect.new_url = urlunsplit(("", "", *urlsplit(redirect.new_url)[2:]))
-
-
 def reject_large_body() -> None:
     """Check the size of the body whether or not the view reads it; raise `PayloadTooLarge` or `MalformedBody`.
 
     Werkzeug checks only when a view reads, and silently truncates a chunked body at the limit.
     """
-    if not request.environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in request.environ:
+    environment = request.environ
+    if not environment.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environment:
         return
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
     length = request.content_length

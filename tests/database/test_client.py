@@ -19,6 +19,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
+from pixora.database.deadline import Deadline
 from pixora.errors import DatabaseUnavailable
 from tests.factories import PASSWORD, fastapi_user, log_in, sign_up, signup_body
 from tests.timeouts import LONG, SOON
@@ -131,13 +132,16 @@ def test_requests_do_not_wait_for_an_index_that_takes_long(make_app, mongo, drop
 
 def test_the_operations_of_a_request_share_its_deadline(app, users):
     database = app.extensions["services"].database
-    with app.test_request_context():
-        app.preprocess_request()
+
+    def request(environment, start_response):
         with database.operation():
             users.find_one()
             time.sleep(0.5)
         with database.operation():
             assert pymongo._csot.remaining() <= 2.5
+        return []
+
+    Deadline(request)({}, None)
     with database.operation():
         assert pymongo._csot.remaining() > 2.5
 

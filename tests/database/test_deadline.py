@@ -4,37 +4,52 @@ from pixora.database import deadline
 from pixora.services import services
 
 
+def in_request(app, view):
+    """Call a function where requests are answered."""
+
+    def application(environment, start_response):
+        with app.app_context():
+            view()
+        return []
+
+    deadline.Deadline(application)({}, None)
+
+
 def test_a_request_begins_with_its_whole_deadline(app):
-    for _ in range(2):
-        with app.test_request_context():
-            app.preprocess_request()
-            assert deadline.spent() == 0.0
-            services.database.ping()
+    def view():
+        assert deadline.spent() == 0.0
+        services.database.ping()
+
+    in_request(app, view)
+    in_request(app, view)
 
 
 def test_operations_of_a_request_add_up(app):
-    with app.test_request_context():
-        app.preprocess_request()
+    def view():
         services.database.ping()
         once = deadline.spent()
         services.database.ping()
         assert 0.0 < once < deadline.spent()
 
+    in_request(app, view)
+
 
 def test_of_an_operation_within_another_only_the_outer_one_counts(app):
-    with app.test_request_context():
-        app.preprocess_request()
+    def view():
         with services.database.operation("outer"):
             deadline.note(60.0)  # by one within
         assert deadline.spent() < 60.0
 
+    in_request(app, view)
+
 
 def test_paused_operations_do_not_count(app):
-    with app.test_request_context():
-        app.preprocess_request()
+    def view():
         with deadline.paused():
             services.database.ping()
         assert deadline.spent() == 0.0
+
+    in_request(app, view)
 
 
 def test_nothing_counts_outside_a_request(app):
