@@ -9,6 +9,9 @@ import pytest
 from tests.server.client import Client
 from tests.timeouts import wait_until
 
+LISTENS, IS_OVER = "0A", "06"
+"""States of a socket in /proc/net/tcp: LISTEN and TIME_WAIT."""
+
 
 @pytest.fixture(scope="module")
 def pair(gunicorn):
@@ -29,17 +32,24 @@ def descriptors(worker):
     return len(list(Path(f"/proc/{worker}/fd").iterdir()))
 
 
+def are_all_closed(port):
+    """Whether the server has closed all connections: until then, those of earlier clients would be counted as well."""
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    states = {state for _, local, _, state, *_ in sockets if local.endswith(f":{port:04X}")}
+    return states <= {LISTENS, IS_OVER}
+
+
 def spread(url, number):
     """Open so many connections, a request on each; return how many each worker has."""
+    port = urlsplit(url).port
+    wait_until(lambda: are_all_closed(port))
     workers = Path(f"/proc/{url.pid}/task/{url.pid}/children").read_text().split()
     before = {worker: descriptors(worker) for worker in workers}
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(Client(urlsplit(url).port)) for _ in range(number)]
+        clients = [stack.enter_context(Client(port)) for _ in range(number)]
         for client in clients:
             assert client.is_open()
-        counts = {worker: descriptors(worker) - before[worker] for worker in workers}
-    wait_until(lambda: all(descriptors(worker) <= before[worker] for worker in workers))
-    return counts
+        return {worker: descriptors(worker) - before[worker] for worker in workers}
 
 
 @pytest.mark.parametrize("number", [8, 64])
