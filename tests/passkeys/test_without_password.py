@@ -203,6 +203,14 @@ class TestInsteadOfThePassword:
         assert "change_email" not in users.find_one()["tokens"]
 
 
+def test_where_passkeys_are_turned_off_a_recent_login_is_still_wanted(make_app, ada, move_clock):
+    client = make_app(WEBAUTHN_ORIGINS=[]).test_client()
+    move_clock(minutes=6)
+    assert refusal(client.delete(ME, json={}, headers=ada.bearer)) == NEEDED
+    move_clock(minutes=-6)
+    assert client.delete(ME, json={}, headers=ada.bearer).status_code == 204
+
+
 class TestVerification:
     @pytest.fixture
     def verify(self, client, token_sent):

@@ -288,6 +288,32 @@ def test_imported_hashes_are_reported(users, doctor):
     assert found["hashes"][0][:2] == ("warning", "1 of 1 password hashes are not bcrypt (argon2id: 1).")
 
 
+@pytest.fixture
+def without_password(users):
+    """One user has a password, two have removed it, and one is invited."""
+    now, none = clock.utcnow(), fastapi_user()
+    del none["password"]
+    states = {"ada": {}, "grace": {"password_removed_at": now}, "mary": {"password_removed_at": now}}
+    states |= {"guest": {"invited_at": now}}
+    for name, state in states.items():
+        user = fastapi_user() if name == "ada" else none
+        users.insert_one(user | {"_id": f"{name:0>24}", "email": f"{name}@example.com"} | state)
+
+
+def test_users_who_have_removed_their_password_are_counted(without_password, doctor):
+    status, found = doctor()
+    assert status == 0
+    assert [finding[1] for finding in found["hashes"]] == [
+        "Users who log in with passkeys only: 2.",
+        "Of 1 password hashes, none costs less than BCRYPT_ROUNDS=4.",
+    ]
+
+
+def test_where_passkeys_are_turned_off_these_users_are_a_fault(without_password, fault_of):
+    message = fault_of("hashes", WEBAUTHN_ORIGINS=[])
+    assert "cannot log in without WEBAUTHN_ORIGINS: 2. → Set WEBAUTHN_ORIGINS again." in message
+
+
 def test_a_sample_of_very_many_hashes_is_checked(users, doctor, monkeypatch):
     monkeypatch.setattr(hash_census, "MOST_COUNTED", 10)
     monkeypatch.setattr(hash_census, "SAMPLE", 15)
