@@ -60,7 +60,7 @@ class Refused(Exception):
 
 
 class Stop:
-    """Ends the program at SIGINT, SIGTERM and SIGHUP, except while a process is being started."""
+    """Ends the program at SIGINT, SIGTERM and SIGHUP, except while a process is being started or stopped."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -73,7 +73,7 @@ class Stop:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Delay signals to the end of the block, so that no started process is left behind."""
+        """Delay signals to the end of the block, so that no process is left behind, however often Ctrl-C is pressed."""
         self._deferred = True
         try:
             yield
@@ -123,7 +123,7 @@ def _run(port: int, instance: Path, stack: ExitStack) -> int:
     notes = ["The database is the one in MONGO_URI."]
     if not _is_given("MONGO_URI", environment):
         mongod = Mongod(instance / "mongodb", binary=config.mongod())
-        stack.callback(mongod.stop)
+        stack.callback(_stop, mongod)
         with STOP.deferred():
             mongod.launch(free_port())
         mongod.wait_until_ready()
@@ -150,8 +150,14 @@ def _serve(port: int, host: str, environment: dict[str, str], banner: str) -> in
         return gunicorn.wait()
     finally:
         if gunicorn is not None:
-            gunicorn.terminate()
-            gunicorn.wait()
+            with STOP.deferred():
+                gunicorn.terminate()
+                gunicorn.wait()
+
+
+def _stop(mongod: Mongod) -> None:
+    with STOP.deferred():
+        mongod.stop()
 
 
 def _answers(port: int, host: str, gunicorn: subprocess.Popen[bytes]) -> bool:
