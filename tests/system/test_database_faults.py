@@ -341,11 +341,13 @@ def test_a_worker_killed_before_it_opens_a_session_leaves_each_code_good_for_one
 def test_a_primary_lost_before_or_while_it_opens_a_session_leaves_each_code_good_for_one_at_most(
     replica_set, url, owners
 ):
-    """One of each kind has its write held back; that of the other is written by the primary, and by no other member."""
+    """One of each kind has its write held back; that of the other is done, and waits for a majority."""
     primary = replica_set.primary()
     secondaries = [member for member in replica_set.members if member is not primary]
     held, waiting = owners[::2], owners[1::2]
-    with replica_set.client(primary) as client, ThreadPoolExecutor(len(owners)) as pool:
+    # PyMongo takes its leave of the killed member as well, and waits for it.
+    client = replica_set.client(primary, serverSelectionTimeoutMS=1000)
+    with client, ThreadPoolExecutor(len(owners)) as pool:
         before = sessions(client, owners)
         wait = hold_back(client, len(held), LONG)
         requests = [pool.submit(owner.send_code) for owner in held]
