@@ -30,7 +30,6 @@ from cryptography.fernet import Fernet
 from mongod import Mongod, MongodFailed, free_port
 
 import config
-from pixora.upkeep.keys import make_key
 
 BANNER = """
   Pixora is up: {url}
@@ -203,6 +202,8 @@ def _environment(instance: Path, url: str) -> dict[str, str]:
         keys = Path(environment.get("JWT_KEY_DIR") or instance / "keys").resolve()
         keys.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not any(keys.glob("*.pem")):
+            from pixora.upkeep.keys import make_key  # noqa: PLC0415  # loads the whole application
+
             make_key(keys, "ES256")
         environment["JWT_KEY_DIR"] = str(keys)
     return environment

@@ -116,7 +116,7 @@ def server(running):
     return running
 
 
-def test_users_and_tokens_outlive_a_restart_and_ctrl_c_stops_everything(serve, tmp_path):
+def test_users_and_tokens_outlive_a_restart_and_a_kill_and_ctrl_c_stops_everything(serve, tmp_path):
     server = serve().wait_until_up()
     assert f"Try it in the browser: {server.url}/docs" in server.output
     sign_up(Client(server.url))
@@ -135,6 +135,23 @@ def test_users_and_tokens_outlive_a_restart_and_ctrl_c_stops_everything(serve, t
     profile = Client(again.url).get("/api/users/me", headers={"Authorization": f"Bearer {token}"})
     assert profile.json["email"] == "ada@example.com"
     assert log_in(Client(again.url)).status_code == 200
+
+    mongod = int((tmp_path / "instance/mongodb/mongod.lock").read_text())
+    gunicorn = children(again.process.pid) - {mongod}
+    workers = {worker for master in gunicorn for worker in children(master)}
+    for pid in {again.process.pid, mongod} | gunicorn | workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    again.wait_until_ended()
+    last = serve().wait_until_up()
+    assert log_in(Client(last.url)).status_code == 200
+    last.press_ctrl_c()
+    assert last.wait_until_ended() == 0
+    assert not (tmp_path / "instance/environment").exists()
+
+
+def children(pid):
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 def test_the_call_in_the_banner_works_as_it_is_printed(server):
@@ -252,13 +269,6 @@ def test_tokens_are_signed_by_a_key_pair(server):
     assert (signed["alg"], signed["kid"]) == ("ES256", key["kid"])
 
 
-def test_keys_of_ones_own_are_used_instead_and_made_where_there_are_none(serve, tmp_path):
-    server = serve(JWT_KEY_DIR=str(tmp_path / "my-keys")).wait_until_up()
-    [key] = jwks(server)
-    assert [path.stem for path in (tmp_path / "my-keys").iterdir()] == [key["kid"]]
-    assert not (tmp_path / "instance/keys").exists()
-
-
 def test_with_hosts_that_are_trusted_it_starts_and_with_a_secret_of_ones_own(serve):
     server = serve(TRUSTED_HOSTS="auth.example.com", JWT_SECRET_KEY="secret" * 8).wait_until_up()
     assert "TRUSTED_HOSTS lets requests in by other names only, for example auth.example.com." in server.output
@@ -273,32 +283,16 @@ def test_a_faulty_setting_gets_a_sentence(serve):
     assert "Traceback" not in server.output
 
 
-def test_a_database_of_ones_own_is_used_instead(serve, tmp_path, mongo_uri, users):
-    server = serve(MONGO_URI=mongo_uri).wait_until_up()
+def test_a_database_and_keys_of_ones_own_are_used_instead_and_a_key_is_made_where_there_is_none(
+    serve, tmp_path, mongo_uri, users
+):
+    server = serve(MONGO_URI=mongo_uri, JWT_KEY_DIR=str(tmp_path / "my-keys")).wait_until_up()
     sign_up(Client(server.url))
     assert users.count_documents({}) == 1
     assert not (tmp_path / "instance/mongodb").exists()
-
-
-def test_it_starts_after_everything_was_killed(serve, tmp_path):
-    server = serve().wait_until_up()
-    sign_up(Client(server.url))
-    mongod = int((tmp_path / "instance/mongodb/mongod.lock").read_text())
-    gunicorn = children(server.process.pid) - {mongod}
-    workers = {worker for master in gunicorn for worker in children(master)}
-    for pid in {server.process.pid, mongod} | gunicorn | workers:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    server.wait_until_ended()
-    again = serve().wait_until_up()
-    assert log_in(Client(again.url)).status_code == 200
-    again.press_ctrl_c()
-    assert again.wait_until_ended() == 0
-    assert not (tmp_path / "instance/environment").exists()
-
-
-def children(pid):
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    [key] = jwks(server)
+    assert [path.stem for path in (tmp_path / "my-keys").iterdir()] == [key["kid"]]
+    assert not (tmp_path / "instance/keys").exists()
 
 
 def test_the_calls_of_the_readme_print_the_documented_answers(server, tmp_path):
