@@ -9,7 +9,7 @@ from pixora.auth.login import new_session
 from pixora.factors import second_factor
 from pixora.factors.errors import InvalidMfaToken
 from pixora.factors.mfa_token import MfaToken
-from pixora.factors.second_factor import Answer
+from pixora.factors.second_factor import RECOVERY_CODE, Answer
 from pixora.services import services
 
 
@@ -40,7 +40,7 @@ def log_in(
             session = new_session(user_agent, client_id, use.authentication(clock.utcnow()))
             if services.sessions.open(user["_id"], session, user["password"], use):
                 services.audit.record("login", user["_id"], session_id=session["id"])
-                if answer.method == "recovery_code":
+                if answer.method == RECOVERY_CODE:
                     left = len(factors.recovery_hashes_of(user)) - 1
                     services.audit.record("recovery_code_used", user["_id"], left=left)
                 return grants.issue(user, session, 0, client_id)

@@ -21,7 +21,7 @@ from pixora.factors.errors import (
     WrongCode,
 )
 from pixora.factors.management import NewSecret
-from pixora.factors.second_factor import Answer
+from pixora.factors.second_factor import RECOVERY_CODE, TOTP, Answer
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.oauth_errors import ErrorFormat
 
@@ -110,7 +110,7 @@ def log_in_with_code(form: dict[str, str]) -> Grant:
     minutes. Each code works once, also within its 30 seconds. After too many wrong codes for an account, from a network
     or in all, further ones are refused for a while: 429.
     """
-    answer = Answer(form.get("code"), form.get("recovery_code"))
+    answer = Answer(TOTP, form["code"]) if "code" in form else Answer(RECOVERY_CODE, form["recovery_code"])
     user_agent, client_id = request.headers.get("User-Agent", ""), form.get("client_id")
     grant = login.log_in(form["mfa_token"], answer, user_agent, request.remote_addr, client_id)
     g.user_id = grant.user_id  # for the request log

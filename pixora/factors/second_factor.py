@@ -25,17 +25,15 @@ log = logging.getLogger(__name__)
 FEW_LEFT = 3
 """From so few recovery codes on, the e-mail about the use of one asks the owner to make new ones."""
 
+TOTP, RECOVERY_CODE = "totp", "recovery_code"
+"""The kinds of codes."""
+
 
 class Answer(NamedTuple):
-    """What a client sends as second factor: the code of an authenticator app, or a recovery code, normalized."""
+    """What a client sends as second factor: a code of the authenticator app, or a recovery code, normalized."""
 
-    code: str | None = None
-    recovery_code: str | None = None
-
-    @property
-    def method(self) -> str:
-        """The kind of code."""
-        return "recovery_code" if self.code is None else "totp"
+    method: str
+    code: str
 
 
 def use_at_login(user: User, password_hash: str, code: str | None, client_ip: str | None) -> FactorUse:
@@ -58,13 +56,13 @@ def use_at_login(user: User, password_hash: str, code: str | None, client_ip: st
     if code is None:
         services.audit.record("second_factor_required", user["_id"])
         secret_key, now = services.settings.secret_key, clock.utcnow()
-        methods = ["totp", "recovery_code"] if factors.recovery_hashes_of(user) else ["totp"]
+        methods = [TOTP, RECOVERY_CODE] if factors.recovery_hashes_of(user) else [TOTP]
         raise MfaRequired(
             mfa_token.make(secret_key, user["_id"], password_hash, now),
             int(mfa_token.LIFETIME.total_seconds()),
             methods,
         )
-    return use(user, factor, Answer(code), client_ip)
+    return use(user, factor, Answer(TOTP, code), client_ip)
 
 
 def use_in_session(user: User, session_id: str, code: str | None, client_ip: str | None) -> FactorUse:
@@ -87,7 +85,7 @@ def use_in_session(user: User, session_id: str, code: str | None, client_ip: str
     if factor is None:
         return NOT_NEEDED
     try:
-        return use(current, factor, Answer(code), client_ip)
+        return use(current, factor, Answer(TOTP, code), client_ip)
     except InvalidCode as error:
         raise WrongCode from error
 
@@ -102,9 +100,10 @@ def use(user: User, factor: TotpFactor, answer: Answer, client_ip: str | None) -
         Overloaded: The recovery code would not be hashed in time.
 
     """
-    is_totp = answer.code is not None
+    is_totp = answer.method == TOTP
     with services.second_factor_throttles.attempt(user["_id"], client_ip, can_be_guessed=is_totp) as attempt:
-        found = _use_of_code(user, factor, str(answer.code)) if is_totp else _use_of_recovery_code(user, factor, answer)
+        find_use = _use_of_code if is_totp else _use_of_recovery_code
+        found = find_use(user, factor, answer.code)
         attempt.is_correct = found is not None
     if found is None:
         _record_failure(user, answer, attempt)
@@ -144,9 +143,9 @@ def _use_of_code(user: User, factor: TotpFactor, code: str) -> FactorUse | None:
     return None if step is None or step <= factor["last_step"] else factors.use_code(factor, step)
 
 
-def _use_of_recovery_code(user: User, factor: TotpFactor, answer: Answer) -> FactorUse | None:
+def _use_of_recovery_code(user: User, factor: TotpFactor, code: str) -> FactorUse | None:
     hashes = factors.recovery_hashes_of(user)
-    used = services.hashing_queue.run(recovery_codes.find, answer.recovery_code, hashes, is_wanted=caller())
+    used = services.hashing_queue.run(recovery_codes.find, code, hashes, is_wanted=caller())
     if used is None:
         return None
     left = len(hashes) - 1
