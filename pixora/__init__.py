@@ -99,10 +99,11 @@ def create_app(settings: Settings) -> flask.Flask:
     app.config |= access.configuration(settings)
     app.extensions["services"] = _build_services(settings, mongo, JWTManager(app))
 
-    # Every request passes these, in this order.
+    # Every request passes these. Each wraps those above it, so the last one comes first.
     app.wsgi_app = deadline.Deadline(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.wsgi_app = middleware.ResponseHeaders(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
+    # Then these, in this order.
     app.before_request(middleware.reject_large_body)
     if settings.trusted_hosts:
         app.before_request(partial(hosts.reject_untrusted, settings.trusted_hosts))

@@ -41,7 +41,7 @@ def by_two_factors(now: datetime) -> Authentication:
     return {"auth_time": now, "acr": AAL2, "amr": [PASSWORD, ONE_TIME_PASSWORD, MULTIPLE_FACTORS]}
 
 
-def lifted(session: Any) -> dict[str, Any]:
+def upgraded(session: Any) -> dict[str, Any]:
     """Return the expression of a session to which a second factor was added; its `auth_time` stays."""
     return {"$mergeObjects": [session, {"acr": AAL2, "amr": [PASSWORD, ONE_TIME_PASSWORD, MULTIPLE_FACTORS]}]}
 

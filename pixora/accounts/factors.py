@@ -59,7 +59,7 @@ class FactorUse(NamedTuple):
         return assurance.by_two_factors(now) if self.fields else assurance.by_password(now)
 
 
-NOT_NEEDED = FactorUse(WITHOUT_FACTOR)
+NO_FACTOR = FactorUse(WITHOUT_FACTOR)
 """For a user without a second factor, who must still have none when the write is made."""
 
 

@@ -144,7 +144,7 @@ class PasskeyStore:
             raise CredentialTaken from error
 
     def open_session(self, user_id: str, session: Session, use: PasskeyUse) -> bool:
-        """Add a session, as `SessionStore.open` does.
+        """Add a session at two factors: no code is asked for, also of a user with an authenticator app.
 
         Return False, changing nothing, if the use of the passkey is no longer possible, or the user is disabled.
         """

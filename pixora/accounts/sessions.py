@@ -4,7 +4,8 @@ The read that loads the user for a protected route therefore also answers whethe
 is immediate and costs no extra query.
 
 Other modules end sessions by `updates.end_sessions`, in the same atomic update as their change: of a password
-(`pixora.users.password`, `pixora.auth.recovery`), or disabling a user (`pixora.admin.service`).
+(`pixora.users.password`, `pixora.auth.recovery`, `pixora.passkeys.password_removal`), a new second factor
+(`pixora.factors.management`), or disabling a user (`pixora.admin.service`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from pymongo import ReturnDocument, WriteConcern
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
-from pixora.accounts.factors import NOT_NEEDED, FactorUse
+from pixora.accounts.factors import NO_FACTOR, FactorUse
 from pixora.accounts.roles import ENABLED
 from pixora.accounts.store import UserStore
 from pixora.database.client import Document
@@ -53,9 +54,9 @@ def in_session(session_id: str) -> Document:
     return {"sessions.id": session_id}
 
 
-def lift_session(session_id: str) -> Document:
-    """Return the stage that makes a session one of two factors."""
-    return _change_session(session_id, assurance.lifted("$$session"))
+def upgrade_session(session_id: str) -> Document:
+    """Return the stage after which a session counts as one with two factors."""
+    return _change_session(session_id, assurance.upgraded("$$session"))
 
 
 def _change_session(session_id: str, changed: Document) -> Document:
@@ -71,7 +72,7 @@ class SessionStore:
         self._store = users
         self.lifetimes = lifetimes
 
-    def open(self, user_id: str, session: Session, password_hash: str, factor: FactorUse = NOT_NEEDED) -> bool:
+    def open(self, user_id: str, session: Session, password_hash: str, factor: FactorUse = NO_FACTOR) -> bool:
         """Add a session, dropping the least recently used ones over the limit.
 
         Return False, changing nothing, if this password hash is no longer stored, the user is disabled, or the use of

@@ -1,8 +1,8 @@
 """Check a password that somebody sends, and hash a new one.
 
 An unknown user and a corrupt hash cost as much time as a wrong password, so response times reveal nothing (OWASP ASVS
-5.0, 6.3.8). For a disabled user, and for one who has no password, every password is wrong, and is hashed and counted
-like one.
+5.0, 6.3.8). Every password of a disabled user, or of one without a password, is refused at the same cost and under the
+same limits.
 
 Hashes are computed in the hashing queue. Callers hold a slot of it, `with services.hashing_queue.slot()`, from their
 first step to their last.
@@ -32,7 +32,11 @@ def is_correct(user: User | None, password: str) -> bool:
     try:
         return _in_queue(verify.verify_password, password, stored, services.refusal_cost(), is_enabled)
     except verify.CorruptHash as error:
-        log.error("A stored hash: %s", error, extra={"event": "corrupt_hash", "user_id": user and user["_id"]})
+        log.error(
+            "Cannot check a stored password hash: %s",
+            error,
+            extra={"event": "corrupt_hash", "user_id": user and user["_id"]},
+        )
         return False
 
 

@@ -1,4 +1,4 @@
-"""Change the e-mail of an account, once its owner has shown to read the mail of the new one."""
+"""Change the e-mail of an account, once its owner has proved access to the new mailbox."""
 
 from pixora import clock, emails
 from pixora.accounts import updates

@@ -1,4 +1,4 @@
-"""Grants: what a login or a refresh answers."""
+"""Grants: what a login or a refresh returns."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ def issue(user: User, session: Session, generation: int, client_id: str | None) 
         user: With the fields of `TOKEN_CLAIMS`.
         session: The session.
         generation: How often it has been refreshed.
-        client_id: As the client calls itself, if it does.
+        client_id: The `client_id` of OAuth, which nothing has checked.
 
     """
     user_id = user["_id"]
@@ -39,7 +39,7 @@ def issue(user: User, session: Session, generation: int, client_id: str | None) 
 
 
 def confirm(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
-    """Issue the tokens of a generation that somebody may hold the predecessor of.
+    """Issue the tokens of a generation while a client may still hold the refresh token before it.
 
     Notes that the refresh token is ready to be sent: from now on its predecessor has only the grace period.
     """

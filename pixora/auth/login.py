@@ -36,7 +36,7 @@ def log_in(
         password: As typed.
         user_agent: Of the client, to recognize the session by.
         client_ip: The client's address.
-        client_id: As an OAuth client calls itself, if it does.
+        client_id: The `client_id` of OAuth, which nothing has checked.
         code: Of the authenticator app, if the client has sent it with the password.
 
     Raises:

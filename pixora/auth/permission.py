@@ -17,7 +17,7 @@ from pixora.errors import InvalidToken, ValidationFailed, WrongPassword
 from pixora.services import services
 
 MAX_CHECKS = 3
-"""A login in between may replace the hash by another one of the same password, once; the rest is reserve."""
+"""A login in between may replace the hash by another one of the same password, once; the others are a safety margin."""
 
 
 def by_password(user: User, password: str, client_ip: str | None, session_id: str | None = None) -> Iterator[Document]:

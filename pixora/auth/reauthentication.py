@@ -83,7 +83,7 @@ def by_passkey(user_id: str, session_id: str, client_id: str | None, assertion: 
         InvalidToken: The session has ended.
 
     """
-    with assertions.refusals():
+    with assertions.logging_refusals():
         challenge, signed = assertions.read(assertion, Purpose.REAUTHENTICATION, user_id)
         while True:
             owner = services.passkeys.find_by_credential(assertion.credential_id)

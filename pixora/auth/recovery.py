@@ -43,7 +43,7 @@ def reset_password(token: str, new_password: str) -> None:
     """Set a new password for the user the token was sent to.
 
     Locks out anybody else who had access: every session and every other token ends. The token proves that the owner
-    reads the mailbox, so the e-mail becomes verified, and wrong passwords that others have tried no longer count.
+    reads the mailbox, so the e-mail becomes verified, and the counts of failed logins are cleared.
 
     Raises:
         InvalidOneTimeToken: The token is not valid.

@@ -29,7 +29,7 @@ def refresh(text: str, client_id: str | None = None) -> Grant:
 
     Args:
         text: The refresh token.
-        client_id: As an OAuth client calls itself, if it does. It is not compared with that of the login: nobody has
+        client_id: The `client_id` of OAuth. It is not compared with that of the login: nobody has
             verified either, and a client that changes its name must not lose its sessions.
 
     Raises:

@@ -90,7 +90,7 @@ class AdminFactorNeeded(SecondFactorNeeded):
 
 
 class OwnFactors(Forbidden):
-    """An administrator tries to reset the second factors of themselves, without using one."""
+    """An administrator tries to reset their own second factors, which would need no code."""
 
     detail = (
         "You cannot reset your own second factors. Remove them at /api/users/me/factors and /api/users/me/passkeys, "

@@ -1,6 +1,6 @@
 """Set up, list and remove one's own second factor.
 
-Each write requires that the session that asks for it still exists. That its login is recent is for the guard.
+Each write requires that the session that asks for it still exists. The guard checks that its login is recent.
 """
 
 import secrets
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pixora import clock
 from pixora.accounts import factors, updates
 from pixora.accounts.documents import PendingTotp, User
-from pixora.accounts.sessions import in_session, lift_session
+from pixora.accounts.sessions import in_session, upgrade_session
 from pixora.database.client import Document
 from pixora.errors import InvalidToken
 from pixora.factors import encryption, recovery_codes, second_factor, totp
@@ -61,13 +61,13 @@ def start_totp(user: User, session_id: str) -> NewSecret:
 
 
 def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
-    """Make the waiting secret the second factor, and return new recovery codes.
+    """Make the pending secret the second factor, and return new recovery codes.
 
-    The other sessions end, which one factor has opened; this one is lifted to two factors.
+    Ends all other sessions, which one factor has opened; this one counts as one with two factors from now on.
 
     Raises:
-        NothingToConfirm: No secret waits, or it has expired or was replaced.
-        WrongCode: The code is wrong; the secret goes on waiting.
+        NothingToConfirm: No secret is pending, or it has expired or was replaced.
+        WrongCode: The code is wrong; the secret stays pending.
         RateLimited: There have been too many changes.
         InvalidToken: The session has ended.
         Overloaded: The recovery codes would not be hashed in time.
@@ -92,7 +92,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
             stages = (
                 enrolling,
                 updates.end_sessions(keep=session_id),
-                lift_session(session_id),
+                upgrade_session(session_id),
                 updates.queue_emails(*second_factor.notices(user, "factor_added")),
             )
             if not services.users.update_user(user_id, *stages, **condition, **in_session(session_id)):

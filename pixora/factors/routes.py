@@ -68,8 +68,8 @@ def confirm_totp(user: User, body: dict[str, str]) -> dict[str, list[str]]:
     """Confirm an authenticator app with its first code, and get recovery codes.
 
     From now on a login needs a code. The recovery codes are shown only now; each replaces the app once. All other
-    sessions end, this one becomes one of two factors: refresh its tokens to see it in the access token. The owner gets
-    an e-mail.
+    sessions end, and this one counts as one with two factors: refresh its tokens to see it in the access token. The
+    owner gets an e-mail.
     """
     return {"recovery_codes": management.confirm_totp(user["_id"], g.session_id, body["code"])}
 

@@ -1,7 +1,8 @@
 """Check the second factor of a user whose password was right.
 
-Every way to open a session passes here: `SessionStore.open` refuses a user with a second factor unless it gets the use
-of a code. A code is checked first and used later, by the update that it allows; in between, another request may use it.
+Every login with a password passes here: `SessionStore.open` refuses a user with a second factor unless it is passed a
+`FactorUse`. A passkey is two factors by itself and needs no code. A code is checked first and used later, by the update
+that it allows; in between, another request may use it.
 """
 
 import logging
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from pixora import clock
 from pixora.accounts import factors, updates
 from pixora.accounts.documents import Email, TotpFactor, User
-from pixora.accounts.factors import NOT_NEEDED, FactorUse
+from pixora.accounts.factors import NO_FACTOR, FactorUse
 from pixora.database.client import Document
 from pixora.errors import InvalidToken, SecondFactorNeeded
 from pixora.factors import encryption, mfa_token, recovery_codes, totp
@@ -23,7 +24,7 @@ from pixora.web.middleware import caller
 log = logging.getLogger(__name__)
 
 FEW_LEFT = 3
-"""From so few recovery codes on, the e-mail about the use of one asks the owner to make new ones."""
+"""When this many recovery codes or fewer are left, the e-mail about the use of one asks the owner to make new ones."""
 
 TOTP, RECOVERY_CODE = "totp", "recovery_code"
 """The kinds of codes."""
@@ -37,7 +38,7 @@ class Answer(NamedTuple):
 
 
 def use_at_login(user: User, password_hash: str, code: str | None, client_ip: str | None) -> FactorUse:
-    """Return the use of a second factor for a login with a right password; `NOT_NEEDED` for a user without one.
+    """Return the use of a second factor for a login with a right password; `NO_FACTOR` for a user without one.
 
     Args:
         user: With `factors`.
@@ -52,7 +53,7 @@ def use_at_login(user: User, password_hash: str, code: str | None, client_ip: st
     """
     factor = factors.totp_of(user)
     if factor is None:
-        return NOT_NEEDED
+        return NO_FACTOR
     if code is None:
         services.audit.record("second_factor_required", user["_id"])
         secret_key, now = services.settings.secret_key, clock.utcnow()
@@ -66,7 +67,7 @@ def use_at_login(user: User, password_hash: str, code: str | None, client_ip: st
 
 
 def use_in_session(user: User, session_id: str, code: str | None, client_ip: str | None) -> FactorUse:
-    """Return the use of a second factor for a user who authenticates again; `NOT_NEEDED` for a user without one.
+    """Return the use of a second factor for a user who authenticates again; `NO_FACTOR` for a user without one.
 
     Raises:
         SecondFactorNeeded: The user has a second factor, and the client has sent no code.
@@ -75,7 +76,7 @@ def use_in_session(user: User, session_id: str, code: str | None, client_ip: str
 
     """
     if factors.totp_of(user) is None:
-        return NOT_NEEDED
+        return NO_FACTOR
     if code is None:
         raise SecondFactorNeeded
     current = services.factors.find(user["_id"], session_id)  # with the secret, which a profile does not have
@@ -83,7 +84,7 @@ def use_in_session(user: User, session_id: str, code: str | None, client_ip: str
         raise InvalidToken
     factor = factors.totp_of(current)
     if factor is None:
-        return NOT_NEEDED
+        return NO_FACTOR
     try:
         return use(current, factor, Answer(TOTP, code), client_ip)
     except InvalidCode as error:
@@ -155,7 +156,7 @@ def _use_of_recovery_code(user: User, factor: TotpFactor, code: str) -> FactorUs
 
 
 def _record_failure(user: User, answer: Answer, attempt: Attempt) -> None:
-    """Record a wrong code and the limits it reached; at the third one, send the owner an e-mail."""
+    """Record a wrong code and the limits it reached; after the third wrong code, send the owner an e-mail."""
     services.audit.record("second_factor_failed", user["_id"], method=answer.method)
     if attempt.limits_reached:
         services.audit.record("locked_out", user["_id"], limits=attempt.limits_reached)

@@ -23,8 +23,8 @@ from pixora.services import services
 
 log = logging.getLogger(__name__)
 
-NOTICE_AGAIN = timedelta(days=1)
-"""How long after an e-mail about a counter that went back the next one is sent."""
+COUNTER_NOTICE_INTERVAL = timedelta(days=1)
+"""The shortest time between two e-mails about a counter that went back."""
 
 
 def login_options() -> dict[str, Any]:
@@ -57,7 +57,7 @@ def descriptors(user: User) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def logging_refusals() -> Iterator[None]:
     """Log why the `with` block has refused an assertion. Clients get `InvalidPasskey` whatever the reason."""
     try:
         yield
@@ -102,13 +102,13 @@ def verify(user: User, assertion: Assertion, signed: SignedData, challenge: Chal
     if max(signed.sign_count, passkey["sign_count"]) > 0 and signed.sign_count <= passkey["sign_count"]:
         _report_counter(user, passkey, challenge)
         raise Refused("the counter of the passkey went back")
-    if retry_after := seconds_until_free(user, challenge.now):
+    if retry_after := seconds_until_challenge_allowed(user, challenge.now):
         raise RateLimited(retry_after)
     changes = {"sign_count": signed.sign_count, "backed_up": signed.backed_up, "last_used_at": challenge.now}
     return PasskeyUse(passkey, changes, challenge)
 
 
-def seconds_until_free(user: Mapping[str, Any], now: datetime) -> int:
+def seconds_until_challenge_allowed(user: Mapping[str, Any], now: datetime) -> int:
     """Return the seconds until a user can use another challenge; usually 0."""
     valid = [used["expires_at"] for used in user.get("passkey_challenges", []) if used["expires_at"] > now]
     return 0 if len(valid) < MAX_CHALLENGES else int((min(valid) - now).total_seconds()) + 1
@@ -129,10 +129,10 @@ def _options(purpose: Purpose, user_id: str | None, allowed: Sequence[Mapping[st
 def _report_counter(user: User, passkey: Passkey, challenge: ChallengeUse) -> None:
     """Tell the owner, once a day, that two authenticators may have the same passkey (WebAuthn, section 6.1.1).
 
-    The signature was right, so this is no stranger. It uses up the challenge: the same assertion reports nothing again.
+    The signature is right, so the sender holds the key. The challenge counts as used: a replay reports nothing again.
     """
     last, now = passkey.get("reported_at"), challenge.now
-    is_due = last is None or now - last >= NOTICE_AGAIN
+    is_due = last is None or now - last >= COUNTER_NOTICE_INTERVAL
     messages = (
         [services.outbox.compose("passkey_counter_went_back", user["email"], now)]
         if is_due and user.get("email_verified")

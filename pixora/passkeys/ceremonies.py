@@ -60,7 +60,7 @@ class SignedData(NamedTuple):
 
 
 def challenge_of(client_data: bytes, ceremony: str, origins: Collection[str]) -> bytes:
-    """Check the type and the origin of client data, and return the challenge in it, whose verdict is for the caller.
+    """Check the type and the origin of client data, and return its challenge, which the caller must check.
 
     Raises:
         Refused: Also for a page in a frame of another origin.
@@ -126,4 +126,4 @@ def _check(data: AuthenticatorData, rp_id: str) -> None:
     if data.has_extension_data() and not isinstance(data.extensions, dict):
         raise Refused("the extensions are malformed")
     if data.is_backed_up() and not data.is_backup_eligible():
-        raise Refused("a passkey that cannot be backed up is backed up")
+        raise Refused("the passkey is backed up, and says that it cannot be")

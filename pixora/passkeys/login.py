@@ -22,7 +22,7 @@ def log_in(assertion: Assertion, user_agent: str) -> Grant:
         RateLimited: The user has logged in too often within a few minutes.
 
     """
-    with assertions.refusals():
+    with assertions.logging_refusals():
         challenge, signed = assertions.read(assertion, Purpose.LOGIN, None)
         if assertion.user_handle is None:  # only optional where the user is known beforehand
             raise Refused("the user handle is missing")

@@ -13,7 +13,7 @@ from pixora.accounts.passkeys import MAX_PASSKEYS, ChallengeUse, CredentialTaken
 from pixora.errors import InvalidToken, RateLimited
 from pixora.mail.identity import service_name
 from pixora.passkeys import ceremonies, challenges, public_keys
-from pixora.passkeys.assertions import descriptors, seconds_until_free
+from pixora.passkeys.assertions import descriptors, seconds_until_challenge_allowed
 from pixora.passkeys.ceremonies import CREATE, Attestation, Refused
 from pixora.passkeys.challenges import LIFETIME, Purpose
 from pixora.passkeys.errors import (
@@ -79,7 +79,7 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
         raise InvalidNewPasskey from refusal
     use = ChallengeUse(challenge.nonce, challenge.expires_at, now)
     user = _find_for_registration(user_id, session_id)
-    if retry_after := seconds_until_free(user, now):
+    if retry_after := seconds_until_challenge_allowed(user, now):
         raise RateLimited(retry_after)
     passkey: Passkey = {
         "id": secrets.token_hex(12),

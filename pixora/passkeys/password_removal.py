@@ -1,7 +1,7 @@
 """Remove one's password, to log in with passkeys only.
 
-One atomic update requires a passkey and removes the password, as the one that removes a passkey requires the password
-or another passkey: whatever is done at once, a way to log in stays.
+One atomic update requires a passkey and removes the password. The one that removes a passkey requires the password or
+another passkey, so requests at the same time cannot remove the last way to log in.
 """
 
 from pixora import clock, emails
@@ -22,7 +22,7 @@ def remove_password(user: User, session_id: str) -> None:
     Does nothing if there is no password. A link to verify the address stays valid.
 
     Args:
-        user: The profile. That the login is recent is for the guard.
+        user: The profile. The guard checks that the login is recent.
         session_id: The requesting session, which goes on.
 
     Raises:

@@ -100,7 +100,7 @@ class ProfileSchema(Schema):
     email_verified = fields.Boolean(
         required=True,
         dump_default=False,
-        metadata={"description": "Whether the user has shown to read the mail of this address."},
+        metadata={"description": "Whether the user has proved access to this mailbox."},
     )
     has_password = fields.Function(
         has_password,

@@ -36,7 +36,7 @@ class Application(flask.Flask):
         return func
 
     def create_url_adapter(self, request: flask.Request | None) -> MapAdapter | None:
-        """Return the URL map for a request. Flask looks twice at its Host, of which the routes do not depend."""
+        """Return the URL map for a request. Flask looks twice at its Host, on which the routes do not depend."""
         if request is None:
             return super().create_url_adapter(None)
         environment = request.environ
