@@ -1,6 +1,7 @@
 """Throttles across several workers, behind nginx, and when a worker is killed."""
 
 import http.client
+import itertools
 import os
 import signal
 import time
@@ -26,19 +27,37 @@ LIMITS = {
 }
 
 
-@pytest.fixture
-def service(gunicorn, mongo, mongo_uri, request):
-    """Run two workers with the default limits and an account of Grace; return the URL and database."""
+@pytest.fixture(scope="module")
+def running(gunicorn, mongo, mongo_uri, request):
+    """Run two workers with the default limits; return the URL and database."""
     name = f"throttles_{os.getpid()}_{time.monotonic_ns()}"
     uri = mongo_uri.replace("?", f"_{name}?")
     settings = {"WEB_CONCURRENCY": "2", "GUNICORN_THREADS": "300", "BCRYPT_ROUNDS": "8", "MONGO_URI": uri}
     settings |= {"DATABASE_TIMEOUT_MS": "30000", **LIMITS}  # 200 clients at once are slow on a busy machine
     with gunicorn(**settings | getattr(request, "param", {})) as url:
         database = mongo[f"{mongo.get_default_database().name}_{name}"]
-        stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(8)).decode()
-        database["users"].insert_one(fastapi_user(password=stored))
         yield url, database
         mongo.drop_database(database.name)
+
+
+IPS = (f"127.0.0.{number}" for number in itertools.count(2))
+"""One for each test: a worker remembers for a second which limits are spent."""
+
+
+@pytest.fixture
+def ip():
+    return next(IPS)
+
+
+@pytest.fixture
+def service(running):
+    """Return the same, with an account of Grace and nothing counted."""
+    _, database = running
+    database["throttles"].delete_many({})
+    database["users"].delete_many({})
+    stored = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(8)).decode()
+    database["users"].insert_one(fastapi_user(password=stored))
+    return running
 
 
 def state(database):
@@ -55,23 +74,23 @@ def at_once(times, client, password="wrong"):
         return Counter(pool.map(lambda _: attempt(client, password), range(times)))
 
 
-def test_of_200_parallel_wrong_attempts_10_are_checked(service):
+def test_of_200_parallel_wrong_attempts_10_are_checked(service, ip):
     url, _ = service
-    assert at_once(200, Client(url)) == {401: 10, 429: 190}
+    assert at_once(200, Client(url, ip)) == {401: 10, 429: 190}
 
 
-def test_40_parallel_correct_attempts_all_succeed(service):
+def test_40_parallel_correct_attempts_all_succeed(service, ip):
     url, database = service
-    assert at_once(40, Client(url), PASSWORD) == {200: 40}
+    assert at_once(40, Client(url, ip), PASSWORD) == {200: 40}
     assert state(database) == {(0, 0)}
 
 
-@pytest.mark.parametrize("service", [{"PROXY_COUNT": "1"}], indirect=True)
+@pytest.mark.parametrize("running", [{"PROXY_COUNT": "1"}], indirect=True)
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
-def test_behind_nginx_a_spoofed_header_does_not_change_the_client(service, header, tmp_path):
+def test_behind_nginx_a_spoofed_header_does_not_change_the_client(service, header, ip, tmp_path):
     url, _ = service
     with running_nginx(tmp_path, urlsplit(url).port) as port:
-        client = Client(f"http://127.0.0.1:{port}")
+        client = Client(f"http://127.0.0.1:{port}", ip)
         statuses = [
             attempt(client, **{header: f"{'for=' if header == 'Forwarded' else ''}203.0.113.{number}"})
             for number in range(11)
@@ -87,7 +106,7 @@ ONE_AT_A_TIME = {
 }
 
 
-@pytest.mark.parametrize("service", [ONE_AT_A_TIME], indirect=True)
+@pytest.mark.parametrize("running", [ONE_AT_A_TIME], indirect=True)
 def test_the_attempt_of_a_killed_worker_is_in_flight_until_its_lease_expires(service):
     url, database = service
     client = Client(url)
