@@ -46,6 +46,7 @@ BODIES = {
     "PATCH /api/users/me/passkeys/{passkey_id}": {"json": {"name": "Telephone"}},
     "PATCH /api/users/me": {"json": {"last_name": "King"}},
     "DELETE /api/users/me": {"json": {"password": PASSWORD}},
+    "DELETE /api/users/me/password": {"json": {"password": PASSWORD}},
     "POST /api/users/me/password": {"json": {"current_password": PASSWORD, "new_password": NEW_PASSWORD}},
     "POST /api/users/me/email": {"json": {"email": "new@example.com", "password": PASSWORD}},
     "PUT /api/admin/users/{user_id}/roles": {"json": {"roles": ["user", "admin"]}},

@@ -8,7 +8,7 @@ from pixora.accounts.documents import Passkey, User
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_recent_login, require_user
 from pixora.auth.schemas import TOKEN_EXAMPLE, TokenSchema
-from pixora.errors import DatabaseUnavailable, EmailNotVerified, RateLimited
+from pixora.errors import DatabaseUnavailable, EmailNotVerified, Overloaded, RateLimited, WrongPassword
 from pixora.passkeys import assertions, management, password_removal, schemas
 from pixora.passkeys import login as passkey_login
 from pixora.passkeys.errors import (
@@ -23,6 +23,7 @@ from pixora.passkeys.errors import (
     UnknownPasskey,
     UnverifiedOwner,
 )
+from pixora.users.schemas import PASSWORD_EXAMPLE, RemovePasswordSchema
 from pixora.web.blueprint import Blueprint, fails
 
 login = Blueprint("passkey_login", __name__, url_prefix="/api/auth", description="Log in with a passkey")
@@ -138,14 +139,16 @@ def remove_passkey(user: User, passkey_id: str) -> None:
 
 @own.route("/password", methods=["DELETE"])
 @require_recent_login
-@fails(PasskeyNeeded, RateLimited)
+@fails(WrongPassword, PasskeyNeeded, RateLimited, Overloaded)
 @own.response(204)
-def remove_password(user: User) -> None:
+@own.body(RemovePasswordSchema, example=PASSWORD_EXAMPLE)
+def remove_password(user: User, body: dict[str, str]) -> None:
     """Remove one's password, to log in with passkeys only.
 
-    Needs a passkey. Ends every other session, links to reset the password, and a pending change of the e-mail address.
+    Needs a passkey, and the password besides the recent login. Users who have forgotten it reset it first. Ends every
+    other session, links to reset the password, and a pending change of the e-mail address.
     The owner gets an e-mail. A login with the password then fails as for an unknown user; what takes the password
     elsewhere takes a recent login instead. A new password is set at `POST /api/users/me/password`, or by an e-mailed
     link. Without a password, nothing happens.
     """
-    password_removal.remove_password(user, g.session_id)
+    password_removal.remove_password(user, g.session_id, body["password"], request.remote_addr)

@@ -143,6 +143,12 @@ class ChangePasswordSchema(Schema):
     new_password = NewPassword(required=True)
 
 
+class RemovePasswordSchema(Schema):
+    """The password to remove."""
+
+    password = Password(required=True)
+
+
 class ChangeEmailSchema(Schema):
     """The new e-mail address and the password."""
 

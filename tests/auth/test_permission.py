@@ -15,6 +15,7 @@ CHANGE_OF_PASSWORD = (
     f"{ME}/password",
     {"current_password": PASSWORD, "new_password": "another-engine-no-3"},
 )
+REMOVAL_OF_PASSWORD = ("DELETE", f"{ME}/password", {"password": PASSWORD})
 DELETION = ("DELETE", ME, {"password": PASSWORD})
 REAUTHENTICATION = ("POST", "/api/auth/reauthenticate", {"password": PASSWORD})
 CHANGE_OF_PROFILE = ("PATCH", ME, {"first_name": "Eve"})
@@ -30,11 +31,11 @@ FACTOR_WRITES = [
     ("POST", f"{ME}/passkeys", "new passkey"),
     ("PATCH", "passkey", "name"),
     ("DELETE", "passkey", None),
-    ("DELETE", f"{ME}/password", None),
+    ("DELETE", f"{ME}/password", "password"),
     ("POST", "/api/auth/reauthenticate", "proof"),
 ]
 """Method, path and body; what the fixture `factor_owner` has is named."""
-WRITES = [*BY_PASSWORD, CHANGE_OF_PROFILE, VERIFICATION, END_OF_ALL_OTHERS, END_OF_ALL]
+WRITES = [*BY_PASSWORD, REMOVAL_OF_PASSWORD, CHANGE_OF_PROFILE, VERIFICATION, END_OF_ALL_OTHERS, END_OF_ALL]
 
 
 @pytest.fixture
@@ -122,6 +123,7 @@ def factor_owner(client, account, users):
         "new passkey": {"credential": Authenticator().create(options[1])},
         "proof": {"credential": authenticator.get(post("/api/auth/reauthenticate/options"))},
         "name": {"name": "Telephone"},
+        "password": {"password": PASSWORD},
     }
 
 

@@ -21,6 +21,16 @@ INSTEAD = {
 """What takes a recent login in the place of the password: the route, the field, the rest of the body, the status."""
 
 
+def remove_by(client, account, password=PASSWORD):
+    return client.delete(PASSWORD_PATH, json={"password": password}, headers=account.bearer)
+
+
+def delete(client, path, account):
+    """Remove the password or a passkey."""
+    body = {"password": PASSWORD} if path == PASSWORD_PATH else None
+    return client.delete(path, json=body, headers=account.bearer)
+
+
 def refusal(response):
     return response.status_code, response.json["code"]
 
@@ -35,7 +45,7 @@ def by_passkey(account, passkey, log_in_by):
 @pytest.fixture
 def remove(client):
     """Remove the password of an account; return the answer."""
-    return lambda account: client.delete(PASSWORD_PATH, headers=account.bearer)
+    return lambda account, password=PASSWORD: remove_by(client, account, password)
 
 
 @pytest.fixture
@@ -99,7 +109,7 @@ class TestRemoval:
 
     def test_of_two_at_once_one_is_recorded(self, app, by_passkey, remove, before_a_write, trail):
         other = app.test_client()
-        before_a_write("users", lambda: other.delete(PASSWORD_PATH, headers=by_passkey.bearer))
+        before_a_write("users", lambda: remove_by(other, by_passkey))
         assert remove(by_passkey).status_code == 204
         assert trail.count_documents({"event": "password_removed"}) == 1
 
@@ -117,12 +127,29 @@ class TestRemoval:
         move_clock(minutes=6)
         assert refusal(remove(by_passkey)) == NEEDED
 
+    @pytest.mark.parametrize("password", ["wrong", "", "x" * 10_000])
+    def test_a_wrong_password_removes_nothing(self, by_passkey, remove, users, password):
+        before = users.find_one()
+        assert refusal(remove(by_passkey, password)) == (403, "wrong_password")
+        assert users.find_one() == before
+
+    def test_the_password_is_required(self, client, by_passkey):
+        answer = client.delete(PASSWORD_PATH, json={}, headers=by_passkey.bearer)
+        assert answer.json["errors"] == {"password": ["Missing data for required field."]}
+
+    def test_a_password_that_was_changed_meanwhile_stays(self, by_passkey, remove, users, before_a_write):
+        stored = users.find_one()["password"]
+        other = stored[:-9] + ("b" if stored[-9] == "a" else "a") + stored[-8:]
+        before_a_write("users", lambda: users.update_one({}, {"$set": {"password": other}}))
+        assert refusal(remove(by_passkey)) == (403, "wrong_password")
+        assert users.find_one()["password"] == other
+
     def test_it_is_limited_as_changes_of_the_password_are(self, make_app, by_passkey, counts, users):
         client = make_app(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1 per hour").test_client()
         before = users.find_one()
-        assert client.delete(PASSWORD_PATH, headers=by_passkey.bearer).status_code == 204
+        assert remove_by(client, by_passkey).status_code == 204
         users.replace_one({}, before)
-        assert refusal(client.delete(PASSWORD_PATH, headers=by_passkey.bearer)) == (429, "rate_limited")
+        assert refusal(remove_by(client, by_passkey)) == (429, "rate_limited")
 
     def test_a_session_that_has_ended_meanwhile_removes_nothing(self, by_passkey, remove, users, before_a_write):
         before_a_write("users", lambda: users.update_one({}, {"$set": {"sessions": []}}))
@@ -131,7 +158,23 @@ class TestRemoval:
 
     def test_where_passkeys_are_turned_off_the_route_does_not_exist(self, make_app, account):
         client = make_app(WEBAUTHN_ORIGINS=[]).test_client()
-        assert client.delete(PASSWORD_PATH, headers=account.bearer).status_code == 405
+        assert remove_by(client, account).status_code == 405
+
+
+def test_a_stolen_token_with_a_passkey_of_the_thief_does_not_remove_the_password(
+    client, account, register, remove, call, users
+):
+    """Who has the token alone, minutes after the login, can add a passkey and log in with it."""
+    thief_s, added = register(account)
+    assert added.status_code == 201
+    options = client.post("/api/auth/reauthenticate/options", headers=account.bearer).json
+    answer = client.post("/api/auth/reauthenticate", json={"credential": thief_s.get(options)}, headers=account.bearer)
+    thief = account._replace(token=answer.json["access_token"])
+    before = users.find_one()
+    assert refusal(remove(thief, "a guess of the thief")) == (403, "wrong_password")
+    for what in INSTEAD:
+        assert call(what, thief).status_code == 422
+    assert users.find_one() == before
 
 
 class TestLastPasskey:
@@ -291,7 +334,7 @@ class TestRaces:
 
     def test_of_logins_beside_the_removal_none_leaves_a_session(self, app, by_passkey, users):
         def removal():
-            return app.test_client().delete(PASSWORD_PATH, headers=by_passkey.bearer).status_code
+            return remove_by(app.test_client(), by_passkey).status_code
 
         with ThreadPoolExecutor(8) as pool:
             logins = [pool.submit(lambda: log_in(app.test_client()).status_code) for _ in range(7)]
@@ -306,7 +349,7 @@ class TestRaces:
         for _ in range(10):
             users.replace_one({}, before)
             with ThreadPoolExecutor(2) as pool:
-                answers = pool.map(lambda path: app.test_client().delete(path, headers=by_passkey.bearer), paths)
+                answers = pool.map(lambda path: delete(app.test_client(), path, by_passkey), paths)
                 assert sorted(answer.status_code for answer in answers) == [204, 409]
             after = users.find_one()
             assert ("password" in after) != ("passkeys" in after)
@@ -316,8 +359,8 @@ class TestRaces:
         [shown] = client.get(OWN, headers=by_passkey.bearer).json
         paths = [PASSWORD_PATH, f"{OWN}/{shown['id']}"]
         faster, slower = paths if first == "password" else paths[::-1]
-        before_a_write("users", lambda: app.test_client().delete(faster, headers=by_passkey.bearer))
-        assert refusal(client.delete(slower, headers=by_passkey.bearer)) == (409, "last_credential")
+        before_a_write("users", lambda: delete(app.test_client(), faster, by_passkey))
+        assert refusal(delete(client, slower, by_passkey)) == (409, "last_credential")
         assert ("password" in users.find_one()) is (first == "passkey")
 
     def test_the_removal_ends_a_reset_under_way(self, client, by_passkey, remove, reset_token, users, before_a_write):
