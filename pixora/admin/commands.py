@@ -189,7 +189,7 @@ def list_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001  # clic
         states = {
             "disabled": user["disabled"],
             "invited": is_invited,
-            "no password": not (user["has_password"] or is_invited),
+            "no password": not (user.get("has_password", True) or is_invited),
             "verified": user["email_verified"],
         }
         words = ", ".join([*user["roles"], *(state for state, holds in states.items() if holds)])

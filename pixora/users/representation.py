@@ -22,7 +22,8 @@ def respond(user: User) -> Response:
     if etags.is_known(tag):
         response = Response(status=304)
     else:
-        response = Response(current_app.json.dumps(document(user)) + "\n", content_type="application/json")
+        text = current_app.json.dumps(document(user), separators=(",", ":"))
+        response = Response(f"{text}\n", content_type="application/json")
     response.headers["ETag"] = f'"{tag}"'  # as an argument it would be checked twice
     return response
 
@@ -39,7 +40,7 @@ def document(user: Mapping[str, Any]) -> dict[str, Any]:
         "created_at": timestamp(user["created_at"]),
         "updated_at": timestamp(user["updated_at"]),
         "email_verified": user.get("email_verified", False),
-        "has_password": has_password(user),
         "roles": user.get("roles", ["user"]),
+        **({} if has_password(user) else {"has_password": False}),
         **{name: user[name] for name in ("locale", *metadata.NAMES) if name in user},
     }

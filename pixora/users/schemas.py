@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, ValidationError, fields, missing, validates_schema
 
 from pixora.accounts.audit import EVENTS
 from pixora.accounts.roles import has_password
@@ -32,7 +32,6 @@ EXAMPLE = {
     "created_at": "2026-11-24T09:30:00.000Z",
     "updated_at": "2026-11-24T09:30:00.000Z",
     "email_verified": True,
-    "has_password": True,
     "roles": ["user"],
 }
 CHANGES_EXAMPLE = {
@@ -102,12 +101,11 @@ class ProfileSchema(Schema):
         dump_default=False,
         metadata={"description": "Whether the user has proved access to this mailbox."},
     )
-    has_password = fields.Function(
-        has_password,
-        required=True,
-        metadata={"type": "boolean", "description": "False for a user who logs in with passkeys only."},
-    )
     roles = fields.List(fields.String(), required=True, dump_default=["user"])
+    has_password = fields.Function(
+        lambda user: missing if has_password(user) else False,
+        metadata={"type": "boolean", "description": "False for a user without a password; absent for all others."},
+    )
     metadata = JSONObject(description="What the user has stored; absent until then. ")
     app_metadata = JSONObject(description="What administrators have stored about the user; absent until then. ")
     locale = fields.String(

@@ -213,7 +213,6 @@ def test_show_finds_a_user_by_address_or_id_and_shows_no_secret(run, users, name
         "created_at": "2023-05-17T08:30:00.123Z",
         "updated_at": "2023-05-17T08:30:00.123Z",
         "email_verified": False,
-        "has_password": True,
         "roles": ["user"],
         "disabled": False,
     }

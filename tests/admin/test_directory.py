@@ -10,7 +10,7 @@ from tests.factories import HASH_2B, fastapi_user
 SECRETS = {"password", "sessions", "tokens", "letters", "salt", "hash"}
 FIELDS = {
     *("id", "first_name", "last_name", "email", "contact", "birthday", "created_at", "updated_at"),
-    *("email_verified", "has_password", "roles", "disabled"),
+    *("email_verified", "roles", "disabled"),
 }
 
 

@@ -184,7 +184,6 @@ def test_a_user_of_the_fastapi_service_logs_in(client, users, stored):
         "created_at": "2023-05-17T08:30:00.123Z",
         "updated_at": "2023-05-17T08:30:00.123Z",
         "email_verified": False,
-        "has_password": True,
         "roles": ["user"],
     }
 

@@ -219,7 +219,8 @@ def variables(client, users, token_sent):
             users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
             made["USER_ID"] = client.post("/api/admin/users", json=INVITATION, headers=account.bearer).json["id"]
             made["EMAIL_TOKEN"] = token_sent(INVITATION["email"], "invitation")
-        if route.path.endswith(("{passkey_id}", "/reauthenticate/options")):
+        with_passkey = "DELETE /api/users/me/password", "POST /api/auth/reauthenticate/options"
+        if route.name in with_passkey or route.path.endswith("{passkey_id}"):
             options = client.post("/api/users/me/passkeys/options", headers=account.bearer).json
             authenticator = Authenticator()
             body = {"credential": authenticator.create(options)}

@@ -8,7 +8,7 @@ from tests.factories import signup_body
 
 SEED_PROFILE = {
     *("id", "first_name", "last_name", "email", "contact", "birthday", "created_at", "updated_at"),
-    *("email_verified", "has_password", "roles"),
+    *("email_verified", "roles"),
 }
 
 

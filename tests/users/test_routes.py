@@ -16,7 +16,6 @@ def test_me_is_exactly_the_profile(client, account):
         "contact": "+442079460958",
         "birthday": "1990-12-10",
         "email_verified": False,
-        "has_password": True,
         "roles": ["user"],
     }
 
