@@ -19,7 +19,7 @@ from pixora.web.openapi import SERVICE_SCHEME
 log = logging.getLogger(__name__)
 
 UNKNOWN = ""
-"""Stands for all services that `SERVICE_KEYS` does not name, so that invented names share one counter of a network."""
+"""Stands for all services that `SERVICE_KEYS` does not name, so that invented names create one counter of a network."""
 
 
 def require_service(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,9 +38,10 @@ def require_service(view: Callable[..., Any]) -> Callable[..., Any]:
 def _authenticate() -> None:
     """Check the key of the service, and count the request.
 
-    A wrong key is counted for its service and network only: a service with a wrong key stops no other one, and nobody
-    on another network stops a service. The count of a right key comes after the check, which has no effect of its own,
-    and no answer tells of the check before it is counted: parallel guesses cannot exceed the limit.
+    A right key is refused for wrong keys of its service from its network only: a service with a wrong key stops no
+    other one, and nobody on another network stops a service. A wrong key is answered without regard to its service, so
+    that nobody finds out which names exist. The count of a right key comes after the check, which has no effect of its
+    own, and no answer tells of the check before it is counted: parallel guesses cannot exceed the limit.
 
     Raises:
         InvalidServiceKey: There is no Basic header, no such service, or its key is another one.

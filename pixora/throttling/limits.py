@@ -90,8 +90,14 @@ class Throttles:
         self.count(*wrong_keys, self.bucket("THROTTLE_INTROSPECTION_PER_SERVICE", service))
 
     def count_wrong_key(self, service: str, client_ip: str | None) -> None:
-        """Count a wrong key for a service; raise `RateLimited` if too many came from this network."""
-        self.count(*self._wrong_keys(service, client_ip))
+        """Count a wrong key; raise `RateLimited` if too many came from this network, whichever services they name.
+
+        So all wrong keys are answered alike: a limit of each service would tell which names exist. The counter of the
+        service is the one that the right key asks. It counts refused keys too: as a wrong key is refused where the
+        right one is accepted, those are guesses as well.
+        """
+        self.try_count(*self._wrong_keys(service, client_ip))
+        self.count(*self.by_network("THROTTLE_SERVICE_KEY_PER_IP", client_ip))
 
     def _wrong_keys(self, service: str, client_ip: str | None) -> list[Bucket]:
         return self.by_network("THROTTLE_SERVICE_KEY_PER_IP", client_ip, service)

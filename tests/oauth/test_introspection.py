@@ -189,14 +189,24 @@ class TestWrongKeys:
     NAMES = "orders", "billing"
 
     @pytest.fixture
-    def status(self, make_app, account, counts):
-        """The answer to a service with a key, three wrong ones a day being allowed; the right one is its name."""
+    def two_services(self, make_app, account, counts):
         keys = [(name, hashlib.sha256(name.encode()).hexdigest()) for name in self.NAMES]
-        app = make_app(SERVICE_KEYS=keys, THROTTLE_SERVICE_KEY_PER_IP="3 per day", PROXY_COUNT=1)
+        return make_app(SERVICE_KEYS=keys, THROTTLE_SERVICE_KEY_PER_IP="3 per day", PROXY_COUNT=1)
+
+    @pytest.fixture
+    def network_counter(self, two_services):
+        throttles = two_services.extensions["services"].throttles
+        (bucket,) = throttles.by_network("THROTTLE_SERVICE_KEY_PER_IP", "203.0.113.7")
+        return bucket.key
+
+    @pytest.fixture
+    def status(self, two_services, account):
+        """The answer to a service with a key, three wrong ones a day being allowed; the right one is its name."""
 
         def status(name, key=None, ip="203.0.113.7"):
             headers = basic(name, key or name) | {"X-Forwarded-For": ip}
-            return app.test_client().post("/api/auth/introspect", data={"token": account.token}, headers=headers)
+            form = {"token": account.token}
+            return two_services.test_client().post("/api/auth/introspect", data=form, headers=headers)
 
         return status
 
@@ -215,10 +225,35 @@ class TestWrongKeys:
         assert [status("orders").status_code for _ in range(5)] == [200] * 5
         assert [status("orders", "wrong").status_code for _ in range(4)] == [401, 401, 401, 429]
 
-    def test_invented_names_share_one_counter_and_stop_no_service(self, status, counts):
+    def test_invented_names_share_their_counters_and_stop_no_service(self, status, counts):
         assert [status(f"invented {number}").status_code for number in range(5)] == [401] * 3 + [429] * 2
-        assert counts.count_documents({}) == 1
+        assert counts.count_documents({}) == 2
         assert status("orders").status_code == 200
+
+    @pytest.mark.parametrize("first", ["orders", "invented"])
+    def test_the_answers_do_not_tell_which_services_exist(self, status, counts, network_counter, first):
+        def answers():
+            return [(answer.status_code, answer.json) for answer in (status(name, "wrong") for name in names)]
+
+        names = first, "orders", "billing", "invented", "orders", "invented"
+        assert [code for code, _ in answers()] == [401] * 3 + [429] * 3
+        assert len({str(body) for code, body in answers() if code == 429}) == 1
+        # Its window ends before those of the services.
+        assert counts.delete_one({"_id": network_counter}).deleted_count == 1
+        assert [code for code, _ in answers()] == [401] * 3 + [429] * 3
+
+    def test_guesses_that_are_refused_are_counted_for_their_service(self, status):
+        assert [status("invented").status_code for _ in range(3)] == [401] * 3
+        assert [status("orders", "wrong").status_code for _ in range(2)] == [429] * 2
+        assert status("orders").status_code == 200
+        assert status("orders", "wrong").status_code == 429
+        assert status("orders").status_code == 429
+        assert status("billing").status_code == 200
+
+    def test_one_ipv6_network_does_not_stop_a_service_in_those_around_it(self, status):
+        tried = [status("orders", "wrong", "2001:db8:1:1::7").status_code for _ in range(20)]
+        assert tried == [401] * 3 + [429] * 17
+        assert status("orders", ip="2001:db8:1:2::7").status_code == 200
 
     def test_a_customer_with_many_ipv6_networks_has_five_times_as_many(self, status):
         tried = [status("orders", "wrong", f"2001:db8:1:{number:x}::7").status_code for number in range(16)]
