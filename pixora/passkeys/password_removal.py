@@ -20,9 +20,9 @@ from pixora.tokens.one_time import Purpose
 
 
 def remove_password(user: User, session_id: str, password: str, client_ip: str | None) -> None:
-    """Remove the password, end all other sessions and what e-mailed links could do, and send a notice.
+    """Remove the password, end all other sessions and a pending change of e-mail, and send a notice.
 
-    Does nothing if there is no password. A link to verify the address stays valid.
+    Does nothing if there is no password. A link to reset the password stays valid, as at a change of the password.
 
     Args:
         user: The profile. The guard checks that the login is recent.
@@ -51,7 +51,7 @@ def remove_password(user: User, session_id: str, password: str, client_ip: str |
             stages = (
                 updates.remove_password(now),
                 updates.end_sessions(keep=session_id),
-                updates.end_tokens(Purpose.RESET_PASSWORD, Purpose.CHANGE_EMAIL),
+                updates.end_tokens(Purpose.CHANGE_EMAIL),
                 updates.queue_emails(
                     *[services.outbox.compose("password_removed", user["email"], now)] if may_notify else []
                 ),

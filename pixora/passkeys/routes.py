@@ -146,9 +146,9 @@ def remove_password(user: User, body: dict[str, str]) -> None:
     """Remove one's password, to log in with passkeys only.
 
     Needs a passkey, and the password besides the recent login. Users who have forgotten it reset it first. Ends every
-    other session, links to reset the password, and a pending change of the e-mail address.
-    The owner gets an e-mail. A login with the password then fails as for an unknown user; what takes the password
-    elsewhere takes a recent login instead. A new password is set at `POST /api/users/me/password`, or by an e-mailed
-    link. Without a password, nothing happens.
+    other session and a pending change of the e-mail address; a link to reset the password stays valid. The owner gets
+    an e-mail. A login with the password then fails as for an unknown user; what takes the password elsewhere takes a
+    recent login instead. A new password is set at `POST /api/users/me/password`, or by an e-mailed link. Without a
+    password, nothing happens.
     """
     password_removal.remove_password(user, g.session_id, body["password"], request.remote_addr)
