@@ -100,3 +100,14 @@ def replace_emails(
         return error.details["nModified"], {
             failure["index"]: failure["code"] for failure in error.details["writeErrors"]
         }
+
+
+def correct_removed_passwords(store: UserStore, now: datetime) -> int:
+    """Correct users who have a password although they are marked as users who have removed it; return their number.
+
+    A version that does not know the mark yet leaves it there when it sets a new password.
+    """
+    marked = {"password_removed_at": {"$exists": True}, "password": {"$type": "string"}}
+    with store.operation("bulk.correct_removed_passwords", at_least=BATCH_SECONDS):
+        stage = updates.set_fields({"password_removed_at": None}, now)
+        return store.unprepared_collection.update_many(marked, [stage]).modified_count

@@ -37,6 +37,10 @@ def upgrade_command(indexes_only: bool, as_json: bool) -> None:  # noqa: FBT001 
 
     Where the addresses of two users differ only in case, neither is changed: a person must decide.
 
+    A version that does not know yet that users can remove their password leaves a mark when such a user resets it, and
+    the profile says `has_password: false`. Where such a version served beside a newer one or after it, run this again:
+    it removes these marks.
+
     The FastAPI version stores new addresses in any case, so run this again after the switch. It also looks addresses
     up as they are stored: users who type capitals cannot log in there once their address is in lower case. Where that
     matters, run this with --indexes-only before the switch, and without it after. Pixora finds users either way.
@@ -62,7 +66,7 @@ def _progress_bar(label: str, length: int) -> Iterator[Progress]:
 
 
 def _print_upgrade(done: Upgrade) -> None:
-    work, survey, rewriting = done
+    work, survey, rewriting, passwords = done
     for names, verb in ((work.made, "created"), (work.changed, "changed")):
         if names:
             click.echo(f"Indexes {verb}: {', '.join(names)}.")
@@ -76,6 +80,8 @@ def _print_upgrade(done: Upgrade) -> None:
         )
     if rewriting and rewriting.meanwhile:
         click.echo(f"{rewriting.meanwhile:,} changed or disappeared during the upgrade.")
+    if passwords:
+        click.echo(f"Users marked as without a password although they have one: {passwords:,}, corrected.")
     for sentence in done.advice:
         click.secho(f"! {sentence}", fg="yellow")
     for line in _concerned(survey, rewriting.refused if rewriting else []):

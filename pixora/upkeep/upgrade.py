@@ -28,11 +28,20 @@ class IndexWork(NamedTuple):
 
 
 class Upgrade(NamedTuple):
-    """The outcome. `rewriting` is None if no address was to be changed, or the unique index is missing."""
+    """The outcome.
+
+    Attributes:
+        index_work: What was done with the indexes.
+        survey: The e-mail addresses as they were.
+        rewriting: None if no address was to be changed, or the unique index is missing.
+        passwords: The number of users who were marked as without a password although they have one.
+
+    """
 
     index_work: IndexWork
     survey: Survey
     rewriting: Rewriting | None
+    passwords: int
 
     @property
     def advice(self) -> list[str]:
@@ -75,12 +84,13 @@ class Upgrade(NamedTuple):
                 "missing": self.survey.without_count,
                 "without_address": self.survey.without,
             },
+            "passwords": {"corrected": self.passwords},
             "advice": self.advice,
         }
 
 
 def upgrade(services: Services, progress_bar: ProgressBar, *, addresses_too: bool = True) -> Upgrade:
-    """Repair the indexes, give every e-mail address its canonical form, and complete unfinished erasures.
+    """Repair the indexes, correct what older versions left, and complete unfinished erasures.
 
     Can be repeated, also after it was killed.
 
@@ -95,11 +105,12 @@ def upgrade(services: Services, progress_bar: ProgressBar, *, addresses_too: boo
     """
     database = services.database
     index_work = _repair_indexes(database)
+    passwords = bulk.correct_removed_passwords(services.users, clock.utcnow())
     number = bulk.estimate_count(services.users)
     with progress_bar("Checking e-mail addresses", number) as progress:
         survey = addresses.survey(services.users, progress)
     if UNIQUE in index_work.advice or not addresses_too:
-        return Upgrade(index_work, survey, None)
+        return Upgrade(index_work, survey, None, passwords)
     rewriting = Rewriting(0, 0, [])
     if survey.not_canonical:
         with progress_bar("Changing e-mail addresses", number) as progress:
@@ -107,7 +118,7 @@ def upgrade(services: Services, progress_bar: ProgressBar, *, addresses_too: boo
     if not index_work.advice:  # the stores serve nobody while an index is wrong
         services.erasure.complete_due(clock.utcnow())
         services.one_time_tokens.delete_expired(clock.utcnow())
-    return Upgrade(index_work, survey, rewriting)
+    return Upgrade(index_work, survey, rewriting, passwords)
 
 
 def _repair_indexes(database: Database) -> IndexWork:

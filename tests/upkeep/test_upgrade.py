@@ -96,7 +96,8 @@ def test_canonical_addresses_are_not_changed(old_users, upgrade, watch_commands)
     with watch_commands() as commands:
         assert upgrade()[1]["addresses"]["changed"] == 0
     updates = [str(command.command) for command in commands if command.command.get("update") == old_users.name]
-    assert not [update for update in updates if "tokens." not in update]  # those forget expired tokens
+    # These forget expired tokens, and correct users who are marked as without a password.
+    assert not [update for update in updates if "tokens." not in update and "password_removed_at" not in update]
     assert old_users.find_one() == user
 
 
@@ -292,6 +293,26 @@ def test_two_upgrades_can_run_at_once(app, users, small_batches):
     with ThreadPoolExecutor(2) as pool:
         assert [done.refused for done in pool.map(work, range(2))] == [[], []]
     assert emails(users) == {f"user{number}@example.com" for number in range(200)}
+
+
+@pytest.mark.parametrize("option", [[], ["--indexes-only"]], ids=["all", "indexes only"])
+def test_users_who_got_a_password_from_an_older_version_are_corrected(old_users, run, option):
+    ahead = clock.utcnow() + timedelta(days=1)
+    mark = {"password_removed_at": CLASSIC, "updated_at": ahead}
+    without = fastapi_user(email="mary@example.com") | mark
+    del without["password"]
+    invited = fastapi_user(email="eve@example.com") | {"invited_at": CLASSIC}
+    reset = fastapi_user(email="ada@example.com") | mark
+    old_users.insert_many([reset, without, invited])
+    result = run("db", "upgrade", *option)
+    assert result.exit_code == 0
+    assert "Users marked as without a password although they have one: 1, corrected." in result.stdout
+    del reset["password_removed_at"]
+    reset["updated_at"] += timedelta(milliseconds=1)  # the profile changes, and so does its ETag
+    assert {user["_id"]: user for user in old_users.find()} == {user["_id"]: user for user in (reset, without, invited)}
+    again = run("db", "upgrade", "--json", *option)
+    assert json.loads(again.stdout)["passwords"] == {"corrected": 0}
+    assert "without a password" not in run("db", "upgrade", *option).stdout
 
 
 def test_unfinished_erasures_are_completed(users, indexed, upgrade, mongo, move_clock, make_app):
