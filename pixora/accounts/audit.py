@@ -105,7 +105,9 @@ EVENTS: Mapping[str, Event] = {
     "second_factor_failed": Event("A login with a right password had a wrong code.", frozenset({"method"})),
     "second_factor_added": Event("A user set up a second factor; all other sessions ended.", _SESSION),
     "second_factor_removed": Event("A user removed the second factor.", _SESSION),
-    "second_factor_reset": Event("The second factors and passkeys of a user were removed.", _OUTCOME),
+    "second_factor_reset": Event(
+        "The second factors and passkeys of a user were removed; all sessions ended.", _OUTCOME
+    ),
     "recovery_code_used": Event("A user logged in with a recovery code.", frozenset({"left"})),
     "recovery_codes_renewed": Event("A user made new recovery codes.", _SESSION),
     "account_deleted": Event("An account was deleted.", _OUTCOME),

@@ -8,9 +8,10 @@ from pixora.factors.errors import OwnFactors
 
 
 def reset_factors(user_id: str, by: Actor) -> bool:
-    """Remove all second factors and passkeys of a user, and send a notice. Return False if there was none.
+    """Remove all second factors and passkeys of a user, end all sessions, and send a notice.
 
-    Who has no password either can still choose one, by a link to the e-mail address.
+    Return False, changing nothing, if there was none. The sessions end because whoever has a lost or strange one may
+    have opened them. Who has no password either can still choose one, by a link to the e-mail address.
 
     Raises:
         UserNotFound: There is no such user.
@@ -20,6 +21,11 @@ def reset_factors(user_id: str, by: Actor) -> bool:
     if by.id == user_id:
         raise OwnFactors
     user = service.find(user_id)
-    stages = [factors.REMOVE, passkeys.REMOVE, updates.queue_emails(*second_factor.notices(user, "factor_reset"))]
+    stages = [
+        factors.REMOVE,
+        passkeys.REMOVE,
+        updates.end_sessions(),
+        updates.queue_emails(*second_factor.notices(user, "factor_reset")),
+    ]
     condition = {"$or": [factors.WITH_FACTOR, passkeys.WITH_PASSKEY]}
     return change("second_factor_reset", user_id, by, stages, condition) is not None

@@ -15,8 +15,8 @@ from pixora.factors import administration
 def reset_factors_command(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
     """Remove the second factors and passkeys of USER, an id or an e-mail address, who has lost them.
 
-    The user gets an e-mail, and can log in with the password alone. A user without one chooses one by the link of
-    "Forgot your password?".
+    All sessions of the user end. The user gets an e-mail, and can log in with the password alone. A user without one
+    chooses one by the link of "Forgot your password?".
 
     The exit status is 0 when there are no second factors and passkeys, even if there were none before; 1 when there is
     no such user; and 75 when the database is not available.

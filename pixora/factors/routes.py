@@ -124,7 +124,8 @@ def log_in_with_code(form: dict[str, str]) -> Grant:
 def reset_factors(admin: User, user_id: str) -> None:
     """Remove all second factors and passkeys of a user who has lost them.
 
-    The user gets an e-mail, and can log in with the password alone. A user without one gets in by a reset of the
-    password. Administrators remove their own at `/api/users/me/factors` and `/api/users/me/passkeys`.
+    If there was one, all sessions of the user end. The user gets an e-mail, and can log in with the password alone. A
+    user without one gets in by a reset of the password. Administrators remove their own at `/api/users/me/factors` and
+    `/api/users/me/passkeys`.
     """
     administration.reset_factors(user_id, by=Actor(admin["_id"], g.session_id))

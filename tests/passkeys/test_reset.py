@@ -39,11 +39,53 @@ def test_a_reset_removes_all_passkeys_and_is_audited_and_told_to_the_owner(
     assert [letter["template"] for letter in emails_to(account.email)].count("factor_reset") == 1
 
 
+def bearer_of(login):
+    return {"Authorization": f"Bearer {login.json['access_token']}"}
+
+
 def test_after_a_reset_the_password_is_enough_again(client, account, passkey, reset, users):
     assert client.post(f"{OWN}/options", headers=account.bearer).status_code == 401
     assert reset(account.id).status_code == 204
     assert "passkeys" not in users.find_one({"_id": account.id})  # an empty array would be in the unique index
-    assert client.post(f"{OWN}/options", headers=account.bearer).status_code == 200
+    assert client.post(f"{OWN}/options", headers=bearer_of(log_in(client))).status_code == 200
+
+
+def test_it_ends_all_sessions_if_there_was_a_passkey(client, account, other_account, passkey, reset, log_in_by, users):
+    bearer = bearer_of(log_in_by(passkey))
+    for _ in range(2):  # a user with nothing to remove keeps the sessions
+        assert reset(account.id).status_code == reset(other_account.id).status_code == 204
+    assert users.find_one({"_id": account.id})["sessions"] == []
+    assert client.get("/api/users/me", headers=bearer).status_code == 401
+    assert client.get("/api/users/me", headers=other_account.bearer).status_code == 200
+
+
+def test_a_write_in_flight_of_a_session_with_the_passkey_changes_nothing(
+    app, client, account, passkey, log_in_by, users, before_a_write
+):
+    bearer = bearer_of(log_in_by(passkey))
+    command = ["users", "reset-factors", account.email]
+    before_a_write("users", lambda: app.test_cli_runner().invoke(args=command))
+    answer = client.patch("/api/users/me", json={"first_name": "Eve"}, headers=bearer)
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_token")
+    assert users.find_one({"_id": account.id})["first_name"] == "Ada"
+
+
+def test_a_passkey_of_a_thief_is_removed_after_a_reset_of_the_password_and_by_an_administrator(
+    client, account, register, reset, log_in_by, token_sent
+):
+    """The thief had the token of a recent login, and the owner has a password only."""
+    thief_s, added = register(account)
+    client.post("/api/auth/password-reset", json={"email": account.email})
+    body = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    assert client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
+    owner = bearer_of(log_in(client, account.email, NEW_PASSWORD))
+    answer = client.delete(f"{OWN}/{added.json['id']}", headers=owner)
+    assert (answer.status_code, answer.json["code"]) == (401, "insufficient_user_authentication")
+    thief = bearer_of(log_in_by(thief_s))
+    assert reset(account.id).status_code == 204
+    assert client.get("/api/users/me", headers=thief).status_code == 401
+    assert log_in_by(thief_s).json["code"] == "unknown_passkey"
+    assert log_in(client, account.email, NEW_PASSWORD).status_code == 200
 
 
 def test_a_user_without_a_password_gets_in_by_a_reset_of_it(client, account, passkey, reset, users, token_sent):
@@ -59,7 +101,7 @@ def test_a_captured_registration_stays_worthless_after_a_reset(client, account, 
     body = {"credential": Authenticator().create(creation_options(account))}
     assert client.post(OWN, json=body, headers=account.bearer).status_code == 201
     assert reset(account.id).status_code == 204
-    response = client.post(OWN, json=body, headers=account.bearer)
+    response = client.post(OWN, json=body, headers=bearer_of(log_in(client)))
     assert (response.status_code, response.json["code"]) == (422, "invalid_new_passkey")
 
 
@@ -70,7 +112,7 @@ def test_a_login_that_is_overtaken_by_a_reset_opens_no_session(
     command = ["users", "reset-factors", account.email]
     before_a_write("users", lambda: app.test_cli_runner().invoke(args=command))
     assert client.post(f"{LOGIN}/login", json=body).json["code"] == "unknown_passkey"
-    assert len(users.find_one({"_id": account.id})["sessions"]) == 1
+    assert users.find_one({"_id": account.id})["sessions"] == []
 
 
 def test_an_operator_resets_by_command_also_without_data_keys(make_app, account, passkey, log_in_by, trail, users):
@@ -82,8 +124,9 @@ def test_an_operator_resets_by_command_also_without_data_keys(make_app, account,
     assert trail.find_one({"event": "second_factor_reset"})["by"] == "command"
 
 
-def test_the_passkey_can_be_added_again(account, passkey, register, reset, log_in_by):
+def test_the_passkey_can_be_added_again(client, account, passkey, register, reset, log_in_by):
     assert reset(account.id).status_code == 204
     passkey.handle = encode(account.id.encode())
+    account = account._replace(token=log_in(client).json["access_token"])
     assert register(account, passkey)[1].status_code == 201
     assert log_in_by(passkey).status_code == 200
