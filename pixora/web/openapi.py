@@ -92,6 +92,9 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # it has no types
         self._undescribed: list[Blueprint] = []
         self._describing = threading.Lock()
 
+    def _register_responses(self) -> None:
+        """Register no response for each status of HTTP: routes describe their own, and it takes long."""
+
     def register_blueprint(self, blp: Blueprint) -> None:
         """Register the routes of a blueprint, to be described later."""
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
