@@ -10,8 +10,8 @@ from pixora.factors.errors import OwnFactors
 def reset_factors(user_id: str, by: Actor) -> bool:
     """Remove all second factors and passkeys of a user, end all sessions, and send a notice.
 
-    Return False, changing nothing, if there was none. The sessions end because whoever has a lost or strange one may
-    have opened them. Who has no password either can still choose one, by a link to the e-mail address.
+    Return False, changing nothing, if there was none. The sessions end because a thief of the phone may have opened
+    them. Who has no password either can still choose one, by a link to the e-mail address.
 
     Raises:
         UserNotFound: There is no such user.
