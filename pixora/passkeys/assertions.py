@@ -99,11 +99,12 @@ def verify(user: User, assertion: Assertion, signed: SignedData, challenge: Chal
         raise Refused("the challenge was used")
     if signed.backup_eligible != passkey["backup_eligible"]:
         raise Refused("the passkey has changed whether it can be backed up")
+    # Before the counter, because a report uses the challenge too: otherwise the owner of a key could fill the document.
+    if retry_after := seconds_until_challenge_allowed(user, challenge.now):
+        raise RateLimited(retry_after)
     if max(signed.sign_count, passkey["sign_count"]) > 0 and signed.sign_count <= passkey["sign_count"]:
         _report_counter(user, passkey, challenge)
         raise Refused("the counter of the passkey went back")
-    if retry_after := seconds_until_challenge_allowed(user, challenge.now):
-        raise RateLimited(retry_after)
     changes = {"sign_count": signed.sign_count, "backed_up": signed.backed_up, "last_used_at": challenge.now}
     return PasskeyUse(passkey, changes, challenge)
 

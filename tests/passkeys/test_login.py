@@ -180,11 +180,21 @@ def test_used_challenges_are_dropped_once_they_have_expired(log_in_by, passkey, 
     assert len(users.find_one()["passkey_challenges"]) == 1
 
 
-def test_a_user_can_use_100_challenges_in_five_minutes(log_in_by, passkey, users, move_clock):
-    users.update_one(
-        {}, [{"$set": {"passkey_challenges": {"$map": {"input": {"$range": [0, 100]}, "in": {
-            "nonce": {"$toString": "$$this"}, "expires_at": {"$first": "$passkey_challenges.expires_at"}}}}}}]
-    )  # fmt: skip
+@pytest.fixture
+def use_challenges(users):
+    """Make a user with a passkey have used so many challenges, of the time of the registration."""
+
+    def use(number):
+        users.update_one(
+            {}, [{"$set": {"passkey_challenges": {"$map": {"input": {"$range": [0, number]}, "in": {
+                "nonce": {"$toString": "$$this"}, "expires_at": {"$first": "$passkey_challenges.expires_at"}}}}}}]
+        )  # fmt: skip
+
+    return use
+
+
+def test_a_user_can_use_100_challenges_in_five_minutes(log_in_by, passkey, use_challenges, move_clock):
+    use_challenges(100)
     response = log_in_by(passkey)
     assert (response.status_code, response.json["code"]) == (429, "rate_limited")
     assert 1 <= int(response.headers["Retry-After"]) <= 300
@@ -241,6 +251,16 @@ def test_a_counter_that_went_back_is_recorded_and_told_once_a_day(
     assert is_invalid(log_in_by(authenticator))
     told = [one for one in emails_to(account.email) if one["template"] == "passkey_counter_went_back"]
     assert len(told) == 2
+
+
+def test_a_counter_that_never_rises_fills_neither_the_document_nor_the_audit_trail(
+    log_in_by, account, register, use_challenges, users, trail
+):
+    authenticator, _ = register(account, Authenticator(counter=5))
+    use_challenges(98)
+    assert [log_in_by(authenticator).status_code for _ in range(4)] == [401, 401, 429, 429]
+    assert len(users.find_one()["passkey_challenges"]) == 100
+    assert trail.count_documents({"event": "passkey_counter_went_back"}) == 2
 
 
 def test_an_authenticator_that_does_not_count_stays_at_zero(log_in_by, passkey):
