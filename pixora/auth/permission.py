@@ -47,6 +47,8 @@ def by_password_or_step_up(
 ) -> Iterator[Document]:
     """Yield the condition of a write that takes the password; of a user without one, it takes a step-up instead.
 
+    As `by_password` does, this looks again each time the condition did not match.
+
     Args:
         user: The profile.
         password: As sent by the client, if it was sent.
@@ -55,18 +57,23 @@ def by_password_or_step_up(
         field: The request field of the password, for the error.
 
     Raises:
-        ValidationFailed: The password is missing, and the user has one.
+        ValidationFailed: The password is missing, and the user has one, or has set one meanwhile.
         WrongPassword, RateLimited, Overloaded: From the check of the password.
         InvalidToken: The session has ended.
 
     """
     if password is not None:
         yield from by_password(user, password, client_ip, session_id)
-    elif not has_password(user):
+    for _ in range(MAX_CHECKS):
+        if has_password(user):
+            raise ValidationFailed({field: ["Missing data for required field."]})
         yield {"password": None} | in_session(session_id)
-        services.sessions.require(user["_id"], session_id)
-        # Somebody has set a password meanwhile, in this session.
-    raise ValidationFailed({field: ["Missing data for required field."]})
+        # A password was set in this session meanwhile, or a condition of the write itself did not match: look again.
+        current = services.users.find_in_session(user["_id"], session_id)
+        if current is None:
+            break
+        user = current
+    raise InvalidToken
 
 
 def check_password(user: User, password: str, client_ip: str | None) -> str:

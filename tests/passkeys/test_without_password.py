@@ -236,14 +236,38 @@ class TestInsteadOfThePassword:
         assert users.find_one() == before
 
     def test_a_password_that_is_set_meanwhile_is_wanted(self, ada, call, users, before_a_write, what):
-        before_a_write("users", lambda: users.update_one({}, {"$set": {"password": "x"}}))
-        assert call(what, ada).status_code == 422
+        reset = {"$set": {"password": "x"}, "$unset": {"password_removed_at": True}}
+        before_a_write("users", lambda: users.update_one({}, reset))
+        answer = call(what, ada)
+        missing = {INSTEAD[what][2]: ["Missing data for required field."]}
+        assert (answer.status_code, answer.json["errors"]) == (422, missing)
         assert users.find_one()["password"] == "x"
 
     def test_a_session_that_has_ended_meanwhile_changes_nothing(self, ada, call, users, before_a_write, what):
         before_a_write("users", lambda: users.update_one({}, {"$set": {"sessions": []}}))
         assert refusal(call(what, ada)) == (401, "invalid_token")
         assert "change_email" not in users.find_one()["tokens"]
+
+
+def test_a_role_that_is_given_meanwhile_does_not_make_the_password_wanted(
+    ada, other_account, users, before_a_write, call
+):
+    """The condition of the deletion names the role, so it is tried again."""
+    admin = {"$set": {"roles": ["user", "admin"]}}
+    users.update_one({"_id": other_account.id}, admin)
+    # After the reads of the user and of the role, when the deletion itself is about to be sent.
+    before_a_write("users", lambda: users.update_one({"_id": ada.id}, admin), reads=2)
+    assert call("deletion", ada).status_code == 204
+    assert users.count_documents({"_id": ada.id}) == 0
+
+
+def test_an_address_that_has_changed_meanwhile_does_not_make_the_password_wanted(ada, users, before_a_write, call):
+    def change():
+        users.update_one({}, {"$set": {"email": "other@example.com"}})
+
+    before_a_write("users", change)
+    assert refusal(call("change of address", ada)) == (401, "invalid_token")
+    assert "change_email" not in users.find_one()["tokens"]
 
 
 def test_where_passkeys_are_turned_off_a_recent_login_is_still_wanted(make_app, ada, move_clock):
