@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that take longest, so that the workers of a run end at about the same time."""
-    slowest = "test_schemathesis", "test_deploys", "test_enumeration", "test_setup"
+    slowest = "test_slow_database", "test_hostile", "test_schemathesis", "test_deploys", "test_database_faults"
 
     def place(item: pytest.Item) -> tuple[int, bool]:
         name = item.path.stem

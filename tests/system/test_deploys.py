@@ -29,7 +29,7 @@ from tests.factories import PASSWORD, signup_body
 from tests.system.conftest import running_nginx
 from tests.timeouts import SOON, wait_until
 
-ENOUGH_REQUESTS = 1_200
+ENOUGH_REQUESTS = 600
 RELOADS = 3
 CLIENTS, FEW_CLIENTS = 20, 6
 ROUNDS_FROM_ONE_ADDRESS = 20
@@ -257,7 +257,7 @@ def test_a_post_sent_when_a_worker_lets_go_of_its_connections_is_not_lost(servic
 
 
 def test_recycled_workers_lose_no_request(service):
-    with service(GUNICORN_CMD_ARGS="--max-requests 120 --max-requests-jitter 60") as (url, nginx):
+    with service(GUNICORN_CMD_ARGS="--max-requests 60 --max-requests-jitter 30") as (url, nginx):
         with Load(nginx) as load:
             load.wait_for(ENOUGH_REQUESTS)
         recycled = len(printed(url, "Autorestarting worker"))
