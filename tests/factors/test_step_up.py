@@ -17,7 +17,7 @@ SENSITIVE = {
     f"DELETE {ME}/factors/totp": {},
     f"POST {ME}/passkeys/options": {},
     f"POST {ME}/password": {"json": {"current_password": PASSWORD, "new_password": NEW_PASSWORD}},
-    f"DELETE {ME}/password": {},
+    f"DELETE {ME}/password": {"json": {"password": PASSWORD}},
     f"POST {ME}/email": {"json": {"email": "new@example.com", "password": PASSWORD}},
     f"DELETE {ME}": {"json": {"password": PASSWORD}},
 }
