@@ -84,7 +84,8 @@ def require_user(view: Callable[..., Any]) -> Callable[..., Any]:
 def require_recent_login(view: Callable[..., Any]) -> Callable[..., Any]:
     """Authenticate the request as `require_user` does, and demand a recent authentication at the user's best level.
 
-    For routes that change what the user can log in with, and take no password themselves (RFC 9470).
+    For routes that change what the user can log in with, and take no password themselves (RFC 9470). The one that
+    removes the password takes it besides.
     """
 
     @wraps(view)
