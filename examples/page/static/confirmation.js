@@ -54,4 +54,5 @@ onClick(
   $("confirmation-error"),
 );
 
-$("cancel").onclick = () => dialog.close();
+export const cancelConfirmation = () => dialog.close();
+$("cancel").onclick = cancelConfirmation;

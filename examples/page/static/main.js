@@ -1,16 +1,30 @@
 // Sign up, log in and out, and what a user sees.
 
+import { cancelConfirmation } from "./confirmation.js";
 import { logInByButton, logInBySuggestion, showPasskeys, stopSuggestions } from "./passkeys.js";
 import { clearSecondFactor, showSecondFactor } from "./second-factor.js";
-import { call, json, leaveSecondStep, logIn, logInWithCode, PIXORA, remember, request, tokens } from "./session.js";
+import {
+  call,
+  json,
+  leaveSecondStep,
+  logIn,
+  logInWithCode,
+  PIXORA,
+  remember,
+  request,
+  sessionId,
+  tokens,
+} from "./session.js";
 import { $, attempt, onClick, onSubmit, showView } from "./ui.js";
 
-const otherTabs = new BroadcastChannel("session"); // tells of logins and logouts
-otherTabs.onmessage = () => {
+// Another tab has logged in or out. A message to this one could arrive before the tokens do.
+addEventListener("storage", ({ key, oldValue, newValue }) => {
+  if (key !== "tokens" || sessionId(JSON.parse(oldValue)) === sessionId(JSON.parse(newValue))) return; // it has refreshed
   leaveSecondStep();
+  cancelConfirmation(); // it was asked of the user before
   clearSecondFactor();
   attempt(show);
-};
+});
 
 async function show() {
   if (tokens()) {
@@ -25,7 +39,6 @@ async function show() {
 
 async function welcome() {
   clearSecondFactor(); // of the user before
-  if (tokens()) otherTabs.postMessage("login");
   await show();
 }
 
@@ -74,7 +87,6 @@ onClick($("again"), show);
 onClick($("logout"), async () => {
   await call(`${PIXORA}/api/auth/logout`, { method: "POST" });
   remember(null);
-  otherTabs.postMessage("logout");
   await show();
 });
 

@@ -10,6 +10,13 @@ export function remember(session) {
   else localStorage.removeItem("tokens");
 }
 
+// The id of the session that tokens are of. They themselves do not tell: another tab may have refreshed them.
+export function sessionId(session) {
+  if (!session) return null;
+  const claims = session.access_token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+  return JSON.parse(atob(claims)).sid;
+}
+
 // What the service refuses: `message` is for people, `code` for the program.
 class Problem extends Error {
   constructor(response, body) {
@@ -79,6 +86,7 @@ export const refresh = (refused) =>
     if (tokens()?.access_token !== refused) return;
     const { refresh_token } = tokens();
     const response = await requestTokens({ grant_type: "refresh_token", refresh_token });
+    if (tokens()?.refresh_token !== refresh_token) return; // another tab has logged out, and perhaps in again
     if (response.status === 400) remember(null); // the session has ended
     else remember(await answerOf(response)); // 503: the old tokens stay, for another attempt
   });
@@ -87,11 +95,15 @@ export const refresh = (refused) =>
 const isExpired = (response) =>
   response.status === 401 && response.headers.get("WWW-Authenticate")?.includes("invalid_token");
 
+const ENDED = "Another tab has logged out meanwhile. Nothing was changed.";
+
 // A request with the access token, which is refreshed when it has expired.
 export async function call(url, options = {}) {
+  const id = sessionId(tokens());
   for (const isLast of [false, true]) {
     const session = tokens();
     if (!session) throw new Error("Please log in.");
+    if (sessionId(session) !== id) throw new Error(ENDED); // what one user wants is not done to another
     const headers = { ...options.headers, Authorization: `Bearer ${session.access_token}` };
     const response = await fetch(url, { ...options, headers });
     if (!isExpired(response) || isLast) return answerOf(response);
@@ -108,6 +120,9 @@ export async function callIfOffered(url) {
 
 // Prove again that it is the user: by `credential` of a passkey, or by `password`, with `code` where there is an app.
 export async function reauthenticate(proof) {
-  const { access_token } = await call(`${PIXORA}/api/auth/reauthenticate`, json("POST", proof));
-  remember({ ...tokens(), access_token }); // the refresh token stays: another tab may have used the one of the answer
+  const answer = await call(`${PIXORA}/api/auth/reauthenticate`, json("POST", proof));
+  const session = tokens();
+  if (sessionId(session) !== sessionId(answer)) throw new Error(ENDED);
+  // The refresh token stays: another tab may have used the one of the answer.
+  remember({ ...session, access_token: answer.access_token });
 }

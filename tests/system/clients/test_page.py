@@ -3,8 +3,10 @@
 `--screenshots FOLDER` saves pictures, as in test_pages.
 """
 
+import json
 import secrets
 import shutil
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pymongo
@@ -47,6 +49,14 @@ def database(service, mongo_uri):
     port = service[0].rpartition(":")[2]
     with pymongo.MongoClient(mongo_uri.replace("?", f"_{port}?")) as mongo:
         yield mongo.get_default_database()
+
+
+def stored_tokens(page):
+    return json.loads(page.evaluate("localStorage.tokens"))
+
+
+def store(page, tokens):
+    page.evaluate("tokens => { localStorage.tokens = JSON.stringify(tokens) }", tokens)
 
 
 class Telephone(Page):
@@ -95,8 +105,8 @@ class Telephone(Page):
         """Let the login be six minutes old, and the access token expired."""
         then = datetime.now(UTC) - timedelta(minutes=6)
         self._users.update_one({"email": self.email}, {"$set": {"sessions.$[].auth_time": then}})
-        script = "localStorage.tokens = JSON.stringify({...JSON.parse(localStorage.tokens), access_token: 'old'})"
-        self.page.evaluate(script)
+        tokens = stored_tokens(self.page)
+        store(self.page, tokens | {"access_token": tokens["access_token"] + "x"})
 
 
 @pytest.fixture
@@ -167,6 +177,76 @@ def test_a_recovery_code_logs_in_and_the_app_is_removed_after_a_confirmation(tel
     telephone.shows("#totp-state", "Off.")
     telephone.log_out()
     telephone.log_in()
+
+
+@pytest.fixture
+def other_tab(telephone):
+    """The page of a user who has logged in, in another tab, where somebody else can log in."""
+    telephone.log_in()
+    tab = telephone.page.context.new_page()
+    tab.set_default_timeout(LONG * 1000)
+    tab.goto(telephone.page.url)
+    expect(tab.locator("#name")).to_have_text("Ada Lovelace", timeout=LONG * 1000)
+    expect(tab.locator("#passkeys")).to_be_visible()  # the last that it asks for
+    telephone.expire()
+    return tab
+
+
+@contextmanager
+def late_answer(telephone, path):
+    """Let the answer to the request that the `with` block sends arrive when the yielded function is called."""
+    routes, answers = [], []
+    hold = lambda route: routes.append(route)  # noqa: E731, PLW0108  # Playwright takes no method of a list
+    telephone.page.route(f"**{path}", hold, times=1)
+    yield lambda: routes[0].fulfill(response=answers[0])
+    wait_until(lambda: telephone.page.wait_for_timeout(10) or routes)
+    answers.append(routes[0].fetch())
+    assert answers[0].status == 200
+
+
+def new_user(service):
+    email = f"grace-{secrets.token_hex(4)}@example.com"
+    sign_up(Client(service[0]), email=email)
+    return email
+
+
+def log_in_as_another(telephone, other_tab, service):
+    other_tab.get_by_role("button", name="Log out", exact=True).click()
+    email = new_user(service)
+    other_tab.locator("#login [name=username]").fill(email)
+    other_tab.locator("#login [name=password]").fill(PASSWORD)
+    other_tab.locator("#login").get_by_role("button", name="Log in", exact=True).click()
+    expect(telephone.page.locator("#confirm-email")).to_have_value(email, timeout=LONG * 1000)
+
+
+def test_a_confirmation_does_not_mix_the_sessions_of_two_users(telephone, other_tab, service):
+    page = telephone.page
+    telephone.press("Set up")
+    page.get_by_label("Your password").fill(PASSWORD)
+    with late_answer(telephone, "/api/auth/reauthenticate") as arrive:
+        page.locator("#confirm").get_by_role("button", name="Confirm").click()
+    log_in_as_another(telephone, other_tab, service)
+    expect(page.locator("#confirmation")).to_be_hidden()
+    tokens = stored_tokens(page)
+    arrive()
+    telephone.shows("#confirmation-error", "Another tab has logged out meanwhile.")
+    assert stored_tokens(page) == tokens
+    expect(page.locator("#enrolment")).to_be_hidden()
+
+
+def test_a_refresh_does_not_overwrite_the_tokens_of_another_user(telephone, other_tab, service):
+    page = telephone.page
+    with late_answer(telephone, "/api/auth/token") as arrive:
+        telephone.press("Set up")
+    email = new_user(service)
+    form = {"username": email, "password": PASSWORD}
+    others = page.request.post(f"{service[0]}/api/auth/login", form=form).json()
+    store(other_tab, others)
+    expect(page.locator("#confirm-email")).to_have_value(email, timeout=LONG * 1000)
+    arrive()
+    telephone.shows("#error", "Another tab has logged out meanwhile.")
+    assert stored_tokens(page) == others
+    expect(page.locator("#enrolment")).to_be_hidden()
 
 
 class Authenticator:
