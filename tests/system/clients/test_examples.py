@@ -85,14 +85,16 @@ def test_tabs_of_the_page_share_a_session(browser, page_url):
         expect(second.locator("#name")).to_have_text("Ada Lovelace")
 
         # As if the access token had expired: both tabs are refused, and one of them refreshes.
+        expired = first.evaluate("JSON.parse(localStorage.tokens).access_token") + "x"
         first.evaluate(
-            "localStorage.tokens = JSON.stringify({...JSON.parse(localStorage.tokens), access_token: 'old'})"
+            "old => localStorage.tokens = JSON.stringify({...JSON.parse(localStorage.tokens), access_token: old})",
+            expired,
         )
         visit.requests.clear()
         for tab in (first, second):
             tab.evaluate("document.getElementById('again').click()")
         for tab in (first, second):
-            tab.wait_for_function("() => JSON.parse(localStorage.tokens).access_token !== 'old'")
+            tab.wait_for_function("old => JSON.parse(localStorage.tokens).access_token !== old", arg=expired)
             tab.get_by_role("button", name="Greet again").click()
             expect(tab.locator("#error")).to_be_empty()
             expect(tab.locator("#greeting")).to_contain_text("Hello")
