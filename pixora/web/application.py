@@ -18,7 +18,7 @@ class Response(flask.Response):
         """Return body, status and headers.
 
         Werkzeug copies the headers, looks for relative URLs in them, and wraps the body. A whole body that is already
-        encoded needs none of this, which takes 15 µs.
+        encoded needs none of this, which took 4 % of a `GET /me`.
         """
         is_whole = self.status_code == 200 and isinstance(self.response, list) and "Content-Length" in self.headers
         if is_whole and environ["REQUEST_METHOD"] == "GET" and not self._on_close and "Location" not in self.headers:
