@@ -65,7 +65,10 @@ def spellings(typed: str) -> list[str]:
         normalized = email_validator.validate_email(typed, check_deliverability=False).normalized
     except email_validator.EmailNotValidError:
         normalized = typed
-    return list(dict.fromkeys((typed, normalized, _lower_case(normalized), fold_case(normalized))))
+    forms = list(dict.fromkeys((typed, normalized, _lower_case(normalized))))
+    folded = fold_case(normalized)
+    # Also where it is the typed one: case folding turns small Cherokee letters into capitals.
+    return forms if forms[-1] == folded else [*forms, folded]
 
 
 def canonical(stored: str) -> str:
