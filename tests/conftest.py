@@ -205,9 +205,11 @@ def mongo(mongo_uri: str) -> Iterator[pymongo.MongoClient[dict[str, Any]]]:
 
 @pytest.fixture
 def users(mongo: pymongo.MongoClient[dict[str, Any]]) -> Collection[dict[str, Any]]:
-    """The collection `users`, emptied."""
-    collection = mongo.get_default_database()["users"]
+    """The collection `users`, emptied; and nobody was erased."""
+    database = mongo.get_default_database()
+    collection = database["users"]
     collection.delete_many({})
+    database["erased"].delete_many({})
     return collection
 
 
