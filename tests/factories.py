@@ -76,3 +76,13 @@ def fastapi_user(**changes: Any) -> dict[str, Any]:
         "created_at": datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=UTC),
         "updated_at": datetime(2023, 5, 17, 8, 30, 0, 123000, tzinfo=UTC),
     } | changes
+
+
+def operations_of(document):
+    """Return the operations of an OpenAPI document by route, such as `GET /api/users/me`."""
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "parameters"
+    }

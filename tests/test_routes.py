@@ -7,7 +7,7 @@ import pytest
 
 from pixora.web.middleware import HEADERS
 from tests.factories import SERVICE as SERVICE_NAME
-from tests.factories import SERVICE_KEY
+from tests.factories import SERVICE_KEY, operations_of
 from tests.oauth.conftest import basic
 
 PUBLIC = {
@@ -69,12 +69,7 @@ def document(session_app):
 
 @pytest.fixture(scope="module")
 def operations(document):
-    return {
-        f"{method.upper()} {path}": operation
-        for path, item in document["paths"].items()
-        for method, operation in item.items()
-        if method != "parameters"
-    }
+    return operations_of(document)
 
 
 def is_protected(operation):

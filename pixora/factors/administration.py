@@ -11,7 +11,7 @@ def reset_factors(user_id: str, by: Actor) -> bool:
     """Remove all second factors and passkeys of a user, end all sessions, and send a notice.
 
     Return False, changing nothing, if there was none. The sessions end because a thief of the phone may have opened
-    them. Who has no password either can still choose one, by a link to the e-mail address.
+    them. A user without a password can still choose one, by a link to the e-mail address.
 
     Raises:
         UserNotFound: There is no such user.

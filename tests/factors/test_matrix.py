@@ -9,7 +9,7 @@ import pytest
 from pixora import clock
 from pixora.factors import mfa_token
 from pixora.web.blueprint import SECURITY_SCHEME
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, operations_of
 from tests.factors.conftest import wrong
 from tests.passkeys.authenticator import Authenticator
 from tests.test_authorization import read_table
@@ -79,16 +79,6 @@ def refuses(route, login):
     return login.acr != best or not login.is_recent
 
 
-def operations(document):
-    """Return the operations of the OpenAPI document by route."""
-    return {
-        f"{method.upper()} {path}": operation
-        for path, item in document["paths"].items()
-        for method, operation in item.items()
-        if method != "parameters"
-    }
-
-
 def wants_a_token(operation):
     return any(SECURITY_SCHEME in scheme for scheme in operation["security"])
 
@@ -96,7 +86,7 @@ def wants_a_token(operation):
 def test_the_table_has_each_route_whose_documentation_says_so(client):
     documented = {
         route
-        for route, operation in operations(client.get("/openapi.json").json).items()
+        for route, operation in operations_of(client.get("/openapi.json").json).items()
         if NEEDED[1] in str(operation["responses"]) and f" {ADMIN}" not in route
     }
     assert documented - {"POST /api/auth/reauthenticate"} == LOGINS.keys() - {f"all of {ADMIN}"}
@@ -128,7 +118,7 @@ def test_each_route_lets_each_login_through_or_refuses_it(
     users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
     bearer = {"Authorization": f"Bearer {token_of(login)}"}
     documents = list(users.find())
-    routes = [route for route, one in operations(client.get("/openapi.json").json).items() if wants_a_token(one)]
+    routes = [route for route, one in operations_of(client.get("/openapi.json").json).items() if wants_a_token(one)]
     assert set(routes) > LOGINS.keys() - {f"all of {ADMIN}"}
     refused = set()
     for route in routes:
@@ -229,7 +219,7 @@ def test_each_way_opens_a_session_of_its_level_or_is_refused(go, ada, way, kind)
 def test_each_route_of_the_document_that_answers_with_tokens_is_in_the_table(client):
     with_tokens = {
         route
-        for route, operation in operations(client.get("/openapi.json").json).items()
+        for route, operation in operations_of(client.get("/openapi.json").json).items()
         if "#/components/schemas/Token'" in str(operation["responses"])
     }
     assert {" ".join(way.split()[:2]) for way in WAYS} == with_tokens
