@@ -15,6 +15,10 @@ HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrad
 """Header fields that the server sets, not the application: those of the connection (RFC 9110, 7.6.1), and Date."""
 
 
+REJECTIONS = ("400", "413", "422", "429")
+"""The statuses of requests that fail however often they are repeated, or that are too many."""
+
+
 class InvalidAnswer(Exception):
     """The application's answer is malformed or incomplete, so it cannot be sent."""
 
@@ -67,6 +71,11 @@ class Answer:
         finally:
             if close := getattr(body, "close", None):
                 close()
+
+    @property
+    def is_rejection(self) -> bool:
+        """Whether the status is one of `REJECTIONS`."""
+        return self._status.startswith(REJECTIONS)
 
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None

@@ -141,6 +141,13 @@ class Connection:
         self.client.shutdown(socket.SHUT_WR)
         return False
 
+    def hold_back(self) -> bool:
+        """Return whether the answer rejects the request, and so is to be sent a little later."""
+        if self.state != RUNNING or self._answer is None or not self._answer.is_rejection:
+            return False
+        self.state = WRITING
+        return True
+
     @property
     def is_writing(self) -> bool:
         """Whether the answer was sent in part."""

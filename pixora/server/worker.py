@@ -6,6 +6,7 @@ import os
 import selectors
 import sys
 import time
+from collections import deque
 from typing import Any
 
 from pixora.server.balance import Share
@@ -23,6 +24,10 @@ request. nginx closes idle connections sooner, so it never uses one that is bein
 
 SHUT_SECONDS = 0.5
 """How long to accept no connection after the system ran out of file descriptors."""
+
+REJECTION_SECONDS = 0.05
+"""How long to hold back an answer that rejects a request. A client that repeats such requests without a pause gets 20 a
+second on each connection, and takes little from the others; no person notices."""
 
 
 class Server:
@@ -52,6 +57,7 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._waiting: set[Connection] = set()  # owned by the poller
+        self._held: deque[tuple[float, Connection]] = deque()  # with the time at which to send its answer
         self._quiet = 0  # connections without progress for a second, at the last sweep
         self._threads = Threads(cfg.threads, self._serve)
         self._numbers = itertools.count(1)
@@ -98,7 +104,9 @@ class Server:
             may = now >= max(self._shut_until, self._share.pauses_until) and not self._is_full()
             self._set_accepting(wanted=may)
         self._next_sweep = min(self._next_sweep, now + sweep_seconds)
-        times = self._next_sweep, *(t for t in (self._shut_until, self._share.pauses_until) if t > now)
+        times = [self._next_sweep, *(t for t in (self._shut_until, self._share.pauses_until) if t > now)]
+        if self._held:
+            times.append(self._held[0][0])
         for key, _ in self._selector.select(max(0.0, min(times) - now)):
             if isinstance(key.fileobj, Connection):
                 self._look_at(key.fileobj, key.events)
@@ -106,6 +114,8 @@ class Server:
                 os.read(key.fileobj, 4096)  # written by `_wake` or by a signal handler
             else:
                 self._accept_from(key.fileobj)
+        while self._held and self._held[0][0] <= time.monotonic():
+            self._threads.submit(self._held.popleft()[1])
         if time.monotonic() >= self._next_sweep:
             self._sweep()
             self._next_sweep = time.monotonic() + sweep_seconds
@@ -165,6 +175,9 @@ class Server:
         """Answer the requests of a connection while it has some. Runs in a thread."""
         try:
             while connection.is_writing or self._answer(connection):
+                if connection.hold_back():
+                    self._hold(connection)
+                    return
                 if not connection.flush():
                     self._watch(connection, selectors.EVENT_WRITE)
                     return
@@ -192,6 +205,12 @@ class Server:
         is_last = not worker.alive or not self._keepalive_seconds or self._is_full()
         connection.answer(worker.wsgi, is_last=is_last)
         return True
+
+    def _hold(self, connection: Connection) -> None:
+        """Have a thread send the answer later."""
+        self._held.append((time.monotonic() + REJECTION_SECONDS, connection))
+        if len(self._held) == 1:  # otherwise the poller knows when to look
+            self._wake()
 
     def _watch(self, connection: Connection, events: int) -> None:
         """Give a connection to the poller."""
