@@ -17,7 +17,7 @@ import bcrypt
 from benchmarks.figures import median, table
 from benchmarks.load import FORM, ask
 from benchmarks.servers import FIRST, PIXORA, Bench, started
-from pixora.accounts.store import INDEXES
+from pixora.accounts.users import INDEXES
 from tests.factories import PASSWORD, fastapi_user
 
 DATABASE = "listing"

@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
 from config import Settings
-from pixora.accounts import audit, store
+from pixora.accounts import audit
 from pixora.accounts.administrators import LEAVING_DEADLINES, Administrators
 from pixora.accounts.audit import Audit
 from pixora.accounts.directory import Directory
@@ -27,7 +27,7 @@ from pixora.accounts.outbox import Outbox
 from pixora.accounts.outbox_metrics import OutboxMetrics
 from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import Lifetimes, SessionStore
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import INDEXES, UserStore
 from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.routes import blueprint as auth
@@ -147,7 +147,7 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
         rounds=settings.bcrypt_rounds,
         workers=settings.web_concurrency,
     )
-    database = Database(mongo, {**store.INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
+    database = Database(mongo, {**INDEXES, **counters.INDEXES, **audit.indexes(settings.audit_days)})
     database_timeout = timedelta(milliseconds=settings.database_timeout_ms)
     lease = 2 * timedelta(seconds=settings.hash_queue_seconds) + database_timeout + LEASE_MARGIN
     throttles = Throttles(Counters(database, lease), settings)

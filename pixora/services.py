@@ -18,7 +18,7 @@ from pixora.accounts.outbox import Outbox
 from pixora.accounts.outbox_metrics import OutboxMetrics
 from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import SessionStore
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.database.client import Database
 from pixora.email_templates.catalogue import Catalogue
 from pixora.passwords.queue import HashingQueue

@@ -32,7 +32,7 @@ import config as configuration
 from config import Settings
 from pixora import clock, create_app
 from pixora.accounts.hash_census import COMMENT
-from pixora.accounts.store import INDEXES
+from pixora.accounts.users import INDEXES
 from pixora.observability.logs import Formatter
 from pixora.observability.request_log import REQUEST_LOG
 from tests.factories import SERVICE_KEYS, Account, log_in, signup_body

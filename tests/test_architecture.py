@@ -130,7 +130,7 @@ def test_only_the_database_and_the_stores_know_pymongo():
         "pixora/accounts/outbox.py",
         "pixora/accounts/passkeys.py",
         "pixora/accounts/sessions.py",
-        "pixora/accounts/store.py",
+        "pixora/accounts/users.py",
         "pixora/database/client.py",
         "pixora/database/failures.py",
         "pixora/database/indexes.py",

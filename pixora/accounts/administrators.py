@@ -23,8 +23,7 @@ from datetime import timedelta
 from pymongo import ReturnDocument
 from pymongo.read_concern import ReadConcern
 
-from pixora.accounts.roles import ENABLED_ADMIN
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import ENABLED_ADMIN, UserStore
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable, LastAdmin
 

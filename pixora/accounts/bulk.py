@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError, WriteError
 
 from pixora.accounts import updates
 from pixora.accounts.documents import User
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 
 BATCH = 2_000
 BATCH_SECONDS = 60

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument
 
-from pixora.accounts.documents import Session, User
-from pixora.accounts.roles import ADMIN, USER
-from pixora.accounts.store import PROFILE, UserStore
+from pixora.accounts.documents import ADMIN, USER, Session, User
+from pixora.accounts.users import PROFILE, UserStore
 from pixora.database.client import Document
 
 

@@ -10,9 +10,11 @@ from typing import Any, NotRequired, TypedDict, cast
 
 from bson import ObjectId
 
-from pixora.accounts.roles import USER
 from pixora.tokens.one_time import OneTimeTokenRecord
 from pixora.web import metadata
+
+USER, ADMIN = "user", "admin"
+ROLES = USER, ADMIN
 
 
 class Session(TypedDict):

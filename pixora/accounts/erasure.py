@@ -27,7 +27,7 @@ from pixora import clock, emails
 from pixora.accounts.audit import Audit
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.database.client import Database, Document
 from pixora.errors import DatabaseUnavailable
 from pixora.tokens.crypto import cipher, derived_key

@@ -16,8 +16,7 @@ from pymongo.collection import Collection
 from pixora.accounts import assurance, updates
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Email, Factors, PendingTotp, RecoveryCodes, TotpFactor, User
-from pixora.accounts.roles import ENABLED
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import ENABLED, UserStore
 from pixora.database.client import Document
 
 BATCH = 500

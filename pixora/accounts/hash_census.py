@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 
 from pymongo.collection import Collection
 
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.database.client import Document
 from pixora.passwords import phc, verify
 

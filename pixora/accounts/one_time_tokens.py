@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.documents import Email, User
-from pixora.accounts.roles import ENABLED
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import ENABLED, UserStore
 from pixora.database.client import Database, Document, upserted
 from pixora.errors import InvalidOneTimeToken
 from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose

@@ -11,7 +11,7 @@ from cryptography.fernet import InvalidToken
 from pymongo import ReturnDocument
 
 from pixora.accounts.documents import Email, User
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.database.client import Document
 from pixora.errors import InvalidOneTimeToken
 from pixora.tokens.crypto import cipher

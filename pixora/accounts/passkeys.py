@@ -15,9 +15,8 @@ from pymongo.errors import DuplicateKeyError
 
 from pixora.accounts import updates
 from pixora.accounts.documents import Email, Passkey, Session, User
-from pixora.accounts.roles import ENABLED
 from pixora.accounts.sessions import IN_TOKENS, SessionStore, in_session
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import ENABLED, UserStore
 from pixora.database.client import Document
 
 MAX_PASSKEYS = 20

@@ -19,8 +19,7 @@ from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
 from pixora.accounts.factors import NO_FACTOR, FactorUse
-from pixora.accounts.roles import ENABLED
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import ENABLED, UserStore
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable, InvalidToken
 

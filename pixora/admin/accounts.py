@@ -6,8 +6,8 @@ from typing import Any
 
 from pixora import clock, emails
 from pixora.accounts import metadata, updates
-from pixora.accounts.documents import User, new_user
-from pixora.accounts.roles import ROLES, USER, is_disabled, is_invited
+from pixora.accounts.documents import ROLES, USER, User, new_user
+from pixora.accounts.users import is_disabled, is_invited
 from pixora.admin.changes import Actor, change, check_right, notice
 from pixora.admin.errors import OwnAccount, UserDisabled
 from pixora.admin.service import find

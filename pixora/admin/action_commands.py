@@ -6,7 +6,8 @@ import sys
 import click
 from flask.cli import with_appcontext
 
-from pixora.accounts.roles import ADMIN, USER, roles_of
+from pixora.accounts.documents import ADMIN, USER
+from pixora.accounts.users import roles_of
 from pixora.admin import accounts, service
 from pixora.admin.changes import OPERATOR
 from pixora.admin.command_group import id_of, json_option, report

@@ -16,8 +16,8 @@ from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.audit import COMMAND
 from pixora.accounts.documents import User
-from pixora.accounts.roles import ENABLED_ADMIN, is_admin
 from pixora.accounts.sessions import in_session
+from pixora.accounts.users import ENABLED_ADMIN, is_admin
 from pixora.database.client import Document
 from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken
 from pixora.services import services

@@ -13,8 +13,7 @@ from marshmallow import ValidationError
 
 from pixora import clock
 from pixora.accounts.audit import COMMAND
-from pixora.accounts.documents import User, new_user
-from pixora.accounts.roles import ROLES
+from pixora.accounts.documents import ROLES, User, new_user
 from pixora.admin import invitations, listing
 from pixora.admin.action_commands import ACTIONS
 from pixora.admin.changes import OPERATOR

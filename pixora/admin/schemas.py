@@ -4,7 +4,8 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from pixora.accounts.roles import ROLES, is_disabled
+from pixora.accounts.documents import ROLES
+from pixora.accounts.users import is_disabled
 from pixora.auth.schemas import SIGNUP_EXAMPLE, NewPassword
 from pixora.users import schemas as users
 from pixora.users.schemas import (

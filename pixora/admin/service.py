@@ -5,8 +5,8 @@ from collections.abc import Collection
 
 from pixora import clock
 from pixora.accounts import updates
-from pixora.accounts.documents import User
-from pixora.accounts.roles import ADMIN, ENABLED, ROLES, is_disabled, roles_of
+from pixora.accounts.documents import ADMIN, ROLES, User
+from pixora.accounts.users import ENABLED, is_disabled, roles_of
 from pixora.admin.changes import Actor, change, notice
 from pixora.database.client import Document
 from pixora.errors import UserNotFound

@@ -5,7 +5,7 @@ from typing import Any
 
 from pixora.accounts import assurance
 from pixora.accounts.documents import Session
-from pixora.accounts.roles import roles_of
+from pixora.accounts.users import roles_of
 from pixora.services import services
 
 FIRST_PARTY = "first-party"

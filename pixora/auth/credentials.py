@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pixora.accounts.documents import User
-from pixora.accounts.roles import is_disabled, is_invited
+from pixora.accounts.users import is_disabled, is_invited
 from pixora.errors import ValidationFailed
 from pixora.passwords import policy, verify
 from pixora.services import services

@@ -3,7 +3,7 @@
 from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import User
-from pixora.accounts.roles import is_disabled
+from pixora.accounts.users import is_disabled
 from pixora.auth import permission
 from pixora.errors import EmailTaken, ValidationFailed
 from pixora.services import services

@@ -18,7 +18,7 @@ from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import User
-from pixora.accounts.roles import has_password, is_admin
+from pixora.accounts.users import has_password, is_admin
 from pixora.errors import (
     AdminOnly,
     DatabaseUnavailable,

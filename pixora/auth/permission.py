@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from pixora import emails
 from pixora.accounts.documents import User
-from pixora.accounts.roles import has_password
 from pixora.accounts.sessions import in_session
+from pixora.accounts.users import has_password
 from pixora.auth import credentials
 from pixora.database.client import Document
 from pixora.errors import InvalidToken, ValidationFailed, WrongPassword

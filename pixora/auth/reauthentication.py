@@ -4,7 +4,7 @@ from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.documents import Session, User
 from pixora.accounts.factors import totp_of
-from pixora.accounts.roles import has_password
+from pixora.accounts.users import has_password
 from pixora.auth import grants, permission
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidToken, SecondFactorNeeded

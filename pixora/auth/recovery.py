@@ -6,7 +6,7 @@ from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import new_id
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
-from pixora.accounts.roles import is_disabled
+from pixora.accounts.users import is_disabled
 from pixora.auth import credentials
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services

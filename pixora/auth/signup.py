@@ -7,7 +7,7 @@ from pixora import clock
 from pixora.accounts import updates
 from pixora.accounts.documents import User, new_id, new_user
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
-from pixora.accounts.roles import is_disabled
+from pixora.accounts.users import is_disabled
 from pixora.auth import credentials, verification
 from pixora.errors import EmailTaken
 from pixora.services import services

@@ -2,7 +2,7 @@
 
 from pixora import clock
 from pixora.accounts import factors
-from pixora.accounts.roles import is_disabled
+from pixora.accounts.users import is_disabled
 from pixora.auth import grants
 from pixora.auth.grants import Grant
 from pixora.auth.login import new_session

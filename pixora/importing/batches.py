@@ -6,7 +6,7 @@ from enum import StrEnum
 from pixora.accounts import bulk
 from pixora.accounts.documents import User
 from pixora.accounts.erasure import Erasure
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.database.failures import DUPLICATE_KEY
 from pixora.importing.records import Reader
 

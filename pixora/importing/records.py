@@ -10,8 +10,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from pixora import clock
-from pixora.accounts.documents import TotpFactor, User, new_user
-from pixora.accounts.roles import USER
+from pixora.accounts.documents import USER, TotpFactor, User, new_user
 from pixora.admin.schemas import Roles
 from pixora.database.client import Document
 from pixora.errors import MalformedBody

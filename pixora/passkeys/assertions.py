@@ -12,7 +12,7 @@ from typing import Any
 from pixora import clock
 from pixora.accounts.documents import Passkey, User
 from pixora.accounts.passkeys import MAX_CHALLENGES, ChallengeUse, PasskeyUse
-from pixora.accounts.roles import is_disabled
+from pixora.accounts.users import is_disabled
 from pixora.errors import InvalidToken, RateLimited
 from pixora.passkeys import ceremonies, challenges
 from pixora.passkeys.ceremonies import GET, Assertion, Refused, SignedData

@@ -11,7 +11,7 @@ from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import User
 from pixora.accounts.passkeys import can_log_in
-from pixora.accounts.roles import has_password
+from pixora.accounts.users import has_password
 from pixora.auth import permission
 from pixora.errors import InvalidToken
 from pixora.passkeys.errors import PasskeyNeeded

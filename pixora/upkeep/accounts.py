@@ -7,7 +7,7 @@ from datetime import timedelta
 from pixora import clock
 from pixora.accounts import hash_census
 from pixora.accounts.erasure import Erasure
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.upkeep.addresses import survey
 from pixora.upkeep.findings import Finding, fault, ok, warning
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pixora.accounts import bulk
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.emails import canonical
 
 MOST_REPORTED = 100

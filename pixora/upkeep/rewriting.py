@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pixora import clock
 from pixora.accounts import bulk
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.upkeep.addresses import Progress, Survey, mask, wanted_form
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from flask import current_app
 
 from pixora.accounts.documents import User
-from pixora.accounts.roles import has_password
+from pixora.accounts.users import has_password
 from pixora.web import etags, metadata
 from pixora.web.application import Response
 from pixora.web.fields import timestamp

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, missing, validates_schema
 
 from pixora.accounts.audit import EVENTS
-from pixora.accounts.roles import has_password
+from pixora.accounts.users import has_password
 from pixora.auth.schemas import REQUIRED_UNLESS_REMOVED, NewPassword, Password
 from pixora.web.fields import (
     Birthday,

@@ -9,7 +9,7 @@ import termios
 
 import pytest
 
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from tests import ROOT
 from tests.conftest import make_account
 from tests.factories import HASH_2B, PASSWORD, fastapi_user, log_in

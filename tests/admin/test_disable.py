@@ -8,7 +8,7 @@ import pytest
 from pixora import clock
 from pixora.accounts.outbox import Claimed, StaleLink
 from pixora.accounts.sessions import SessionStore
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.auth import credentials
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.conftest import make_account

@@ -13,7 +13,7 @@ import pytest
 
 from pixora.accounts import updates
 from pixora.accounts.administrators import Administrators
-from pixora.accounts.roles import ENABLED_ADMIN
+from pixora.accounts.users import ENABLED_ADMIN
 from pixora.clock import utcnow
 from pixora.errors import LastAdmin
 from tests import ROOT

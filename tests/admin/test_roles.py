@@ -3,7 +3,7 @@
 import pytest
 
 from pixora.accounts.directory import Directory
-from pixora.accounts.roles import is_admin
+from pixora.accounts.users import is_admin
 from pixora.admin import service
 from pixora.admin.changes import OPERATOR
 from pixora.errors import DatabaseUnavailable

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from tests.auth.conftest import NEW_PASSWORD, is_refused
 from tests.factories import PASSWORD, log_in, sign_up
 

@@ -15,7 +15,7 @@ from mongod import find_mongod, free_port
 from pymongo.errors import PyMongoError
 
 import config
-from pixora.accounts.roles import ENABLED_ADMIN
+from pixora.accounts.users import ENABLED_ADMIN
 from tests.factories import HASH_2B, PASSWORD, fastapi_user
 
 ROUNDS = 8

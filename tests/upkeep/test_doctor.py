@@ -14,7 +14,7 @@ from mongod import free_port
 
 from pixora import clock
 from pixora.accounts import hash_census
-from pixora.accounts.store import INDEXES
+from pixora.accounts.users import INDEXES
 from pixora.upkeep import settings as checks_of_settings
 from pixora.upkeep.commands import app_with_doctor_only
 from pixora.upkeep.doctor import Check, examine

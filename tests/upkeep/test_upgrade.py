@@ -18,7 +18,7 @@ from mongod import free_port
 
 from pixora import clock
 from pixora.accounts import bulk
-from pixora.accounts.store import INDEXES
+from pixora.accounts.users import INDEXES
 from pixora.database.failures import DUPLICATE_KEY
 from pixora.emails import canonical, spellings
 from pixora.services import services

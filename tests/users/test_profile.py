@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pixora import clock
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.users import representation
 from pixora.users.schemas import ProfileSchema
 from pixora.web.etags import etag

@@ -1,6 +1,6 @@
 import pytest
 
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 
 
 def test_me_is_exactly_the_profile(client, account):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pixora import errors
-from pixora.accounts.store import UserStore
+from pixora.accounts.users import UserStore
 from pixora.web.problems import HTTP_DETAILS
 
 MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}

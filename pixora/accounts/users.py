@@ -1,6 +1,10 @@
-"""The store of users. Their fields are in `pixora.accounts.documents`."""
+"""Users: the store, and what a stored user says. The fields are in `pixora.accounts.documents`.
 
-from collections.abc import Iterator
+Documents of the FastAPI service have no roles and do not say whether a user is disabled or has a password: these users
+are enabled, have the role `user`, and a password.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -8,8 +12,7 @@ from pymongo import IndexModel, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from pixora.accounts.documents import User
-from pixora.accounts.roles import ADMIN, ENABLED, is_disabled
+from pixora.accounts.documents import ADMIN, ROLES, USER, User
 from pixora.database.client import Database, Document, Indexes, find_one
 from pixora.errors import EmailTaken
 
@@ -51,6 +54,41 @@ PROFILE: dict[str, Any] = {
     "passkey_challenges": 0,
 }
 CREDENTIALS = {"sessions": 0, "tokens": 0, "letters": 0, "passkeys": 0, "passkey_challenges": 0}
+
+ENABLED: dict[str, Any] = {"disabled": {"$ne": True}}
+"""The condition of a query for enabled users."""
+
+ENABLED_ADMIN: dict[str, Any] = {"roles": ADMIN, "invited_at": {"$exists": False}, **ENABLED}
+"""The condition of a query for enabled administrators, without those who have not accepted their invitation."""
+
+
+def is_invited(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user is invited, and has no password yet."""
+    return "invited_at" in user
+
+
+def has_password(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user has a password: not before the invitation is accepted, nor after it was removed.
+
+    Profiles leave out the hash, so the document says it a second time, in the same atomic updates.
+    """
+    return not is_invited(user) and "password_removed_at" not in user
+
+
+def is_disabled(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user is disabled."""
+    return user.get("disabled") is True
+
+
+def roles_of(user: Mapping[str, Any]) -> list[str]:
+    """Return the known roles of a user."""
+    stored = list(user.get("roles") or [])
+    return [role for role in ROLES if role in stored] or [USER]
+
+
+def is_admin(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user is an administrator, enabled or disabled."""
+    return ADMIN in roles_of(user)
 
 
 class UserStore:
