@@ -25,8 +25,10 @@ class Authentication(TypedDict):
     amr: list[str]
 
 
-def by_password(now: datetime) -> Authentication:
-    """Return an authentication with the password alone."""
+def by_password(now: datetime, *, with_code: bool) -> Authentication:
+    """Return an authentication with the password, alone or with a code of an authenticator app or for recovery."""
+    if with_code:
+        return {"auth_time": now, "acr": AAL2, "amr": [PASSWORD, ONE_TIME_PASSWORD, MULTIPLE_FACTORS]}
     return {"auth_time": now, "acr": AAL1, "amr": [PASSWORD]}
 
 
@@ -34,11 +36,6 @@ def by_passkey(now: datetime, *, is_synchronized: bool) -> Authentication:
     """Return an authentication with a passkey that has verified the user, by its PIN or biometrics: two factors."""
     key = SOFTWARE_KEY if is_synchronized else HARDWARE_KEY
     return {"auth_time": now, "acr": AAL2, "amr": [key, USER_PRESENT, MULTIPLE_FACTORS]}
-
-
-def by_two_factors(now: datetime) -> Authentication:
-    """Return an authentication with the password and a code, of an authenticator app or for recovery."""
-    return {"auth_time": now, "acr": AAL2, "amr": [PASSWORD, ONE_TIME_PASSWORD, MULTIPLE_FACTORS]}
 
 
 def upgraded(session: Any) -> dict[str, Any]:

@@ -4,17 +4,15 @@ A code is used by the update that it allows: the condition requires that neither
 stage records it. So of many parallel logins with one code the database lets one through, and none later.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from bson import MinKey
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 
-from pixora.accounts import assurance, updates
-from pixora.accounts.assurance import Authentication
+from pixora.accounts import updates
 from pixora.accounts.documents import Email, Factors, PendingTotp, RecoveryCodes, TotpFactor, User
 from pixora.accounts.users import ENABLED, UserStore
 from pixora.database.client import Document
@@ -28,7 +26,6 @@ COUNT_SECONDS = 1.0
 WITHOUT_FACTOR: Document = {"factors.totp": None}
 """The condition that a user has no second factor."""
 
-
 WITH_FACTOR: Document = {"factors.totp": {"$ne": None}}
 """The condition that a user has one."""
 
@@ -38,40 +35,16 @@ class FactorUse(NamedTuple):
 
     Attributes:
         condition: The factor is as it was read, and the code not used.
-        fields: New values of fields, by which the code is used.
-        emails: Notices about it.
+        stages: Use the code, and queue notices about it; none without a code.
 
     """
 
     condition: Document
-    fields: Mapping[str, Any] = MappingProxyType({})
-    emails: tuple[Email, ...] = ()
-
-    @property
-    def stages(self) -> list[Document]:
-        """The stages of the update."""
-        setting = {"$set": {name: {"$literal": value} for name, value in self.fields.items()}}
-        return [setting, updates.queue_emails(*self.emails)] if self.fields else []
-
-    def authentication(self, now: datetime) -> Authentication:
-        """Return how a user is authenticated by the password and this."""
-        return assurance.by_two_factors(now) if self.fields else assurance.by_password(now)
+    stages: Sequence[Document] = ()
 
 
 NO_FACTOR = FactorUse(WITHOUT_FACTOR)
 """For a user without a second factor, who must still have none when the write is made."""
-
-
-def totp_of(user: Mapping[str, Any]) -> TotpFactor | None:
-    """Return the TOTP factor of a user, which has its secret only where the whole document was read."""
-    factor: TotpFactor | None = (user.get("factors") or {}).get("totp")
-    return factor
-
-
-def recovery_hashes_of(user: Mapping[str, Any]) -> list[str]:
-    """Return the hashes of the recovery codes that a user has left."""
-    codes: RecoveryCodes | None = (user.get("factors") or {}).get("recovery_codes")
-    return codes["hashes"] if codes else []
 
 
 def unchanged(factor: TotpFactor) -> Document:
@@ -82,14 +55,15 @@ def unchanged(factor: TotpFactor) -> Document:
 def use_code(factor: TotpFactor, step: int) -> FactorUse:
     """Use the code of a step, and with it those of all earlier steps."""
     condition = unchanged(factor) | {"factors.totp.last_step": {"$lt": step}}
-    return FactorUse(condition, {"factors.totp.last_step": step})
+    return FactorUse(condition, [{"$set": {"factors.totp.last_step": step}}])
 
 
 def use_recovery_code(factor: TotpFactor, hashes: Sequence[str], used: str, *emails: Email) -> FactorUse:
     """Use one recovery code, if no other one was used since `hashes` were read."""
     condition = unchanged(factor) | {"factors.recovery_codes.hashes": [*hashes]}
     left = [one for one in hashes if one != used]
-    return FactorUse(condition, {"factors.recovery_codes.hashes": left}, emails)
+    using = {"$set": {"factors.recovery_codes.hashes": {"$literal": left}}}
+    return FactorUse(condition, [using, updates.queue_emails(*emails)])
 
 
 def enrol(pending: PendingTotp, step: int, hashes: Sequence[str], now: datetime) -> tuple[Document, Document]:

@@ -18,7 +18,7 @@ from pymongo import ReturnDocument, WriteConcern
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
-from pixora.accounts.factors import NO_FACTOR, FactorUse
+from pixora.accounts.factors import FactorUse
 from pixora.accounts.users import ENABLED, UserStore
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable, InvalidToken
@@ -71,11 +71,11 @@ class SessionStore:
         self._store = users
         self.lifetimes = lifetimes
 
-    def open(self, user_id: str, session: Session, password_hash: str, factor: FactorUse = NO_FACTOR) -> bool:
+    def open(self, user_id: str, session: Session, password_hash: str, factor: FactorUse) -> bool:
         """Add a session, dropping the least recently used ones over the limit.
 
         Return False, changing nothing, if this password hash is no longer stored, the user is disabled, or the use of
-        the second factor is no longer possible: by default, if the user has one.
+        the second factor is no longer possible; with `NO_FACTOR`, if the user has one.
         """
         update = [self.opening(session), *factor.stages]
         allowed = {"_id": user_id, "password": password_hash, **ENABLED, **factor.condition}

@@ -12,7 +12,7 @@ from pymongo import IndexModel, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from pixora.accounts.documents import ADMIN, ROLES, USER, User
+from pixora.accounts.documents import ADMIN, ROLES, USER, RecoveryCodes, TotpFactor, User
 from pixora.database.client import Database, Document, Indexes, find_one
 from pixora.errors import EmailTaken
 
@@ -89,6 +89,18 @@ def roles_of(user: Mapping[str, Any]) -> list[str]:
 def is_admin(user: Mapping[str, Any]) -> bool:
     """Tell whether a user is an administrator, enabled or disabled."""
     return ADMIN in roles_of(user)
+
+
+def totp_of(user: Mapping[str, Any]) -> TotpFactor | None:
+    """Return the TOTP factor of a user, which has its secret only where the whole document was read."""
+    factor: TotpFactor | None = (user.get("factors") or {}).get("totp")
+    return factor
+
+
+def recovery_hashes_of(user: Mapping[str, Any]) -> list[str]:
+    """Return the hashes of the recovery codes that a user has left."""
+    codes: RecoveryCodes | None = (user.get("factors") or {}).get("recovery_codes")
+    return codes["hashes"] if codes else []
 
 
 class UserStore:

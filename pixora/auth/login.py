@@ -4,8 +4,11 @@ import secrets
 from contextlib import suppress
 
 from pixora import clock, emails
+from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
+from pixora.accounts.factors import NO_FACTOR
+from pixora.accounts.users import totp_of
 from pixora.auth import credentials, grants, verification
 from pixora.auth.grants import Grant
 from pixora.errors import EmailNotVerified, InvalidCredentials, Overloaded
@@ -62,10 +65,12 @@ def log_in(
                 verification.send_again_if_expired(user, client_ip)
                 raise EmailNotVerified
             password_hash = _upgrade_hash(user, password)
-            factor = use_at_login(user, password_hash, code, client_ip)
-            authentication = factor.authentication(clock.utcnow())
+            use = NO_FACTOR
+            if factor := totp_of(user):
+                use = use_at_login(user, factor, password_hash, code, client_ip)
+            authentication = assurance.by_password(clock.utcnow(), with_code=use is not NO_FACTOR)
             session = new_session(user_agent, client_id, authentication)
-            if services.sessions.open(user["_id"], session, password_hash, factor):
+            if services.sessions.open(user["_id"], session, password_hash, use):
                 services.audit.record("login", user["_id"], session_id=session["id"])
                 return grants.issue(user, session, 0, client_id)
             # Since it was read, the hash was replaced, the user was disabled or deleted, a second factor was added or

@@ -3,8 +3,8 @@
 from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.documents import Session, User
-from pixora.accounts.factors import totp_of
-from pixora.accounts.users import has_password
+from pixora.accounts.factors import NO_FACTOR
+from pixora.accounts.users import has_password, totp_of
 from pixora.auth import grants, permission
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidToken, SecondFactorNeeded
@@ -53,10 +53,10 @@ def by_password(
     with services.hashing_queue.slot():
         found = None
         for condition in permission.by_password(user, password, client_ip, session_id):
-            factor = use_in_session(user, session_id, code, client_ip)
-            authentication = factor.authentication(clock.utcnow())
+            use = use_in_session(user, session_id, code, client_ip)
+            authentication = assurance.by_password(clock.utcnow(), with_code=use is not NO_FACTOR)
             found = services.sessions.renew_authentication(
-                user_id, session_id, authentication, condition | factor.condition, factor.stages
+                user_id, session_id, authentication, condition | use.condition, use.stages
             )
             if found:
                 break

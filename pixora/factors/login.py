@@ -1,8 +1,8 @@
 """The second step of a login: exchange an `mfa_token` and a code for a session."""
 
 from pixora import clock
-from pixora.accounts import factors
-from pixora.accounts.users import is_disabled
+from pixora.accounts import assurance
+from pixora.accounts.users import is_disabled, recovery_hashes_of, totp_of
 from pixora.auth import grants
 from pixora.auth.grants import Grant
 from pixora.auth.login import new_session
@@ -33,15 +33,15 @@ def log_in(
                 raise InvalidMfaToken
             if not token.is_valid(services.settings.secret_key, user["password"], clock.utcnow()):
                 raise InvalidMfaToken
-            factor = factors.totp_of(user)
+            factor = totp_of(user)
             if factor is None:
                 raise InvalidMfaToken
             use = second_factor.use(user, factor, answer, client_ip)
-            session = new_session(user_agent, client_id, use.authentication(clock.utcnow()))
+            session = new_session(user_agent, client_id, assurance.by_password(clock.utcnow(), with_code=True))
             if services.sessions.open(user["_id"], session, user["password"], use):
                 services.audit.record("login", user["_id"], session_id=session["id"])
                 if answer.method == RECOVERY_CODE:
-                    left = len(factors.recovery_hashes_of(user)) - 1
+                    left = len(recovery_hashes_of(user)) - 1
                     services.audit.record("recovery_code_used", user["_id"], left=left)
                 return grants.issue(user, session, 0, client_id)
             # The code, the factor or the password has just been used, removed or changed: read the user again.

@@ -11,6 +11,7 @@ from pixora import clock
 from pixora.accounts import factors, updates
 from pixora.accounts.documents import PendingTotp, User
 from pixora.accounts.sessions import in_session, upgrade_session
+from pixora.accounts.users import totp_of
 from pixora.database.client import Document
 from pixora.errors import InvalidToken
 from pixora.factors import encryption, recovery_codes, second_factor, totp
@@ -112,7 +113,7 @@ def remove(user_id: str, session_id: str) -> None:
 
     """
     user = _find(user_id, session_id)
-    factor = factors.totp_of(user)
+    factor = totp_of(user)
     if factor is None:
         raise FactorNotFound
     with services.second_factor_throttles.change(user_id):
@@ -136,7 +137,7 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
     """
     with services.hashing_queue.slot():
         user = _find(user_id, session_id)
-        factor = factors.totp_of(user)
+        factor = totp_of(user)
         if factor is None:
             raise FactorNotFound
         with services.second_factor_throttles.change(user_id):

@@ -1,8 +1,8 @@
 """Check the second factor of a user whose password was right.
 
-Every login with a password passes here: `SessionStore.open` refuses a user with a second factor unless it is passed a
-`FactorUse`. A passkey is two factors by itself and needs no code. A code is checked first and used later, by the update
-that it allows; in between, another request may use it.
+Every login with a password of a user with a second factor passes here: `SessionStore.open` refuses one without its use.
+A passkey is two factors by itself and needs no code. A code is checked first and used later, by the update that it
+allows; in between, another request may use it.
 """
 
 import logging
@@ -13,6 +13,7 @@ from pixora import clock
 from pixora.accounts import factors, updates
 from pixora.accounts.documents import Email, TotpFactor, User
 from pixora.accounts.factors import NO_FACTOR, FactorUse
+from pixora.accounts.users import recovery_hashes_of, totp_of
 from pixora.database.client import Document
 from pixora.errors import InvalidToken, SecondFactorNeeded
 from pixora.factors import encryption, mfa_token, recovery_codes, totp
@@ -37,27 +38,27 @@ class Answer(NamedTuple):
     code: str
 
 
-def use_at_login(user: User, password_hash: str, code: str | None, client_ip: str | None) -> FactorUse:
-    """Return the use of a second factor for a login with a right password; `NO_FACTOR` for a user without one.
+def use_at_login(
+    user: User, factor: TotpFactor, password_hash: str, code: str | None, client_ip: str | None
+) -> FactorUse:
+    """Return the use of a second factor for a login with a right password.
 
     Args:
         user: With `factors`.
+        factor: The factor.
         password_hash: The hash that is stored, to which the `mfa_token` is bound.
         code: The code of the authenticator app, if the client has sent it with the password.
         client_ip: The client's address.
 
     Raises:
-        MfaRequired: The user has a second factor, and the client has sent no code.
+        MfaRequired: The client has sent no code.
         InvalidCode, RateLimited, SecondFactorUnavailable: From the check of the code.
 
     """
-    factor = factors.totp_of(user)
-    if factor is None:
-        return NO_FACTOR
     if code is None:
         services.audit.record("second_factor_required", user["_id"])
         secret_key, now = services.settings.secret_key, clock.utcnow()
-        methods = [TOTP, RECOVERY_CODE] if factors.recovery_hashes_of(user) else [TOTP]
+        methods = [TOTP, RECOVERY_CODE] if recovery_hashes_of(user) else [TOTP]
         raise MfaRequired(
             mfa_token.make(secret_key, user["_id"], password_hash, now),
             int(mfa_token.LIFETIME.total_seconds()),
@@ -75,14 +76,14 @@ def use_in_session(user: User, session_id: str, code: str | None, client_ip: str
         InvalidToken: The session has ended.
 
     """
-    if factors.totp_of(user) is None:
+    if totp_of(user) is None:
         return NO_FACTOR
     if code is None:
         raise SecondFactorNeeded
     current = services.factors.find(user["_id"], session_id)  # with the secret, which a profile does not have
     if current is None:
         raise InvalidToken
-    factor = factors.totp_of(current)
+    factor = totp_of(current)
     if factor is None:
         return NO_FACTOR
     try:
@@ -114,7 +115,7 @@ def use(user: User, factor: TotpFactor, answer: Answer, client_ip: str | None) -
 
 def describe(user: User) -> dict[str, Document | None]:
     """Return the second factors in the whole document of a user, without secrets."""
-    factor = factors.totp_of(user)
+    factor = totp_of(user)
     codes = user.get("factors", {}).get("recovery_codes")
     last_used = totp.time_of(factor["last_step"]) if factor and factor["last_step"] else None
     return {
@@ -145,7 +146,7 @@ def _use_of_code(user: User, factor: TotpFactor, code: str) -> FactorUse | None:
 
 
 def _use_of_recovery_code(user: User, factor: TotpFactor, code: str) -> FactorUse | None:
-    hashes = factors.recovery_hashes_of(user)
+    hashes = recovery_hashes_of(user)
     used = services.hashing_queue.run(recovery_codes.find, code, hashes, is_wanted=caller())
     if used is None:
         return None

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from pixora.auth import claims
+from pixora.auth import grants
 from pixora.errors import InvalidToken
 from pixora.oauth import schemas
 from pixora.oauth.service_keys import require_service
@@ -46,4 +46,4 @@ def _introspect(text: str) -> dict[str, Any]:
     if user is None:
         return INACTIVE
     found = {name: token.claims[name] for name in OF_TOKEN if name in token.claims}
-    return {"active": True, "token_type": "Bearer", "client_id": claims.FIRST_PARTY} | claims.of_user(user) | found
+    return {"active": True, "token_type": "Bearer", "client_id": grants.FIRST_PARTY} | grants.user_claims(user) | found
