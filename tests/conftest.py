@@ -164,6 +164,17 @@ def settings(mongo_uri: str) -> Settings:
         return configuration.load()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_core_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the applications of this process core locks of their own, which no other process holds.
+
+    Else they would wait for the hashes of any other service on this machine, longer than some of their queues allow.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("core-locks")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def session_app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)

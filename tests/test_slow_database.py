@@ -66,6 +66,12 @@ def service(make_app, mongod, database):
         close(app)
 
 
+def bearer(app):
+    login = log_in(app.test_client(), NAMES[0])
+    assert login.status_code == 200, login.text
+    return {"Authorization": f"Bearer {login.json['access_token']}"}
+
+
 def counted(database):
     return {document["count"] for document in database["throttles"].find()}
 
@@ -123,18 +129,18 @@ FAILOVERS = [{"closeConnection": True}, {"errorCode": 189}, {"errorCode": 10107}
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_read_that_a_failover_interrupts_is_repeated(service, failing, how, times):
     app = service()
-    bearer = {"Authorization": f"Bearer {log_in(app.test_client(), NAMES[0]).json['access_token']}"}
+    headers = bearer(app)
     with failing({"times": times}, ["find"], **how):
-        response = app.test_client().get("/api/users/me", headers=bearer)
+        response = app.test_client().get("/api/users/me", headers=headers)
     assert (response.status_code, response.json["email"]) == (200, NAMES[0])
 
 
 @pytest.mark.parametrize("how", [*FAILOVERS, {"blockConnection": True, "blockTimeMS": 4000}])
 def test_a_read_that_cannot_be_repeated_in_time_is_refused(service, failing, how):
     app = service()
-    bearer = {"Authorization": f"Bearer {log_in(app.test_client(), NAMES[0]).json['access_token']}"}
+    headers = bearer(app)
     started = time.monotonic()
     with failing("alwaysOn", ["find"], **how):
-        response = app.test_client().get("/api/users/me", headers=bearer)
+        response = app.test_client().get("/api/users/me", headers=headers)
     assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
     assert time.monotonic() - started < LONG + 4

@@ -65,6 +65,7 @@ def gunicorn(mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Callab
             "HASH_QUEUE_SECONDS": "20",  # a busy machine is no reason to be sent away
             "WEB_CONCURRENCY": "1",
             "GUNICORN_THREADS": "8",
+            "TMPDIR": str(url.log.parent),  # for core locks of its own: the hashes of other tests must not delay it
             **NO_THROTTLES,
         }
         with url.log.open("wb") as output:

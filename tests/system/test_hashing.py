@@ -30,14 +30,12 @@ def call(url, path, body=None, media_type=HEADERS["Content-Type"], timeout=30):
 
 
 @pytest.fixture
-def service(gunicorn, tmp_path):
+def service(gunicorn):
     """Run two workers whose hashes take a quarter of a second, under a gunicorn that does not end a frozen worker."""
-    # Core locks of their own, so that other tests are not delayed.
     options = {
         "BCRYPT_ROUNDS": "12",
         "GUNICORN_THREADS": str(STORM + 8),
         "GUNICORN_CMD_ARGS": "--timeout 600",
-        "TMPDIR": str(tmp_path),
     }
     with gunicorn(WEB_CONCURRENCY="2", **options) as url:
         assert call(url, "/api/auth/signup", json.dumps(signup_body()), "application/json") == 201
