@@ -104,10 +104,10 @@ def create_app(settings: Settings) -> flask.Flask:
     app.wsgi_app = middleware.ResponseHeaders(app.wsgi_app)  # type: ignore[assignment,method-assign]
     app.wsgi_app = forwarding.Forwarding(app.wsgi_app, settings.proxy_count)  # type: ignore[assignment,method-assign]
     # Then these, in this order.
+    cors.init_app(app)
     app.before_request(middleware.reject_large_body)
     if settings.trusted_hosts:
         app.before_request(partial(hosts.reject_untrusted, settings.trusted_hosts))
-    cors.init_app(app)
 
     api_blueprints = [auth, oauth, user_routes, admin]
     if settings.service_keys:

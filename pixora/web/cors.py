@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterable
+from functools import partial
 
-from flask import Flask, Response
+from flask import Flask, Response, current_app, request
 from flask_cors import CORS
 
 ALLOWED_HEADERS = (
@@ -23,14 +24,15 @@ Origins = Collection[re.Pattern[str]]
 
 
 def init_app(app: Flask) -> None:
-    """Allow the origins in `CORS_ORIGINS`, if any."""
-    origins = app.config["CORS_ORIGINS"]
+    """Allow the origins in `CORS_ORIGINS`, if any. Call it before other hooks that may reject a request."""
+    # Compiled, because Flask-CORS treats a string with "*" or "[" as a pattern that need not match to the end.
+    origins = patterns(app.config["CORS_ORIGINS"])
     if not origins:
         return
+    app.before_request(partial(_answer_preflight, origins))
     CORS(
         app,
-        # Compiled, because Flask-CORS treats a string with "*" or "[" as a pattern that need not match to the end.
-        origins=patterns(origins),
+        origins=origins,
         allow_headers=[*ALLOWED_HEADERS, *app.config["CORS_ALLOW_HEADERS"]],
         expose_headers=EXPOSED_HEADERS,
         max_age=MAX_AGE,
@@ -50,10 +52,25 @@ def error_headers(origin: str, allowed: Origins) -> dict[str, str]:
     if not allowed:
         return {}
     headers = {"Vary": "Origin"}
-    if any(pattern.match(origin) for pattern in allowed):
+    if _is_allowed(origin, allowed):
         headers["Access-Control-Allow-Origin"] = origin
         headers["Access-Control-Expose-Headers"] = ", ".join(sorted(EXPOSED_HEADERS))
     return headers
+
+
+def _answer_preflight(allowed: Origins) -> Response | None:
+    """Answer a preflight of an allowed origin with 200, whatever the request itself will get.
+
+    After a preflight with 404 a browser sends no request, and the page learns only that the network failed.
+    """
+    is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    if is_preflight and _is_allowed(request.headers.get("Origin", ""), allowed):
+        return current_app.make_default_options_response()
+    return None
+
+
+def _is_allowed(origin: str, allowed: Origins) -> bool:
+    return any(pattern.match(origin) for pattern in allowed)
 
 
 def _pattern(origin: str) -> re.Pattern[str]:

@@ -154,6 +154,20 @@ def test_a_browser_lets_the_page_read_refusals_of_nginx_and_of_ours(gunicorn, br
         assert page.evaluate(FETCH, [signup, 10]) == [400, "malformed_body", 32]
 
 
+CALL = """async ([method, url]) => {
+    const response = await fetch(url, {method, headers: {Authorization: "Bearer x"}});
+    return [response.status, (await response.json()).code];
+}"""
+
+
+def test_a_browser_lets_the_page_read_that_a_route_or_a_method_does_not_exist(gunicorn, browser, product):
+    with gunicorn(CORS_ORIGINS=product) as url, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(product)
+        assert page.evaluate(CALL, ["GET", f"{url}/api/nowhere"]) == [404, "not_found"]
+        assert page.evaluate(CALL, ["PUT", f"{url}/api/auth/login"]) == [405, "method_not_allowed"]
+
+
 def test_a_browser_lets_the_page_read_that_the_application_is_away(browser, product, tmp_path):
     def allow(text, address):
         return text.replace(ENTRY, f'"{product}" $http_origin;')

@@ -17,9 +17,9 @@ def client_of(make_app):
     return client
 
 
-def preflight(client, header, method="GET", origin=ORIGIN):
+def preflight(client, header, method="GET", origin=ORIGIN, path="/api/users/me", **options):
     names = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": header}
-    return client.options("/api/users/me", headers={"Origin": origin, **names})
+    return client.options(path, headers={"Origin": origin, **names}, **options)
 
 
 def allowed(client, origin):
@@ -45,6 +45,35 @@ def test_a_configured_origin_can_send_a_token(client_of, method):
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Headers"].lower() == "authorization"
     assert method in response.headers["Access-Control-Allow-Methods"].split(", ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("PUT", "/api/users/me", 405), ("GET", "/api//users/me", 308)],
+)
+def test_a_page_is_allowed_to_send_a_request_that_fails_so_that_it_can_read_why(client_of, method, path, status):
+    client = client_of(ORIGIN)
+    response = preflight(client, "authorization", method, path=path)
+    assert response.status_code == 200
+    assert method in response.headers["Access-Control-Allow-Methods"].split(", ")
+    response = client.open(path, method=method, headers={"Origin": ORIGIN})
+    assert response.status_code == status
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+def test_a_page_can_read_that_its_host_is_not_trusted(client_of):
+    client = client_of(ORIGIN, TRUSTED_HOSTS=["auth.example.com"])
+    assert preflight(client, "authorization", base_url="http://other.example.com").status_code == 200
+    response = client.get("/api/users/me", headers={"Origin": ORIGIN}, base_url="http://other.example.com")
+    assert response.json["code"] == "untrusted_host"
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+@pytest.mark.parametrize("headers", [{"Origin": ORIGIN}, {"Origin": "https://evil.example"}, {}])
+def test_what_is_no_preflight_of_an_allowed_origin_gets_the_404_of_its_url(client_of, headers):
+    if headers != {"Origin": ORIGIN}:
+        headers = headers | {"Access-Control-Request-Method": "GET"}
+    assert client_of(ORIGIN).options("/nowhere", headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize(
