@@ -24,7 +24,7 @@ FACTORS_EXAMPLE = {
 NEW_SECRET_EXAMPLE = {
     "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
     "uri": "otpauth://totp/Example:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Example",
-    "qr_svg": '<svg viewBox="0 0 228 228" class="segno">…</svg>',
+    "qr_svg": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 228 228" class="segno">…</svg>',
     "expires_in": 600,
 }
 MFA_EXAMPLE = {
@@ -82,7 +82,7 @@ class NewSecretSchema(Schema):
 
     secret = fields.String(required=True, metadata={"description": "In base32, to be typed."})
     uri = fields.String(required=True, metadata={"description": "An `otpauth://` URI."})
-    qr_svg = fields.String(required=True, metadata={"description": "The URI as a QR code, an SVG element."})
+    qr_svg = fields.String(required=True, metadata={"description": "The URI as a QR code in SVG."})
     expires_in = fields.Integer(required=True, metadata={"description": "Seconds to confirm it."})
 
 

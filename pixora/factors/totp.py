@@ -5,6 +5,7 @@ clocks that differ and people who type slowly (RFC 6238, section 5.2).
 """
 
 import base64
+import io
 import secrets
 from datetime import UTC, datetime
 
@@ -65,6 +66,8 @@ def enrolment_uri(secret: bytes, account: str, issuer: str) -> str:
 
 
 def qr_svg(uri: str) -> str:
-    """Return a URI as a QR code: an SVG element without script or style."""
+    """Return a URI as a QR code: an SVG document without script or style, which can also be an element of a page."""
     code = segno.make(uri, micro=False, error="l", boost_error=False, mask=MASK)
-    return str(code.svg_inline(scale=4, border=4, omitsize=True))
+    svg = io.BytesIO()
+    code.save(svg, kind="svg", scale=4, border=4, omitsize=True, xmldecl=False, nl=False)
+    return svg.getvalue().decode()

@@ -39,8 +39,7 @@ function showNewCodes(codes) {
 
 onClick($("set-up-totp"), async () => {
   const { secret, uri, qr_svg } = await callConfirmed(`${FACTORS}/totp`, { method: "POST" });
-  const image = qr_svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"'); // an image cannot run scripts
-  $("qr").src = `data:image/svg+xml,${encodeURIComponent(image)}`;
+  $("qr").src = `data:image/svg+xml,${encodeURIComponent(qr_svg)}`; // an image cannot run scripts
   $("uri").href = uri;
   $("secret").textContent = secret;
   $("enrolment").hidden = false;
