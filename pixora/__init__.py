@@ -19,12 +19,11 @@ from pixora.accounts.administrators import LEAVING_DEADLINES, Administrators
 from pixora.accounts.audit import Audit
 from pixora.accounts.directory import Directory
 from pixora.accounts.erasure import Erasure
-from pixora.accounts.factor_metrics import FactorMetrics
 from pixora.accounts.factors import FactorStore
 from pixora.accounts.hash_census import RefusalCost
+from pixora.accounts.metrics import AccountMetrics
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
-from pixora.accounts.outbox_metrics import OutboxMetrics
 from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import Lifetimes, SessionStore
 from pixora.accounts.users import INDEXES, UserStore
@@ -179,10 +178,9 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
         sessions=sessions,
         passkeys=PasskeyStore(users, sessions),
         factors=factor_store,
-        factor_metrics=FactorMetrics(factor_store, [name_of(key) for key in settings.data_keys]),
         one_time_tokens=one_time_tokens,
         outbox=outbox,
-        outbox_metrics=OutboxMetrics(outbox),
+        metrics=AccountMetrics(outbox, factor_store, [name_of(key) for key in settings.data_keys]),
         erasure=Erasure(database, users, one_time_tokens, outbox, audit_trail, secret_key=settings.secret_key),
         administrators=Administrators(users, LEAVING_DEADLINES * database_timeout),
         directory=Directory(users),

@@ -10,12 +10,11 @@ from pixora.accounts.administrators import Administrators
 from pixora.accounts.audit import Audit
 from pixora.accounts.directory import Directory
 from pixora.accounts.erasure import Erasure
-from pixora.accounts.factor_metrics import FactorMetrics
 from pixora.accounts.factors import FactorStore
 from pixora.accounts.hash_census import RefusalCost
+from pixora.accounts.metrics import AccountMetrics
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
-from pixora.accounts.outbox_metrics import OutboxMetrics
 from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import SessionStore
 from pixora.accounts.users import UserStore
@@ -44,10 +43,9 @@ class Services:
     sessions: SessionStore
     passkeys: PasskeyStore
     factors: FactorStore
-    factor_metrics: FactorMetrics
     one_time_tokens: OneTimeTokenStore
     outbox: Outbox
-    outbox_metrics: OutboxMetrics
+    metrics: AccountMetrics
     erasure: Erasure
     administrators: Administrators
     directory: Directory

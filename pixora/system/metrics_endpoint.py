@@ -50,8 +50,7 @@ def get_metrics() -> Response:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     else:
         registry.register(metrics.REGISTRY)
-    registry.register(services.outbox_metrics)
-    registry.register(services.factor_metrics)
+    registry.register(services.metrics)
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 

@@ -263,7 +263,7 @@ def test_metrics_are_answered_without_the_database(make_app, samples):
 
 def test_outdated_figures_of_the_outbox_are_not_shown_without_the_database(make_app, samples):
     app = make_app(MONGO_URI="mongodb://127.0.0.1:1/pixora", DATABASE_TIMEOUT_MS=300)
-    app.extensions["services"].outbox_metrics._backlog = Backlog(None, 7, 0)
+    app.extensions["services"].metrics._backlog._result = Backlog(None, 7, 0)
     assert 'pixora_outbox_letters{state="new"}' not in samples(app.test_client())
 
 
