@@ -34,7 +34,7 @@ from pixora.accounts.documents import AuditEvent
 from pixora.database.client import Database, Document, Indexes, upserted
 from pixora.errors import DatabaseUnavailable
 from pixora.observability import metrics
-from pixora.throttling.limits import network
+from pixora.throttling.limits import networks
 from pixora.web.middleware import request_id
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ def _row(event: str, user_id: str | None, by: str | None, details: Document) -> 
         "user_id": user_id,
         "event": event,
         "at": clock.utcnow(),
-        "network": network(request.remote_addr) if in_request else None,
+        "network": networks(request.remote_addr)[0] if in_request else None,
         "request_id": request_id() if in_request else None,
         "details": details,
     }

@@ -30,7 +30,7 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None, ac
 
     """
     with services.hashing_queue.slot():
-        services.throttles.count_sign_up(client_ip)
+        services.throttles.count(*services.throttles.by_network("THROTTLE_SIGNUP_PER_IP", client_ip))
         password_hash = credentials.hash_new("password", password, profile)
         now = clock.utcnow()
         user_id, email = new_id(), profile["email"]

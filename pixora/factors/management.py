@@ -87,7 +87,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
         step = totp.step_of(secret, code, now)
         if step is None:
             raise WrongCode
-        with services.second_factor_throttles.change(user_id):
+        with services.throttles.change("second factor", user_id):
             codes, hashes = _new_recovery_codes()
             condition, enrolling = factors.enrol(pending, step, hashes, now)
             stages = (
@@ -116,7 +116,7 @@ def remove(user_id: str, session_id: str) -> None:
     factor = totp_of(user)
     if factor is None:
         raise FactorNotFound
-    with services.second_factor_throttles.change(user_id):
+    with services.throttles.change("second factor", user_id):
         stages = factors.REMOVE, updates.queue_emails(*second_factor.notices(user, "factor_removed"))
         condition = factors.unchanged(factor) | in_session(session_id)
         if not services.users.update_user(user_id, *stages, **condition):
@@ -140,7 +140,7 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
         factor = totp_of(user)
         if factor is None:
             raise FactorNotFound
-        with services.second_factor_throttles.change(user_id):
+        with services.throttles.change("second factor", user_id):
             codes, hashes = _new_recovery_codes()
             stages = (
                 factors.replace_recovery_codes(hashes, clock.utcnow()),

@@ -13,11 +13,13 @@ from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.oauth import basic
 from pixora.oauth.errors import InvalidClient, InvalidServiceKey
 from pixora.services import services
+from pixora.throttling.counters import Bucket
 from pixora.web.blueprint import documented, fails, reject_undeclared_parameters
 from pixora.web.openapi import SERVICE_SCHEME
 
 log = logging.getLogger(__name__)
 
+WRONG_KEYS = "THROTTLE_SERVICE_KEY_PER_IP"
 UNKNOWN = ""
 """Stands for all services that `SERVICE_KEYS` does not name, so that invented names create one counter of a network."""
 
@@ -57,12 +59,36 @@ def _authenticate() -> None:
         for service, stored in services.settings.service_keys
     ]
     if any(matches):
-        services.throttles.count_introspection(name, request.remote_addr)
+        _count_request(name)
         return
     is_known = any(name == service for service, _ in services.settings.service_keys)
-    services.throttles.count_wrong_key(name if is_known else UNKNOWN, request.remote_addr)
+    _count_wrong_key(name if is_known else UNKNOWN)
     log.warning("Refused a service: its name or key is wrong.", extra={"event": "service_refused"})
     raise InvalidServiceKey
+
+
+def _count_request(service: str) -> None:
+    """Count a request with the right key; raise `RateLimited` if the service makes too many.
+
+    Also if too many wrong keys for it came from this network: otherwise the limit would not slow down a search for it.
+    """
+    wrong_keys = [bucket._replace(counts=False) for bucket in _wrong_keys(service)]
+    services.throttles.count(*wrong_keys, services.throttles.bucket("THROTTLE_INTROSPECTION_PER_SERVICE", service))
+
+
+def _count_wrong_key(service: str) -> None:
+    """Count a wrong key; raise `RateLimited` if too many came from this network, whichever services they name.
+
+    So all wrong keys are answered alike: a limit of each service would tell which names exist. The counter of the
+    service is the one that the right key asks. It counts refused keys too: as a wrong key is refused where the right
+    one is accepted, those are guesses as well.
+    """
+    services.throttles.try_count(*_wrong_keys(service))
+    services.throttles.count(*services.throttles.by_network(WRONG_KEYS, request.remote_addr))
+
+
+def _wrong_keys(service: str) -> list[Bucket]:
+    return services.throttles.by_network(WRONG_KEYS, request.remote_addr, service)
 
 
 def _credentials() -> basic.Credentials:

@@ -95,7 +95,7 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
         "created_at": now,
         "last_used_at": None,
     }
-    with services.throttles.passkey_change(user_id):
+    with services.throttles.change("passkey", user_id):
         messages = [services.outbox.compose("passkey_added", user["email"], now)] if user.get("email_verified") else []
         try:
             is_added = services.passkeys.add(user_id, session_id, passkey, use, *messages)
@@ -143,7 +143,7 @@ def remove(user_id: str, session_id: str, passkey_id: str) -> None:
     user, now = _find(user_id, session_id), clock.utcnow()
     if not any(passkey["id"] == passkey_id for passkey in user.get("passkeys", [])):
         raise PasskeyNotFound
-    with services.throttles.passkey_change(user_id):
+    with services.throttles.change("passkey", user_id):
         messages = (
             [services.outbox.compose("passkey_removed", user["email"], now)] if user.get("email_verified") else []
         )

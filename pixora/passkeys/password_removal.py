@@ -44,7 +44,7 @@ def remove_password(user: User, session_id: str, password: str, client_ip: str |
         conditions = permission.by_password(user, password, client_ip, session_id)
         condition = next(conditions)
         with (
-            services.throttles.password_change(emails.canonical(user["email"])),
+            services.throttles.change(emails.canonical(user["email"])),
             services.mail_throttles.notice(user) as may_notify,
         ):
             now = clock.utcnow()

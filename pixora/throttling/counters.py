@@ -116,10 +116,7 @@ class Attempt:
 class Counters:
     """The counters of one application. Every method is one command and may raise `DatabaseUnavailable`.
 
-    Args:
-        database: The database.
-        lease: How long an attempt may be in flight: longer than a request takes to settle it.
-
+    The lease is how long an attempt may be in flight: longer than a request takes to settle it.
     """
 
     def __init__(self, database: Database, lease: timedelta) -> None:

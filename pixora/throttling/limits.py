@@ -21,7 +21,7 @@ import ipaddress
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 
@@ -33,7 +33,6 @@ from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.observability import metrics
 from pixora.passwords.queue import FREE_THREADS
 from pixora.throttling.counters import Attempt, Bucket, Counters, Window
-from pixora.throttling.spent import SpentLimits
 from pixora.tokens.crypto import derived_key
 
 log = logging.getLogger(__name__)
@@ -57,6 +56,16 @@ WIDE_FACTOR = 5
 """A /48 has five times the limits of a /64: too little to exhaust the limit of an account. (Let's Encrypt allows a /48
 fifty times the sign-ups of an address, but has no accounts to lock people out of.)"""
 
+NAMESPACE = "LIMITER"
+"""With it `limits` begins the keys of counters."""
+
+REMEMBERED_SECONDS = 1.0
+"""How long a worker refuses attempts by a spent limit without the database. For so long another worker does not know
+yet that a proof of the mailbox has cleared the limits of an account."""
+
+MAX_REMEMBERED = 1024
+"""Spent limits that a worker remembers."""
+
 
 class Throttles:
     """The throttles of one application. Methods that count may raise `DatabaseUnavailable`."""
@@ -74,63 +83,26 @@ class Throttles:
         """Return the limit of a setting."""
         return self._limits[name]
 
-    def count_sign_up(self, client_ip: str | None) -> None:
-        """Count an attempt to sign up, whatever its outcome; raise `RateLimited` if the network has made too many."""
-        self.count(*self.by_network("THROTTLE_SIGNUP_PER_IP", client_ip))
-
-    def count_introspection(self, service: str, client_ip: str | None) -> None:
-        """Count a request of a service with the right key.
-
-        Raises:
-            RateLimited: The service makes too many, or too many wrong keys for it came from this network: there a right
-                one is refused as well, or the limit would not slow down a search for it.
-
-        """
-        wrong_keys = [bucket._replace(counts=False) for bucket in self._wrong_keys(service, client_ip)]
-        self.count(*wrong_keys, self.bucket("THROTTLE_INTROSPECTION_PER_SERVICE", service))
-
-    def count_wrong_key(self, service: str, client_ip: str | None) -> None:
-        """Count a wrong key; raise `RateLimited` if too many came from this network, whichever services they name.
-
-        So all wrong keys are answered alike: a limit of each service would tell which names exist. The counter of the
-        service is the one that the right key asks. It counts refused keys too: as a wrong key is refused where the
-        right one is accepted, those are guesses as well.
-        """
-        self.try_count(*self._wrong_keys(service, client_ip))
-        self.count(*self.by_network("THROTTLE_SERVICE_KEY_PER_IP", client_ip))
-
-    def _wrong_keys(self, service: str, client_ip: str | None) -> list[Bucket]:
-        return self.by_network("THROTTLE_SERVICE_KEY_PER_IP", client_ip, service)
-
     @contextmanager
-    def password_change(self, email: str) -> Iterator[None]:
-        """Count a password change unless the `with` block that makes it raises.
+    def change(self, *subject: str) -> Iterator[None]:
+        """Count a change of credentials, unless the `with` block raises; raise `RateLimited` if there were too many.
 
-        Args:
-            email: The canonical e-mail address of the account.
-
-        Raises:
-            RateLimited: There have been too many.
-
+        The subject is the canonical e-mail address for passwords; else the kind of credentials and the id of the user.
         """
-        bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", email)
+        bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", *subject)
         self.count(bucket)
         with self.refunded_on_failure(bucket):
             yield
 
     def clear_login(self, email: str) -> None:
         """Forget the attempts to log in to an account, by its canonical e-mail address, from all networks."""
-        for name in ("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"):
-            self.forget(self._limits[name], name, email)
+        self.forget(email, "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT")
 
     def attempt(self, email: str, client_ip: str | None) -> AbstractContextManager[Attempt]:
         """Count an attempt to check a password before the `with` block checks it, and settle it afterwards.
 
-        The block sets `is_correct`. When it raises, there is no verdict and the attempt is handed back.
-
-        Args:
-            email: In canonical form; the account may not exist.
-            client_ip: The client's address.
+        The block sets `is_correct`. When it raises, there is no verdict and the attempt is handed back. The e-mail is
+        in canonical form; the account may not exist.
 
         Raises:
             RateLimited: There have been too many wrong attempts.
@@ -178,19 +150,6 @@ class Throttles:
         return self._counters.count(*buckets)
 
     @contextmanager
-    def passkey_change(self, user_id: str) -> Iterator[None]:
-        """Count a passkey that is added or removed, as `password_change` counts passwords.
-
-        Raises:
-            RateLimited: There have been too many.
-
-        """
-        bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "passkey", user_id)
-        self.count(bucket)
-        with self.refunded_on_failure(bucket):
-            yield
-
-    @contextmanager
     def refunded_on_failure(self, *buckets: Bucket) -> Iterator[None]:
         """Take back what was counted if the `with` block raises."""
         try:
@@ -205,21 +164,18 @@ class Throttles:
         limit = self._limits[name]
         return Bucket(name, limit, self.key(limit, name, *subject), amount or limit.amount, moves=moves)
 
-    def by_network(self, name: str, client_ip: str | None, *subject: str, amount: int | None = None) -> list[Bucket]:
+    def by_network(self, name: str, client_ip: str | None, *subject: str) -> list[Bucket]:
         """Return the buckets of a setting for the network of a client and, for IPv6, for the wide network around it."""
-        amount = amount or self._limits[name].amount
-        buckets = [self.bucket(name, *subject, network(client_ip), amount=amount)]
-        if wide := wide_network(client_ip):
-            buckets.append(self.bucket(name, *subject, wide, amount=WIDE_FACTOR * amount))
-        return buckets
+        bucket, *wide = [self.bucket(name, *subject, network) for network in networks(client_ip)]
+        return [bucket, *(one._replace(amount=WIDE_FACTOR * one.amount) for one in wide)]
 
     def key(self, limit: RateLimitItem, name: str, *subject: str) -> str:
         """Return the key of a counter. The subject, such as an e-mail address and a network, is hashed."""
         return limit.key_for(name, *map(self._hash, subject))
 
-    def forget(self, limit: RateLimitItem, name: str, first: str) -> None:
-        """Forget all counters of a setting whose subject begins with `first`."""
-        self._counters.forget(f"{limit.namespace}/{name}/{self._hash(first)}/")
+    def forget(self, first: str, *names: str) -> None:
+        """Forget all counters of these settings whose subject begins with `first`."""
+        self._counters.forget(*(f"{NAMESPACE}/{name}/{self._hash(first)}/" for name in names))
         self._spent.clear()
 
     def _hash(self, text: str) -> str:
@@ -271,30 +227,46 @@ class Throttles:
         return RateLimited(max((window.retry_after for window in full), default=1))
 
 
-def network(client_ip: str | None) -> str:
-    """Return the network under which a client is counted: an IPv4 address, or the /64 of an IPv6 address.
+class SpentLimits:
+    """Windows that wrong attempts have filled, as a worker has read them: no attempt is accepted before they end.
+
+    A refusal takes two or three commands, and a client that goes on in spite of it would have MongoDB work as hard as
+    for logins.
+    """
+
+    def __init__(self) -> None:
+        self._windows: dict[str, tuple[float, Window]] = {}
+
+    def note(self, windows: Iterable[Window]) -> None:
+        """Remember spent windows, but not past their end."""
+        now = time.monotonic()
+        if len(self._windows) >= MAX_REMEMBERED:
+            self.clear()
+        for window in windows:
+            until = now + min(REMEMBERED_SECONDS, window.seconds_left - 1)  # which is rounded up
+            self._windows[window.bucket.key] = until, window
+
+    def find(self, buckets: Iterable[Bucket]) -> list[Window]:
+        """Return the windows of these buckets that are known to be spent."""
+        now = time.monotonic()
+        known = (self._windows.get(bucket.key) for bucket in buckets)
+        return [window for until, window in filter(None, known) if now < until]
+
+    def clear(self) -> None:
+        """Ask the database again."""
+        self._windows = {}
+
+
+def networks(client_ip: str | None) -> list[str]:
+    """Return the networks under which a client is counted: an IPv4 address, or the /64 and the /48 of an IPv6 address.
 
     All clients without a readable address, as on a Unix socket, share the network `unknown`.
     """
-    ip = _parse(client_ip)
-    if ip is None:
-        return "unknown"
-    return str(ip) if ip.version == 4 else _prefix(ip, 64)
-
-
-def wide_network(client_ip: str | None) -> str | None:
-    """Return the wide network (/48) of an IPv6 client, which may own many /64; None for others."""
-    ip = _parse(client_ip)
-    return None if ip is None or ip.version == 4 else _prefix(ip, WIDE_PREFIX)
-
-
-def _parse(client_ip: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         ip = ipaddress.ip_address(client_ip or "")
     except ValueError:
-        return None
-    return (isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip
-
-
-def _prefix(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, length: int) -> str:
-    return str(ipaddress.IPv6Network((int(ip) >> 128 - length << 128 - length, length)))
+        return ["unknown"]
+    ip = (isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip
+    if ip.version == 4:
+        return [str(ip)]
+    return [str(ipaddress.IPv6Network((int(ip) >> 128 - size << 128 - size, size))) for size in (64, WIDE_PREFIX)]

@@ -23,7 +23,7 @@ from limits import RateLimitItem, parse
 from pixora import emails
 from pixora.observability import metrics
 from pixora.throttling.counters import Bucket
-from pixora.throttling.limits import Throttles, network, wide_network
+from pixora.throttling.limits import Throttles, networks
 
 NAME = "THROTTLE_MAIL_PER_ACCOUNT"
 
@@ -94,7 +94,7 @@ class MailThrottles:
     @contextmanager
     def reset_link(self, email: str, client_ip: str | None) -> Iterator[bool]:
         """Count a password reset link, which anyone may request."""
-        origin = wide_network(client_ip) or network(client_ip)
+        origin = networks(client_ip)[-1]
         usual = [
             self._throttles.bucket(NAME, email, "reset", origin, amount=self._resets_of_network),
             self._bucket(email, "reset", self._resets),
@@ -106,7 +106,7 @@ class MailThrottles:
 
     def clear_link(self, email: str) -> None:
         """Forget the reset link, which was used: the mailbox has no valid one any more."""
-        self._throttles.forget(RESET_LINK, "RESET_LINK", email)
+        self._throttles.forget(email, "RESET_LINK")
 
     @contextmanager
     def _counted(self, *alternatives: list[Bucket]) -> Iterator[bool]:

@@ -10,11 +10,10 @@ A password reset does not clear these limits. It proves the mailbox, and the sec
 reads it.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
 from pixora.throttling.counters import Attempt
-from pixora.throttling.limits import Throttles, network, wide_network
+from pixora.throttling.limits import Throttles, networks
 
 PER_NETWORK = "THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP"
 PER_ACCOUNT = "THROTTLE_SECOND_FACTOR_PER_ACCOUNT"
@@ -27,12 +26,7 @@ class SecondFactorThrottles:
         self._throttles = throttles
 
     def attempt(self, user_id: str, client_ip: str | None, *, can_be_guessed: bool) -> AbstractContextManager[Attempt]:
-        """Count an attempt to check a code, as `Throttles.attempt` does for a password.
-
-        Args:
-            user_id: Whose code it must be.
-            client_ip: The client's address.
-            can_be_guessed: False for a recovery code.
+        """Count an attempt to check a code, as `Throttles.attempt` does a password; no recovery code can be guessed.
 
         Raises:
             RateLimited: There have been too many wrong codes.
@@ -40,8 +34,8 @@ class SecondFactorThrottles:
         """
         buckets = self._throttles.by_network(PER_NETWORK, client_ip, user_id)
         if can_be_guessed:
-            origin = wide_network(client_ip) or network(client_ip)
             share = max(1, self._throttles.limit(PER_ACCOUNT).amount // 2)
+            origin = networks(client_ip)[-1]
             buckets.append(self._throttles.bucket(PER_ACCOUNT, user_id, origin, amount=share, moves=True))
             buckets.append(self._throttles.bucket(PER_ACCOUNT, user_id, moves=True))
         return self._throttles.settled(*buckets)
@@ -52,20 +46,6 @@ class SecondFactorThrottles:
             return False
         return self._throttles.try_count(self._throttles.bucket(PER_ACCOUNT, user_id, "notice", amount=1))
 
-    @contextmanager
-    def change(self, user_id: str) -> Iterator[None]:
-        """Count a change of second factors unless the `with` block that makes it raises.
-
-        Raises:
-            RateLimited: There have been too many.
-
-        """
-        bucket = self._throttles.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "second factor", user_id)
-        self._throttles.count(bucket)
-        with self._throttles.refunded_on_failure(bucket):
-            yield
-
     def clear(self, user_id: str) -> None:
         """Forget the wrong codes of an account that was deleted."""
-        for name in (PER_NETWORK, PER_ACCOUNT):
-            self._throttles.forget(self._throttles.limit(name), name, user_id)
+        self._throttles.forget(user_id, PER_NETWORK, PER_ACCOUNT)

@@ -15,13 +15,6 @@ def change_password(user: User, session_id: str, current: str | None, new: str, 
     A link to reset the password stays valid: it proves access to the mailbox. Otherwise somebody who knows the password
     could end every such link by changing the password again. A user without a password gets one this way.
 
-    Args:
-        user: The profile.
-        session_id: The requesting session, which goes on.
-        current: Must be the user's password; None for a user without one.
-        new: The new password.
-        client_ip: The client's address.
-
     Raises:
         ValidationFailed: The new password is the current one, or too easy to guess; or the current one is missing.
         WrongPassword, RateLimited, Overloaded: From the check of the current password.
@@ -35,7 +28,7 @@ def change_password(user: User, session_id: str, current: str | None, new: str, 
         conditions = permission.by_password_or_step_up(user, current, client_ip, session_id, field="current_password")
         condition = next(conditions)
         with (
-            services.throttles.password_change(emails.canonical(user["email"])),
+            services.throttles.change(emails.canonical(user["email"])),
             services.mail_throttles.notice(user) as may_notify,
         ):
             password_hash = credentials.hash_new("new_password", new, user)

@@ -3,7 +3,7 @@
 import pytest
 
 from pixora.factors import totp
-from pixora.throttling import spent
+from pixora.throttling import limits
 from tests.factories import PASSWORD
 from tests.factors.conftest import wrong
 
@@ -64,7 +64,7 @@ def test_the_third_wrong_code_is_told_once_a_day(owner, try_codes, emails_to):
 @pytest.fixture
 def hours_later(counts, monkeypatch):
     """Let hours pass for the counters, which go by MongoDB's clock."""
-    monkeypatch.setattr(spent, "REMEMBERED_SECONDS", 0)
+    monkeypatch.setattr(limits, "REMEMBERED_SECONDS", 0)
 
     def pass_(hours):
         def earlier(time):
