@@ -55,9 +55,6 @@ def of_session(session: Mapping[str, Any]) -> Authentication:
 def best_level(user: Mapping[str, Any], *, with_passkeys: bool) -> str:
     """Return the highest level that the user can reach: `AAL2` with a confirmed second factor or a passkey.
 
-    Args:
-        user: With `factors` and `passkeys`.
-        with_passkeys: Whether the service accepts passkeys, by `WEBAUTHN_ORIGINS`.
-
+    Passkeys count if the service accepts them, by `WEBAUTHN_ORIGINS`.
     """
     return AAL2 if "totp" in (user.get("factors") or {}) or (with_passkeys and user.get("passkeys")) else AAL1

@@ -152,10 +152,7 @@ class Audit:
             event: One of `EVENTS`.
             user_id: The user it concerns; None if there is no such account, or it concerns none.
             by: The id of the administrator who caused it, or `COMMAND`; None if the user did.
-            details: The details of the event.
-
-        Raises:
-            ValueError: there is no such event, or it has no such detail.
+            details: Those that the event has.
 
         """
         row = _row(event, user_id, by, details)
@@ -178,16 +175,8 @@ class Audit:
     def record_all(self, event: str, user_ids: list[str], *, by: str, at_least: float = 0.001, **details: Any) -> None:
         """Record an event of up to a thousand users: a row for each, and one log line with their number.
 
-        Args:
-            event: One of `EVENTS`.
-            user_ids: The users it concerns.
-            by: As in `record`.
-            at_least: As in `Database.operation`.
-            details: The details of the event.
-
         Raises:
             DatabaseUnavailable: not all rows could be written.
-            ValueError: there is no such event, or it has no such detail.
 
         """
         rows = [_row(event, user_id, by, details) for user_id in user_ids]
@@ -201,17 +190,7 @@ class Audit:
         )
 
     def list_events(self, user_id: str, limit: int, after: Position | None = None) -> list[AuditEvent]:
-        """Return events of a user, newest first.
-
-        Args:
-            user_id: The user.
-            limit: The maximum number of events.
-            after: The position of the last event of the previous page.
-
-        Raises:
-            DatabaseUnavailable: MongoDB does not answer in time.
-
-        """
+        """Return events of a user, newest first; `after` is the position of the last one of the page before."""
         query: Document = {"user_id": user_id}
         if after is not None:
             query["at"] = {"$lte": after.at}
@@ -224,11 +203,6 @@ class Audit:
 
         That is the network, and the id of the request, which the client may have chosen. In rows of an administrator's
         actions these belong to the administrator.
-
-        Args:
-            user_id: The deleted user.
-            pseudonym: Replaces the id in all rows; it does not derive from it.
-            at_least: As in `Database.operation`.
 
         Raises:
             DatabaseUnavailable: some rows may be done; call this again for the rest.

@@ -94,10 +94,7 @@ class Directory:
     def update_any(self, user_id: str, *stages: Document, **unchanged: Any) -> User | None:
         """Update a user, enabled or disabled, in one atomic operation; return the new profile.
 
-        Args:
-            user_id: The user.
-            stages: From `pixora.accounts.updates`.
-            unchanged: Further conditions; when they do not hold, nothing changes and None is returned.
+        Return None, changing nothing, if the conditions `unchanged` do not hold.
 
         Raises:
             EmailTaken: another user has the new e-mail address.

@@ -177,15 +177,8 @@ def new_user(
 ) -> User:
     """Return the document of a new user.
 
-    Args:
-        profile: `email` in canonical form; names, `contact`, `birthday`, `locale`, `metadata` and `app_metadata` may be
-            missing or None; other fields are ignored.
-        password_hash: The hash; None for a user who has yet to choose a password.
-        now: When the user is created.
-        user_id: The id; a new one by default.
-        email_verified: Whether the e-mail address is verified.
-        roles: The roles.
-
+    `profile` has `email` in canonical form; names, `contact`, `birthday`, `locale`, `metadata` and `app_metadata` may
+    be missing or None; other fields are ignored. Without a hash the user has yet to choose a password.
     """
     fields: dict[str, Any] = {
         "_id": user_id or new_id(),

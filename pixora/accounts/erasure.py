@@ -107,10 +107,7 @@ class Erasure:
     def complete_due(self, now: datetime, limit: int = 0, *, at_least: float = TIMEOUT_SECONDS) -> None:
         """Complete the erasures that are due; drop the notes of accounts that still exist.
 
-        Args:
-            now: The time.
-            limit: How many at most, the oldest first; 0 for all.
-            at_least: The seconds for the rows of one user, as in `Database.operation`.
+        With a limit only so many, the oldest first. `at_least` are the seconds for the rows of one user.
 
         Raises:
             DatabaseUnavailable: the remaining notes are completed next time.

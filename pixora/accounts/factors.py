@@ -96,11 +96,10 @@ class FactorStore:
     def __init__(self, users: UserStore) -> None:
         self._store = users
 
-    def find(self, user_id: str, session_id: str) -> User | None:
-        """Return `_id`, `email`, `email_verified` and `factors` of an enabled user who has this session."""
+    def find(self, user_id: str, session_id: str) -> User:
+        """Return `_id`, `email`, `email_verified` and `factors`, as `UserStore.find_fields` does."""
         wanted = {"email": 1, "email_verified": 1, "factors": 1}
-        with self._store.operation("factors.find"):
-            return self._store.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, wanted)
+        return self._store.find_fields("factors.find", user_id, session_id, wanted)
 
     def set_pending(self, user_id: str, session_id: str, pending: PendingTotp) -> bool:
         """Store a secret that waits for its first code, in place of an older one; return False without the session."""
@@ -139,9 +138,7 @@ class FactorStore:
     def replace_secrets(self, replacements: Sequence[tuple[User, bytes, str]]) -> int:
         """Replace encrypted secrets, each unless the user has enrolled anew; return how many were replaced.
 
-        Args:
-            replacements: The user as read, the new ciphertext and the name of its key.
-
+        A replacement is the user as read, the new ciphertext and the name of its key.
         """
         updates = []
         for user, secret, key in replacements:

@@ -115,13 +115,7 @@ def _length(index: int) -> dict[str, Any]:
 
 
 class RefusalCost:
-    """The cost of rejecting a login, for one application.
-
-    Args:
-        users: The store of users.
-        rounds: The minimum cost.
-
-    """
+    """The cost of rejecting a login, for one application: at least `rounds`."""
 
     def __init__(self, users: UserStore, rounds: int) -> None:
         self._users = users

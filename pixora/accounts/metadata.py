@@ -22,9 +22,7 @@ from pixora.web.metadata import LIMIT, NAMES, TOO_LARGE, merge, size, sized
 def merging(fields: Mapping[str, Any], now: datetime) -> tuple[list[Document], Document]:
     """Return the stages of an update that sets fields and merges metadata, and the condition under which it may.
 
-    Args:
-        fields: Fields of a profile; of `NAMES` the patches, or None to remove the object.
-        now: The time of the change.
+    Of `NAMES`, `fields` has the patches, or None to remove the object.
 
     Raises:
         ValidationFailed: a patch alone is too large.
@@ -64,13 +62,7 @@ def merged(user: Mapping[str, Any], fields: Mapping[str, Any], now: datetime) ->
 
 
 def _merge_expression(target: str, patch: Mapping[str, Any]) -> Document:
-    """Return MongoDB's expression for `merge`.
-
-    Args:
-        target: The path of the field, with its `$`.
-        patch: An object whose names contain neither `$` nor a dot.
-
-    """
+    """Return MongoDB's expression to merge a patch, whose names have neither `$` nor a dot, into the field `target`."""
     kept: Document = {"$cond": [{"$eq": [{"$type": target}, "object"]}, target, {"$literal": {}}]}
     if removed := [name for name, value in patch.items() if value is None]:
         stays = {"$not": [{"$in": ["$$this.k", {"$literal": removed}]}]}

@@ -54,15 +54,8 @@ class OneTimeTokenStore:
     def issue(self, user: User, purpose: str, record: OneTimeTokenRecord, *emails: Email, **allowed: Any) -> bool:
         """Store a new token in place of the older one, and queue e-mails.
 
-        Return False, changing nothing, if the user is disabled or `email` is no longer the address that was read.
-
-        Args:
-            user: `_id` and `email`, as they were read.
-            purpose: The purpose of the token.
-            record: The record to store.
-            emails: From `Outbox.compose`.
-            allowed: Further conditions: the password and the session that have allowed the request.
-
+        Return False, changing nothing, if the user is disabled, `email` is no longer the address that was read, or what
+        has allowed the request, such as the password and the session, is no longer there.
         """
         stages = [updates.store_token(purpose, record), updates.queue_emails(*emails)]
         return self._store.update_user(user["_id"], *stages, email=user["email"], **allowed)

@@ -130,15 +130,9 @@ class Outbox:
         self._cipher = cipher(secret_key, "pixora letters 1")
 
     def compose(self, template: str, to: str, now: datetime, *, secret: str | None = None, **context: str) -> Email:
-        """Return a new e-mail, for `updates.queue_emails`.
+        """Return a new e-mail, for `updates.queue_emails`, by one of `TEMPLATES`.
 
-        Args:
-            template: One of `TEMPLATES`.
-            to: The e-mail address.
-            now: The time from which it may be sent.
-            secret: The one-time token of its link.
-            context: Text for the template, nothing secret.
-
+        `secret` is the one-time token of its link, and `context` text for the template, nothing secret.
         """
         if template not in TEMPLATES:
             raise ValueError(f"there is no e-mail template {template}")

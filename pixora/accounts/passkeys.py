@@ -112,12 +112,9 @@ class PasskeyStore:
                 {"passkeys.credential_id": credential_id}, IN_TOKENS | CHALLENGES | {"disabled": 1} | this
             )
 
-    def find(self, user_id: str, session_id: str) -> User | None:
-        """Return `_id`, `OWNER` and `CHALLENGES` of an enabled user who has this session."""
-        with self._store.operation("passkeys.find"):
-            return self._store.collection.find_one(
-                {"_id": user_id, **in_session(session_id), **ENABLED}, OWNER | CHALLENGES
-            )
+    def find(self, user_id: str, session_id: str) -> User:
+        """Return `_id`, `OWNER` and `CHALLENGES`, as `UserStore.find_fields` does."""
+        return self._store.find_fields("passkeys.find", user_id, session_id, OWNER | CHALLENGES)
 
     def add(self, user_id: str, session_id: str, passkey: Passkey, use: ChallengeUse, *emails: Email) -> bool:
         """Store a passkey, and queue e-mails.

@@ -144,14 +144,7 @@ class SessionStore:
         """Record a new authentication in a session; return the user, with what tokens say of users, and the session.
 
         Return None, changing nothing, if the session has ended, the user is disabled, or `condition` does not hold.
-
-        Args:
-            user_id: The user.
-            session_id: The session.
-            authentication: The new authentication.
-            condition: What the password, the second factor or the passkey requires.
-            stages: What they record in the same atomic update.
-
+        That is what the password, the second factor or the passkey requires, and `stages` what they record.
         """
         renewed = _change_session(session_id, {"$mergeObjects": ["$$session", {"$literal": authentication}]})
         with self._store.operation("sessions.renew_authentication"):

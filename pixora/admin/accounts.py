@@ -25,10 +25,6 @@ TOLD = ("first_name", "last_name", "contact", "birthday", "email")
 def create(fields: Mapping[str, Any], by: Actor) -> User:
     """Create a user with a password; return the profile. Unless the address is verified, a link to verify it is sent.
 
-    Args:
-        fields: As of `schemas.CreateUserSchema`.
-        by: Who creates the user.
-
     Raises:
         EmailTaken: Another user has this address.
         ValidationFailed: The password is too easy to guess.
@@ -59,11 +55,6 @@ def edit(user_id: str, fields: Mapping[str, Any], by: Actor) -> User:
 
     A new address is not verified: a link, or the invitation, is sent to it. Links sent to the old one end, and the old
     one gets a notice.
-
-    Args:
-        user_id: The user.
-        fields: As of `metadata.merging`, with `email`.
-        by: Who changes the user.
 
     Raises:
         UserNotFound: There is no such user.

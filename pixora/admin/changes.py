@@ -19,7 +19,7 @@ from pixora.accounts.documents import User
 from pixora.accounts.sessions import in_session
 from pixora.accounts.users import ENABLED_ADMIN, is_admin
 from pixora.database.client import Document
-from pixora.errors import AdminOnly, DatabaseUnavailable, InvalidToken
+from pixora.errors import AdminOnly, DatabaseUnavailable
 from pixora.services import services
 
 
@@ -44,10 +44,7 @@ def check_right(by: Actor) -> None:
     """
     if by.session_id is None:
         return
-    administrator = services.users.find_in_session(by.id, by.session_id)
-    if administrator is None:
-        raise InvalidToken
-    if not is_admin(administrator):
+    if not is_admin(services.users.find_in_session(by.id, by.session_id)):
         raise AdminOnly
 
 
@@ -55,11 +52,7 @@ def check_right(by: Actor) -> None:
 def notice(user: Mapping[str, Any], by: Actor, *changes: str) -> Iterator[list[Document]]:
     """Give the `with` block the stage that tells a user what was changed: none if users change themselves.
 
-    Args:
-        user: `_id`, `email`, `email_verified`.
-        by: Who makes the change.
-        changes: Of the names in the template `account_changed`.
-
+    The names of changes are those in the template `account_changed`.
     """
     if by.id == user["_id"] or not changes:
         yield []

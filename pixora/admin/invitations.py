@@ -24,10 +24,6 @@ def invite(fields: Mapping[str, Any], by: Actor) -> User:
 
     The unique index decides who gets an address first; only then the e-mail is counted and queued.
 
-    Args:
-        fields: As of `schemas.CreateUserSchema`.
-        by: Who invites.
-
     Raises:
         EmailTaken: Another user has this address.
         RateLimited: There have been too many e-mails to the address; nobody is created.

@@ -35,9 +35,6 @@ class _Order(NamedTuple):
 def list_users(query: Mapping[str, Any]) -> UserPage:
     """Return a page of the users.
 
-    Args:
-        query: As of `schemas.ListUsersSchema`.
-
     Raises:
         ValidationFailed: `after` is not a cursor of a list with these filters.
 

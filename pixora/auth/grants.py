@@ -29,15 +29,7 @@ class Grant:
 
 
 def issue(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
-    """Issue the tokens of one generation of a session.
-
-    Args:
-        user: With the fields of `TOKEN_CLAIMS`.
-        session: The session.
-        generation: How often it has been refreshed.
-        client_id: The `client_id` of OAuth, which nothing has checked.
-
-    """
+    """Issue the tokens of one generation of a session, to a user with the fields of `TOKEN_CLAIMS`."""
     user_id = user["_id"]
     not_after = session["created_at"] + services.sessions.lifetimes.absolute
     access_token, expires_in = services.tokens.issue(user_id, _session_claims(session, user, client_id), not_after)

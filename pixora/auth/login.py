@@ -3,7 +3,7 @@
 import secrets
 from contextlib import suppress
 
-from pixora import clock, emails
+from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
@@ -11,7 +11,7 @@ from pixora.accounts.factors import NO_FACTOR
 from pixora.accounts.users import totp_of
 from pixora.auth import credentials, grants, verification
 from pixora.auth.grants import Grant
-from pixora.errors import EmailNotVerified, InvalidCredentials, Overloaded
+from pixora.errors import EmailNotVerified, Overloaded
 from pixora.factors.second_factor import use_at_login
 from pixora.passwords import verify
 from pixora.services import services
@@ -34,32 +34,19 @@ def log_in(
 ) -> Grant:
     """Open a session for the user with this e-mail and password.
 
-    Args:
-        email: As typed.
-        password: As typed.
-        user_agent: Of the client, to recognize the session by.
-        client_ip: The client's address.
-        client_id: The `client_id` of OAuth, which nothing has checked.
-        code: Of the authenticator app, if the client has sent it with the password.
+    `client_id` is that of OAuth, which nothing has checked; `code` is of the authenticator app, if the client has sent
+    it with the password.
 
     Raises:
-        InvalidCredentials: There is no such user, or the password is wrong.
-        RateLimited: There have been too many wrong attempts; the password is not checked.
+        InvalidCredentials, RateLimited, Overloaded: From the check of the password.
         EmailNotVerified: The password is right, and `REQUIRE_VERIFIED_EMAIL` is on.
         MfaRequired: The password is right, the user has a second factor, and `code` is None.
         InvalidCode, SecondFactorUnavailable: From the check of the code.
-        Overloaded: The password would not be hashed in time.
 
     """
     with services.hashing_queue.slot():
-        spellings = emails.spellings(email)
         while True:
-            with services.throttles.attempt(spellings[-1], client_ip) as attempt:
-                user = services.users.find_by_email(*spellings)
-                attempt.is_correct = credentials.is_correct(user, password)
-            if user is None or not attempt.is_correct:
-                credentials.record_failure("login_failed", user, attempt)
-                raise InvalidCredentials
+            user = credentials.check_login(email, password, client_ip)
             if services.settings.require_verified_email and not user.get("email_verified"):
                 services.audit.record("login_failed", user["_id"], reason=EmailNotVerified.code)
                 verification.send_again_if_expired(user, client_ip)

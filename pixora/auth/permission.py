@@ -7,7 +7,6 @@ checked hash is still stored and that the requesting session still exists.
 
 from collections.abc import Iterator
 
-from pixora import emails
 from pixora.accounts.documents import User
 from pixora.accounts.sessions import in_session
 from pixora.accounts.users import has_password
@@ -23,19 +22,13 @@ MAX_CHECKS = 3
 def by_password(user: User, password: str, client_ip: str | None, session_id: str | None = None) -> Iterator[Document]:
     """Check the password and yield the condition of the write; check again each time the condition did not match.
 
-    Args:
-        user: Whose password it must be: `_id`, `email`.
-        password: As sent by the client.
-        client_ip: The client's address.
-        session_id: The requesting session, if any.
-
     Raises:
         WrongPassword, RateLimited, Overloaded: From the check of the password.
         InvalidToken: The session has ended.
 
     """
     for _ in range(MAX_CHECKS):
-        condition = {"password": check_password(user, password, client_ip)}
+        condition = {"password": credentials.check_password(user, password, client_ip)}
         yield condition if session_id is None else condition | in_session(session_id)
         if session_id is not None:
             services.sessions.require(user["_id"], session_id)
@@ -47,14 +40,8 @@ def by_password_or_step_up(
 ) -> Iterator[Document]:
     """Yield the condition of a write that takes the password; of a user without one, it takes a step-up instead.
 
-    As `by_password` does, this looks again each time the condition did not match.
-
-    Args:
-        user: The profile.
-        password: As sent by the client, if it was sent.
-        client_ip: The client's address.
-        session_id: The requesting session. For a user without a password, the guard has asked for the step-up.
-        field: The request field of the password, for the error.
+    The guard has asked for the step-up. As `by_password` does, this looks again each time the condition did not match.
+    `field` is the request field of the password, for the error.
 
     Raises:
         ValidationFailed: The password is missing, and the user has one, or has set one meanwhile.
@@ -69,26 +56,5 @@ def by_password_or_step_up(
             raise ValidationFailed({field: ["Missing data for required field."]})
         yield {"password": None} | in_session(session_id)
         # A password was set in this session meanwhile, or a condition of the write itself did not match: look again.
-        current = services.users.find_in_session(user["_id"], session_id)
-        if current is None:
-            break
-        user = current
+        user = services.users.find_in_session(user["_id"], session_id)
     raise InvalidToken
-
-
-def check_password(user: User, password: str, client_ip: str | None) -> str:
-    """Return the stored hash if this is the user's password; count the attempt like a login with the user's e-mail.
-
-    Raises:
-        WrongPassword: Or the user is deleted or disabled.
-        RateLimited: There have been too many wrong attempts; the password is not checked.
-
-    """
-    with services.throttles.attempt(emails.canonical(user["email"]), client_ip) as attempt:
-        stored = services.users.find_credentials(user["_id"])
-        attempt.is_correct = credentials.is_correct(stored, password)
-    if stored is None or not attempt.is_correct:
-        credentials.record_failure("wrong_password", stored, attempt)
-        raise WrongPassword
-    password_hash: str = stored["password"]
-    return password_hash

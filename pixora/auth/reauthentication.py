@@ -30,14 +30,6 @@ def by_password(
     The refresh token is that of the current generation: the client that holds it can go on with either. So a lost
     answer loses nothing, and other tabs stay logged in.
 
-    Args:
-        user: Whose password it must be.
-        session_id: The requesting session.
-        client_id: That of the access token.
-        password: As typed.
-        client_ip: The client's address.
-        code: Of the authenticator app, for a user who has one.
-
     Raises:
         SecondFactorNeeded: The account has a second factor, so that a password alone is not enough.
         WrongCode, SecondFactorUnavailable: From the check of the code.
@@ -51,7 +43,6 @@ def by_password(
     if is_aal2 and has_password(user) and (code is None or totp_of(user) is None):
         raise SecondFactorNeeded  # before the password is hashed
     with services.hashing_queue.slot():
-        found = None
         for condition in permission.by_password(user, password, client_ip, session_id):
             use = use_in_session(user, session_id, code, client_ip)
             authentication = assurance.by_password(clock.utcnow(), with_code=use is not NO_FACTOR)
@@ -59,22 +50,14 @@ def by_password(
                 user_id, session_id, authentication, condition | use.condition, use.stages
             )
             if found:
-                break
+                return _confirm(*found, client_id)
             # The password was rehashed, or the second factor was added, removed or used: check again.
-            user = services.users.find_in_session(user_id, session_id) or user
-        if found is None:
-            raise InvalidToken
-        return _confirm(*found, client_id)
+            user = services.users.find_in_session(user_id, session_id)
+        raise InvalidToken
 
 
 def by_passkey(user_id: str, session_id: str, client_id: str | None, assertion: Assertion) -> Grant:
     """Check what a passkey of the user has signed, and do the same. The session has two factors then.
-
-    Args:
-        user_id: Whose passkey it must be.
-        session_id: The requesting session.
-        client_id: That of the access token.
-        assertion: Made for `assertions.reauthentication_options`.
 
     Raises:
         InvalidPasskey: The credential is wrong, expired, used, or another user's.

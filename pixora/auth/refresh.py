@@ -27,10 +27,8 @@ def refresh(text: str, client_id: str | None = None) -> Grant:
     can hold the successor, so a client that retries after an outage is no thief. An older genuine token was stolen, and
     ends the session. A forged one changes nothing and causes no write.
 
-    Args:
-        text: The refresh token.
-        client_id: The `client_id` of OAuth. It is not compared with that of the login: nobody has
-            verified either, and a client that changes its name must not lose its sessions.
+    The `client_id` of OAuth is not compared with that of the login: nobody has verified either, and a client that
+    changes its name must not lose its sessions.
 
     Raises:
         InvalidGrant: The token is not accepted, for whatever reason.

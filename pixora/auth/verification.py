@@ -42,19 +42,12 @@ def send_again(email: str, password: str, client_ip: str | None) -> bool:
     """Send the link to a user who cannot log in without it; return False if the e-mail is verified already.
 
     Raises:
-        InvalidCredentials: There is no such user, or the password is wrong.
-        RateLimited: There have been too many wrong attempts, or too many e-mails.
-        Overloaded: The password would not be hashed in time.
+        InvalidCredentials, RateLimited, Overloaded: From the check of the password.
+        RateLimited: There have been too many e-mails, too.
 
     """
     with services.hashing_queue.slot():
-        spellings = emails.spellings(email)
-        with services.throttles.attempt(spellings[-1], client_ip) as attempt:
-            user = services.users.find_by_email(*spellings)
-            attempt.is_correct = credentials.is_correct(user, password)
-        if user is None or not attempt.is_correct:
-            credentials.record_failure("login_failed", user, attempt)
-            raise InvalidCredentials
+        user = credentials.check_login(email, password, client_ip)
         if user.get("email_verified"):
             return False
         if not _send(user, client_ip, password=user["password"]):

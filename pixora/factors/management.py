@@ -34,7 +34,7 @@ class NewSecret(NamedTuple):
 
 def overview(user_id: str, session_id: str) -> dict[str, Document | None]:
     """Return what a user has, without secrets; raise `InvalidToken` if the session has ended."""
-    return second_factor.describe(_find(user_id, session_id))
+    return second_factor.describe(services.factors.find(user_id, session_id))
 
 
 def start_totp(user: User, session_id: str) -> NewSecret:
@@ -75,7 +75,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
 
     """
     with services.hashing_queue.slot():
-        user = _find(user_id, session_id)
+        user = services.factors.find(user_id, session_id)
         now = clock.utcnow()
         pending = user.get("factors", {}).get("pending_totp")
         if pending is None or pending["expires_at"] <= now:
@@ -112,7 +112,7 @@ def remove(user_id: str, session_id: str) -> None:
         InvalidToken: The session has ended.
 
     """
-    user = _find(user_id, session_id)
+    user = services.factors.find(user_id, session_id)
     factor = totp_of(user)
     if factor is None:
         raise FactorNotFound
@@ -136,7 +136,7 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
 
     """
     with services.hashing_queue.slot():
-        user = _find(user_id, session_id)
+        user = services.factors.find(user_id, session_id)
         factor = totp_of(user)
         if factor is None:
             raise FactorNotFound
@@ -152,13 +152,6 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
                 raise FactorNotFound
         services.audit.record("recovery_codes_renewed", user_id, session_id=session_id)
         return codes
-
-
-def _find(user_id: str, session_id: str) -> User:
-    user = services.factors.find(user_id, session_id)
-    if user is None:
-        raise InvalidToken  # the session has ended since the token was checked
-    return user
 
 
 def _new_recovery_codes() -> tuple[list[str], list[str]]:

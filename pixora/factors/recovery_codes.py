@@ -36,13 +36,7 @@ def normalize(text: str) -> str | None:
 
 
 def hash_all(codes: Sequence[str], rounds: int) -> list[str]:
-    """Return the hashes of a set, in the order of the codes. Runs in the hashing queue.
-
-    Args:
-        codes: From `generate`.
-        rounds: The bcrypt cost of passwords.
-
-    """
+    """Return the hashes of a set from `generate`, by the bcrypt cost of passwords. Runs in the hashing queue."""
     salt = bcrypt.gensalt(max(MIN_COST, rounds - CHEAPER_BY))
     return [_hash(str(normalize(code)), salt) for code in codes]
 

@@ -15,7 +15,7 @@ from pixora.accounts.documents import Email, TotpFactor, User
 from pixora.accounts.factors import NO_FACTOR, FactorUse
 from pixora.accounts.users import recovery_hashes_of, totp_of
 from pixora.database.client import Document
-from pixora.errors import InvalidToken, SecondFactorNeeded
+from pixora.errors import SecondFactorNeeded
 from pixora.factors import encryption, mfa_token, recovery_codes, totp
 from pixora.factors.errors import InvalidCode, MfaRequired, SecondFactorUnavailable, WrongCode
 from pixora.services import services
@@ -43,12 +43,8 @@ def use_at_login(
 ) -> FactorUse:
     """Return the use of a second factor for a login with a right password.
 
-    Args:
-        user: With `factors`.
-        factor: The factor.
-        password_hash: The hash that is stored, to which the `mfa_token` is bound.
-        code: The code of the authenticator app, if the client has sent it with the password.
-        client_ip: The client's address.
+    `password_hash` is the one that is stored, to which the `mfa_token` is bound; `code` is of the authenticator app, if
+    the client has sent it with the password.
 
     Raises:
         MfaRequired: The client has sent no code.
@@ -81,8 +77,6 @@ def use_in_session(user: User, session_id: str, code: str | None, client_ip: str
     if code is None:
         raise SecondFactorNeeded
     current = services.factors.find(user["_id"], session_id)  # with the secret, which a profile does not have
-    if current is None:
-        raise InvalidToken
     factor = totp_of(current)
     if factor is None:
         return NO_FACTOR

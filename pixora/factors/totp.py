@@ -36,14 +36,7 @@ def base32(secret: bytes) -> str:
 
 
 def step_of(secret: bytes, code: str, now: datetime) -> int | None:
-    """Return the step of a code that is right now, counted from 1970; None for a wrong code.
-
-    Args:
-        secret: The shared secret.
-        code: Six digits.
-        now: The time.
-
-    """
+    """Return the step of a code that is right now, counted from 1970; None for a wrong code."""
     try:
         step: int = pyotp.TOTP(base32(secret)).verify_and_get_timecode(code, for_time=now, valid_window=WINDOW)
     except OTPVerificationError:

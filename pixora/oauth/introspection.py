@@ -40,10 +40,8 @@ def _introspect(text: str) -> dict[str, Any]:
     # A refresh token is inactive here: a service that accepts what is active must not take one for an access token.
     try:
         token = services.tokens.verify(text)
+        user = services.users.find_in_session(token.user_id, token.session_id)
     except InvalidToken:
-        return INACTIVE
-    user = services.users.find_in_session(token.user_id, token.session_id)
-    if user is None:
         return INACTIVE
     found = {name: token.claims[name] for name in OF_TOKEN if name in token.claims}
     return {"active": True, "token_type": "Bearer", "client_id": grants.FIRST_PARTY} | grants.user_claims(user) | found

@@ -13,7 +13,7 @@ from pixora import clock
 from pixora.accounts.documents import Passkey, User
 from pixora.accounts.passkeys import MAX_CHALLENGES, ChallengeUse, PasskeyUse
 from pixora.accounts.users import is_disabled
-from pixora.errors import InvalidToken, RateLimited
+from pixora.errors import RateLimited
 from pixora.passkeys import ceremonies, challenges
 from pixora.passkeys.ceremonies import GET, Assertion, Refused, SignedData
 from pixora.passkeys.challenges import LIFETIME, Purpose
@@ -41,8 +41,6 @@ def reauthentication_options(user_id: str, session_id: str) -> dict[str, Any]:
 
     """
     user = services.passkeys.find(user_id, session_id)
-    if user is None:
-        raise InvalidToken
     if not user.get("passkeys"):
         raise NoPasskey
     return _options(Purpose.REAUTHENTICATION, user_id, descriptors(user))
@@ -78,11 +76,7 @@ def read(assertion: Assertion, purpose: Purpose, user_id: str | None) -> tuple[C
 def verify(user: User, assertion: Assertion, signed: SignedData, challenge: ChallengeUse) -> PasskeyUse:
     """Check an assertion against the stored passkey, and return the use of it, for the update that it allows.
 
-    Args:
-        user: From `PasskeyStore.find_by_credential`.
-        assertion: The assertion.
-        signed: What it says, from `read`.
-        challenge: Its challenge, from `read`.
+    The user is from `PasskeyStore.find_by_credential`, what is signed and the challenge are from `read`.
 
     Raises:
         Refused: The assertion is wrong or was used, or the user is disabled.

@@ -37,15 +37,7 @@ class Challenge(NamedTuple):
 
 
 def make(secret_key: str, purpose: Purpose, user_id: str | None, now: datetime) -> bytes:
-    """Return a new challenge.
-
-    Args:
-        secret_key: The setting `SECRET_KEY`.
-        purpose: What it can be used for.
-        user_id: The user it is for; None for a login, where nobody knows the user yet.
-        now: The time.
-
-    """
+    """Return a new challenge; for a login there is no user, because nobody knows who it will be."""
     message = int((now + LIFETIME).timestamp() * 1000).to_bytes(_TIME) + secrets.token_bytes(_NONCE)
     return message + _mac(secret_key, purpose, user_id, message)
 

@@ -10,7 +10,7 @@ from typing import Any
 from pixora import clock
 from pixora.accounts.documents import Passkey, User
 from pixora.accounts.passkeys import MAX_PASSKEYS, ChallengeUse, CredentialTaken
-from pixora.errors import InvalidToken, RateLimited
+from pixora.errors import RateLimited
 from pixora.mail.identity import service_name
 from pixora.passkeys import ceremonies, challenges, public_keys
 from pixora.passkeys.assertions import descriptors, seconds_until_challenge_allowed
@@ -112,7 +112,7 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
 
 def passkeys_of(user_id: str, session_id: str) -> list[Passkey]:
     """Return the passkeys of a user, the newest first; raise `InvalidToken` if the session has ended."""
-    return list(reversed(_find(user_id, session_id).get("passkeys", [])))
+    return list(reversed(services.passkeys.find(user_id, session_id).get("passkeys", [])))
 
 
 def rename(user_id: str, session_id: str, passkey_id: str, name: str) -> Passkey:
@@ -140,7 +140,7 @@ def remove(user_id: str, session_id: str, passkey_id: str) -> None:
         InvalidToken: The session has ended.
 
     """
-    user, now = _find(user_id, session_id), clock.utcnow()
+    user, now = services.passkeys.find(user_id, session_id), clock.utcnow()
     if not any(passkey["id"] == passkey_id for passkey in user.get("passkeys", [])):
         raise PasskeyNotFound
     with services.throttles.change("passkey", user_id):
@@ -149,23 +149,16 @@ def remove(user_id: str, session_id: str, passkey_id: str) -> None:
         )
         rp_id = str(services.settings.webauthn_rp_id)
         if not services.passkeys.remove(user_id, session_id, passkey_id, rp_id, *messages):
-            current = _find(user_id, session_id)
+            current = services.passkeys.find(user_id, session_id)
             is_there = any(passkey["id"] == passkey_id for passkey in current.get("passkeys", []))
             raise LastCredential if is_there else PasskeyNotFound
     services.audit.record("passkey_removed", user_id, session_id=session_id, passkey_id=passkey_id)
 
 
 def _find_for_registration(user_id: str, session_id: str) -> User:
-    user = _find(user_id, session_id)
+    user = services.passkeys.find(user_id, session_id)
     if services.settings.smtp_url and not user.get("email_verified"):
         raise UnverifiedOwner
     if len(user.get("passkeys", [])) >= MAX_PASSKEYS:
         raise TooManyPasskeys
-    return user
-
-
-def _find(user_id: str, session_id: str) -> User:
-    user = services.passkeys.find(user_id, session_id)
-    if user is None:
-        raise InvalidToken  # the session has ended since the token was checked
     return user

@@ -13,7 +13,6 @@ from pixora.accounts.documents import User
 from pixora.accounts.passkeys import can_log_in
 from pixora.accounts.users import has_password
 from pixora.auth import permission
-from pixora.errors import InvalidToken
 from pixora.passkeys.errors import PasskeyNeeded
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
@@ -23,12 +22,6 @@ def remove_password(user: User, session_id: str, password: str, client_ip: str |
     """Remove the password, end all other sessions and a pending change of e-mail, and send a notice.
 
     Does nothing if there is no password. A link to reset the password stays valid, as at a change of the password.
-
-    Args:
-        user: The profile. The guard checks that the login is recent.
-        session_id: The requesting session, which goes on.
-        password: As sent by the client.
-        client_ip: The client's address.
 
     Raises:
         WrongPassword, RateLimited, Overloaded: From the check of the password.
@@ -58,8 +51,6 @@ def remove_password(user: User, session_id: str, password: str, client_ip: str |
             )
             while not services.users.update_user(user["_id"], *stages, **condition, **can_log_in(rp_id)):
                 current = services.users.find_in_session(user["_id"], session_id)
-                if current is None:
-                    raise InvalidToken
                 if not has_password(current):
                     return
                 if all(passkey["rp_id"] != rp_id for passkey in current.get("passkeys", [])):

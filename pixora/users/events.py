@@ -19,13 +19,7 @@ _ROW_ID = re.compile("[0-9a-f]{24}")
 
 
 def page(user_id: str, limit: int, after: str | None = None, *, for_admin: bool = False) -> pagination.Page:
-    """Return a page of the events of a user, newest first.
-
-    Args:
-        user_id: The user.
-        limit: The maximum number of events.
-        after: The cursor of the previous page.
-        for_admin: Whether to show who did what to the user, and from where.
+    """Return a page of the events of a user, newest first; for administrators with who did what, and from where.
 
     Raises:
         ValidationFailed: `after` is not a cursor of such a page.

@@ -8,18 +8,12 @@ from pixora.accounts import metadata
 from pixora.accounts.documents import User
 from pixora.accounts.sessions import in_session
 from pixora.database.client import Document
-from pixora.errors import InvalidToken
 from pixora.services import services
 from pixora.web import etags
 
 
 def change_profile(user: User, session_id: str, fields: Mapping[str, Any]) -> User:
     """Change fields of a profile and merge its metadata, if `If-Match` of the request allows it; return the profile.
-
-    Args:
-        user: The profile as it was read.
-        session_id: The requesting session.
-        fields: As of `metadata.merging`.
 
     Raises:
         InvalidToken: The session has ended.
@@ -33,7 +27,7 @@ def change_profile(user: User, session_id: str, fields: Mapping[str, Any]) -> Us
         stages, condition = metadata.merging(fields, clock.utcnow())
         changed = _update(user, session_id, stages, required | condition)
         if changed is None:
-            user = _read_again(user, session_id)
+            user = services.users.find_in_session(user["_id"], session_id)
             required = etags.required_state(user)
             stages, condition = metadata.merged(user, fields, clock.utcnow())
             changed = _update(user, session_id, stages, required | condition)
@@ -43,10 +37,3 @@ def change_profile(user: User, session_id: str, fields: Mapping[str, Any]) -> Us
 
 def _update(user: User, session_id: str, stages: list[Document], condition: Document) -> User | None:
     return services.users.update_profile(user["_id"], *stages, **condition, **in_session(session_id))
-
-
-def _read_again(user: User, session_id: str) -> User:
-    current = services.users.find_in_session(user["_id"], session_id)
-    if current is None:
-        raise InvalidToken
-    return current

@@ -12,7 +12,6 @@ from pixora.auth.schemas import StatusMessageSchema
 from pixora.database.client import Document
 from pixora.errors import (
     EmailTaken,
-    InvalidToken,
     LastAdmin,
     NotYourProfile,
     Overloaded,
@@ -139,10 +138,7 @@ def export_me(user: User) -> tuple[Document, dict[str, str]]:
 
     Browsers save the answer as a file.
     """
-    document = services.users.find_everything(user["_id"], g.session_id)
-    if document is None:
-        raise InvalidToken  # the session has ended since the token was checked
-    now = clock.utcnow()
+    document, now = services.users.find_everything(user["_id"], g.session_id), clock.utcnow()
     return export.export(document, now), {"Content-Disposition": f'attachment; filename="pixora-{now:%Y-%m-%d}.json"'}
 
 

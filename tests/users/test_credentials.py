@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import bcrypt
 import pytest
 
-from pixora.auth import permission
+from pixora.auth import credentials
 from pixora.database.client import DatabaseUnavailable
 from pixora.errors import Overloaded
 from pixora.passwords import strength, verify
@@ -157,16 +157,16 @@ def test_the_password_is_checked_again_when_the_hash_changes_meanwhile(
     client, account, users, monkeypatch, path, password, status
 ):
     """As when a login has re-hashed the same password just now, or it was changed in another window."""
-    check = permission.check_password
+    check = credentials.check_password
 
     def check_and_lose(*args):
-        monkeypatch.setattr(permission, "check_password", check)
+        monkeypatch.setattr(credentials, "check_password", check)
         checked = check(*args)
         rehashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(5)).decode()
         users.update_one({"_id": account.id}, {"$set": {"password": rehashed}})
         return checked
 
-    monkeypatch.setattr(permission, "check_password", check_and_lose)
+    monkeypatch.setattr(credentials, "check_password", check_and_lose)
     if path == "password":
         body = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         response = client.post(PASSWORD_PATH, json=body, headers=account.bearer)
