@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.headerregistry import HeaderRegistry
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -28,9 +29,14 @@ from environs import EnvValidationError, FileAwareEnv
 from limits import parse_many
 from marshmallow import ValidationError, validate
 from phonenumbers import SUPPORTED_REGIONS
-from pymongo.errors import PyMongoError
-from pymongo.uri_parser import parse_uri
 from zxcvbn_rs_py import zxcvbn
+
+if not find_spec("OpenSSL"):
+    # PyMongo would import 10 MB of cryptography for OCSP before it finds that pyOpenSSL is missing (pymongo[ocsp]).
+    sys.modules["pymongo.pyopenssl_context"] = None  # type: ignore[assignment]
+
+from pymongo.errors import PyMongoError  # after the lines above
+from pymongo.uri_parser import parse_uri
 
 ENVIRONMENTS = ("production", "development", "testing")
 
@@ -181,6 +187,7 @@ def _read(env: FileAwareEnv) -> Settings:
     secret = _present if relaxed else _strong_secret
     cost = validate.Range(4 if relaxed else 10, 16)
     days = validate.Range(1, 3650)
+    limit = partial(env.str, validate=_limit)
     public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
     pages: list[str] = env.list("WEBAUTHN_ORIGINS", [], validate=_all_are(_webauthn_origin))
     android_apps = _each(_android_app, env.list("WEBAUTHN_ANDROID_APPS", [], validate=_all_are(_android_app)))
@@ -227,29 +234,21 @@ def _read(env: FileAwareEnv) -> Settings:
         cors_origins=_each(_origin, env.list("CORS_ORIGINS", [], validate=_all_are(_origin))),
         cors_allow_headers=env.list("CORS_ALLOW_HEADERS", [], subcast=str.strip, validate=_all_are(_header_name)),
         max_content_length=env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(1024, 2**20)),
-        throttle_login_per_account_and_ip=env.str(
-            "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute", validate=_limit
-        ),
-        throttle_login_per_account=env.str("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour", validate=_limit),
-        throttle_login_per_ip=env.str("THROTTLE_LOGIN_PER_IP", "60 per 15 minute", validate=_limit),
-        throttle_signup_per_ip=env.str("THROTTLE_SIGNUP_PER_IP", "20 per hour", validate=_limit),
-        throttle_mail_per_account=env.str("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour", validate=_limit),
-        throttle_mail_per_ip=env.str("THROTTLE_MAIL_PER_IP", "60 per hour", validate=_limit),
-        throttle_password_change_per_account=env.str(
-            "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "5 per hour", validate=_limit
-        ),
-        throttle_introspection_per_service=env.str(
-            "THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute", validate=_limit
-        ),
-        throttle_service_key_per_ip=env.str("THROTTLE_SERVICE_KEY_PER_IP", "10 per minute", validate=_limit),
+        throttle_login_per_account_and_ip=limit("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute"),
+        throttle_login_per_account=limit("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour"),
+        throttle_login_per_ip=limit("THROTTLE_LOGIN_PER_IP", "60 per 15 minute"),
+        throttle_signup_per_ip=limit("THROTTLE_SIGNUP_PER_IP", "20 per hour"),
+        throttle_mail_per_account=limit("THROTTLE_MAIL_PER_ACCOUNT", "5 per hour"),
+        throttle_mail_per_ip=limit("THROTTLE_MAIL_PER_IP", "60 per hour"),
+        throttle_password_change_per_account=limit("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", "5 per hour"),
+        throttle_introspection_per_service=limit("THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute"),
+        throttle_service_key_per_ip=limit("THROTTLE_SERVICE_KEY_PER_IP", "10 per minute"),
         webauthn_rp_id=env.str("WEBAUTHN_RP_ID", urlsplit(public_url or "").hostname, validate=_rp_id) or None,
         webauthn_origins=[*_each(_webauthn_origin, pages), *map(_origin_of_app, android_apps)],
         webauthn_android_apps=android_apps,
         webauthn_apple_apps=_each(_apple_app, env.list("WEBAUTHN_APPLE_APPS", [], validate=_all_are(_apple_app))),
-        throttle_second_factor_per_account_and_ip=env.str(
-            "THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP", "5 per 15 minute", validate=_limit
-        ),
-        throttle_second_factor_per_account=env.str("THROTTLE_SECOND_FACTOR_PER_ACCOUNT", "30 per day", validate=_limit),
+        throttle_second_factor_per_account_and_ip=limit("THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP", "5 per 15 minute"),
+        throttle_second_factor_per_account=limit("THROTTLE_SECOND_FACTOR_PER_ACCOUNT", "30 per day"),
         data_keys=_each(str.strip, env.list("DATA_KEYS", [], validate=_data_keys)),
         admin_second_factor=env.bool("ADMIN_SECOND_FACTOR", False),
         audit_days=env.int("AUDIT_DAYS", 365, validate=days),

@@ -28,7 +28,8 @@ COMPUTED = {
 def settings_read_by_the_code():
     """Return the settings that config.py reads, with the code of each default, or "required"."""
     calls = [node for node in ast.walk(ast.parse(Path(config.__file__).read_text())) if isinstance(node, ast.Call)]
-    read = [call for call in calls if isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "env"]
+    # `limit` is the partial of env.str for throttles.
+    read = [call for call in calls if ast.unparse(call.func).startswith("env.") or ast.unparse(call.func) == "limit"]
     named = [(call.args[0].value, call.args[1:]) for call in read if call.args]
     return {name: ast.unparse(default[0]) if default else "required" for name, default in named}
 
