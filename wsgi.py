@@ -14,7 +14,6 @@ from pixora.cli import list_own_commands_only
 from pixora.email_templates.faults import TemplateFault
 from pixora.errors import DatabaseUnavailable
 from pixora.tokens.keys import KeyFault
-from pixora.upkeep.commands import app_with_doctor_only
 
 START_SECONDS = 3.0
 """How long the start waits for the database."""
@@ -53,7 +52,10 @@ def _create() -> Flask:
         message, faults = f"Pixora cannot start: {error}", {"MAIL_TEMPLATES": [str(error)]}
     context = click.get_current_context(silent=True)
     if context and isinstance(context.command, click.Group):
-        return app_with_doctor_only(message, faults)  # `flask` is looking up a command, which may be the doctor
+        # `flask` is looking up a command, which may be the doctor.
+        from pixora.upkeep.commands import app_with_doctor_only  # noqa: PLC0415  # workers need no commands
+
+        return app_with_doctor_only(message, faults)
     return _exit(message)
 
 

@@ -27,30 +27,24 @@ from pixora.accounts.outbox import Outbox
 from pixora.accounts.passkeys import PasskeyStore
 from pixora.accounts.sessions import Lifetimes, SessionStore
 from pixora.accounts.users import INDEXES, UserStore
-from pixora.admin.commands import users as user_commands
 from pixora.admin.routes import blueprint as admin
 from pixora.auth.routes import blueprint as auth
+from pixora.commands import Commands
 from pixora.database import deadline
 from pixora.database.client import Database
-from pixora.development.pages import blueprint as development
 from pixora.email_templates import rendering
 from pixora.email_templates.catalogue import Catalogue
 from pixora.errors import PixoraError
-from pixora.factors import routes as factor_routes
-from pixora.factors.commands import reset_factors_command
 from pixora.factors.encryption import name_of
-from pixora.importing.commands import import_command
-from pixora.mail.commands import mail
 from pixora.oauth.introspection import blueprint as introspection
 from pixora.oauth.routes import blueprint as oauth
 from pixora.observability.request_log import REQUEST_LOG, Flask
 from pixora.pages.brand import blueprint as brand
 from pixora.pages.routes import blueprint as pages
-from pixora.passkeys import routes as passkey_routes
 from pixora.passwords import cores
 from pixora.passwords.queue import FREE_THREADS, HashingQueue
 from pixora.services import Services
-from pixora.system import client_echo, docs, health, metrics_endpoint, passkey_documents, wellknown
+from pixora.system import client_echo, docs, health, metrics_endpoint, wellknown
 from pixora.throttling import counters
 from pixora.throttling.counters import Counters
 from pixora.throttling.limits import LEASE_MARGIN, Throttles
@@ -58,9 +52,6 @@ from pixora.throttling.mail import MailThrottles
 from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens import access
 from pixora.tokens.access import Tokens
-from pixora.upkeep.commands import db, doctor
-from pixora.upkeep.data_keys import data as data_key_commands
-from pixora.upkeep.keys import keys
 from pixora.users.routes import blueprint as user_routes
 from pixora.web import cors, forwarding, hosts, middleware, openapi, problems
 
@@ -84,6 +75,7 @@ def create_app(settings: Settings) -> flask.Flask:
 
     """
     app = Flask(__name__)
+    app.cli = Commands(app.name)
     app.config.from_mapping({name.upper(): value for name, value in asdict(settings).items()})
     app.config["TRUSTED_HOSTS"] = None  # replaces Flask's own check by that of pixora.web.hosts
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_content_length
@@ -111,29 +103,29 @@ def create_app(settings: Settings) -> flask.Flask:
     api_blueprints = [auth, oauth, user_routes, admin]
     if settings.service_keys:
         api_blueprints.append(introspection)
-    if settings.webauthn_origins:
-        api_blueprints += [passkey_routes.login, passkey_routes.own]
-    if settings.data_keys:
-        api_blueprints += [factor_routes.mfa, factor_routes.own]
-    if settings.data_keys or settings.webauthn_origins:
-        api_blueprints.append(factor_routes.admin)
     system_blueprints = [wellknown.blueprint, health.blueprint, client_echo.blueprint, metrics_endpoint.blueprint]
+    # Optional features are imported only where they are registered: fido2 and segno take time and memory.
     if settings.webauthn_origins:
+        from pixora.passkeys import routes as passkey_routes  # noqa: PLC0415
+        from pixora.system import passkey_documents  # noqa: PLC0415
+
+        api_blueprints += [passkey_routes.login, passkey_routes.own]
         system_blueprints.append(passkey_documents.blueprint)
+    if settings.data_keys or settings.webauthn_origins:
+        from pixora.factors import routes as factor_routes  # noqa: PLC0415
+
+        api_blueprints += [factor_routes.mfa, factor_routes.own] if settings.data_keys else []
+        api_blueprints.append(factor_routes.admin)
     openapi.init_app(app, __version__, *api_blueprints, *system_blueprints, docs.blueprint)
     app.register_blueprint(pages)
     app.register_blueprint(brand)
     if settings.pixora_env == "development":
+        from pixora.development.pages import blueprint as development  # noqa: PLC0415
+
         app.register_blueprint(development)
         REQUEST_LOG.handler.is_readable = sys.stdout.isatty()
     app.register_error_handler(PixoraError, problems.from_error)
     app.register_error_handler(HTTPException, problems.from_http)  # replaces flask-smorest's
-
-    user_commands.add_command(import_command)
-    user_commands.add_command(reset_factors_command)
-    keys.add_command(data_key_commands)
-    for command in (keys, mail, db, user_commands, doctor):
-        app.cli.add_command(command)
     return app
 
 

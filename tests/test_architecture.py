@@ -68,6 +68,7 @@ ORDER = (
     ("pixora.system",),
     ("pixora.development",),
     ("pixora.importing", "pixora.upkeep"),
+    ("pixora.commands",),
     ("pixora",),
 )
 """The parts of the package from the ground up: each may import those above it in this list, and none below.

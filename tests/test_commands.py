@@ -24,9 +24,11 @@ SECRET = re.compile("passw|secret|token|credential|pin$", re.IGNORECASE)
 
 
 def walk(group, *path):
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in group.list_commands(context):
         if not path and name in OTHERS:
             continue
+        command = group.get_command(context, name)
         yield (*path, name), command
         if isinstance(command, click.Group):
             yield from walk(command, *path, name)

@@ -9,9 +9,8 @@ from pixora.auth import grants, permission
 from pixora.auth.grants import Grant
 from pixora.errors import InvalidToken, SecondFactorNeeded
 from pixora.factors.second_factor import use_in_session
-from pixora.passkeys import assertions
-from pixora.passkeys.ceremonies import Assertion, Refused
 from pixora.passkeys.challenges import Purpose
+from pixora.passkeys.credentials import Assertion, Refused
 from pixora.passkeys.errors import UnknownPasskey
 from pixora.services import services
 
@@ -66,6 +65,8 @@ def by_passkey(user_id: str, session_id: str, client_id: str | None, assertion: 
         InvalidToken: The session has ended.
 
     """
+    from pixora.passkeys import assertions  # noqa: PLC0415  # the routes of passkeys have imported it; others need no fido2
+
     with assertions.logging_refusals():
         challenge, signed = assertions.read(assertion, Purpose.REAUTHENTICATION, user_id)
         while True:

@@ -14,7 +14,7 @@ from pixora.accounts.sessions import in_session, upgrade_session
 from pixora.accounts.users import totp_of
 from pixora.database.client import Document
 from pixora.errors import InvalidToken
-from pixora.factors import encryption, recovery_codes, second_factor, totp
+from pixora.factors import encryption, qr_code, recovery_codes, second_factor, totp
 from pixora.factors.errors import FactorNotFound, NothingToConfirm, UnverifiedOwner, WrongCode
 from pixora.mail.identity import service_name
 from pixora.services import services
@@ -58,7 +58,7 @@ def start_totp(user: User, session_id: str) -> NewSecret:
     if not services.factors.set_pending(user["_id"], session_id, pending):
         raise InvalidToken
     uri = totp.enrolment_uri(secret, user["email"], service_name())
-    return NewSecret(totp.base32(secret), uri, totp.qr_svg(uri), int(PENDING_LIFETIME.total_seconds()))
+    return NewSecret(totp.base32(secret), uri, qr_code.svg(uri), int(PENDING_LIFETIME.total_seconds()))
 
 
 def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:

@@ -5,12 +5,10 @@ clocks that differ and people who type slowly (RFC 6238, section 5.2).
 """
 
 import base64
-import io
 import secrets
 from datetime import UTC, datetime
 
 import pyotp
-import segno
 from pyotp.exceptions import OTPVerificationError
 
 SECRET_BYTES = 20
@@ -20,9 +18,6 @@ DIGITS = 6
 STEP_SECONDS = 30
 WINDOW = 1
 """How many steps a code may be early or late."""
-
-MASK = 3
-"""The mask pattern of the QR code. To compare all eight, as the standard has it, takes 20 ms; scanners read each."""
 
 
 def new_secret() -> bytes:
@@ -56,11 +51,3 @@ def enrolment_uri(secret: bytes, account: str, issuer: str) -> str:
 
     """
     return str(pyotp.TOTP(base32(secret)).provisioning_uri(name=account, issuer_name=issuer))
-
-
-def qr_svg(uri: str) -> str:
-    """Return a URI as a QR code: an SVG document without script or style, which can also be an element of a page."""
-    code = segno.make(uri, micro=False, error="l", boost_error=False, mask=MASK)
-    svg = io.BytesIO()
-    code.save(svg, kind="svg", scale=4, border=4, omitsize=True, xmldecl=False, nl=False)
-    return svg.getvalue().decode()

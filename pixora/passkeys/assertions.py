@@ -15,8 +15,9 @@ from pixora.accounts.passkeys import MAX_CHALLENGES, ChallengeUse, PasskeyUse
 from pixora.accounts.users import is_disabled
 from pixora.errors import RateLimited
 from pixora.passkeys import ceremonies, challenges
-from pixora.passkeys.ceremonies import GET, Assertion, Refused, SignedData
+from pixora.passkeys.ceremonies import GET
 from pixora.passkeys.challenges import LIFETIME, Purpose
+from pixora.passkeys.credentials import Assertion, Refused, SignedData
 from pixora.passkeys.errors import InvalidPasskey, NoPasskey
 from pixora.passkeys.fields import encode
 from pixora.services import services

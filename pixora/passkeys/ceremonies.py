@@ -3,60 +3,20 @@
 `fido2` parses what authenticators send and verifies signatures. The rest is here and not in `fido2.server`: its default
 check of the origin accepts every subdomain and it logs the ids of credentials. Lengths are checked by the schemas
 before anything is parsed.
+
+Only this module and `public_keys` import `fido2`, and the core imports neither where there are no passkeys.
 """
 
 import hashlib
 from collections.abc import Collection
-from typing import NamedTuple
 
 from fido2.cose import CoseKey
 from fido2.webauthn import AttestationObject, AuthenticatorData, CollectedClientData
 
 from pixora.passkeys import public_keys
+from pixora.passkeys.credentials import Assertion, Attestation, NewCredential, Refused, SignedData
 
 CREATE, GET = "webauthn.create", "webauthn.get"
-
-
-class Refused(Exception):
-    """A credential is malformed or wrong. The message is for the log, and names no credential."""
-
-
-class Attestation(NamedTuple):
-    """What a client sends to register a passkey."""
-
-    credential_id: bytes
-    client_data: bytes
-    attestation_object: bytes
-    transports: list[str]
-
-
-class Assertion(NamedTuple):
-    """What a client sends to log in."""
-
-    credential_id: bytes
-    client_data: bytes
-    authenticator_data: bytes
-    signature: bytes
-    user_handle: bytes | None
-
-
-class NewCredential(NamedTuple):
-    """A verified credential, to be stored."""
-
-    public_key: bytes
-    sign_count: int
-    backup_eligible: bool
-    backed_up: bool
-    aaguid: str
-
-
-class SignedData(NamedTuple):
-    """What an authenticator says with a signature; nobody has verified it yet."""
-
-    message: bytes
-    sign_count: int
-    backup_eligible: bool
-    backed_up: bool
 
 
 def challenge_of(client_data: bytes, ceremony: str, origins: Collection[str]) -> bytes:

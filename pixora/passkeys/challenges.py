@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pixora import clock
-from pixora.passkeys.ceremonies import Refused
+from pixora.passkeys.credentials import Refused
 from pixora.tokens.crypto import derived_key
 
 LIFETIME = timedelta(minutes=5)

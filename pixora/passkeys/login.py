@@ -6,8 +6,8 @@ from pixora.auth.grants import Grant
 from pixora.auth.login import new_session
 from pixora.errors import EmailNotVerified
 from pixora.passkeys import assertions
-from pixora.passkeys.ceremonies import Assertion, Refused
 from pixora.passkeys.challenges import Purpose
+from pixora.passkeys.credentials import Assertion, Refused
 from pixora.passkeys.errors import UnknownPasskey
 from pixora.services import services
 

@@ -14,8 +14,9 @@ from pixora.errors import RateLimited
 from pixora.mail.identity import service_name
 from pixora.passkeys import ceremonies, challenges, public_keys
 from pixora.passkeys.assertions import descriptors, seconds_until_challenge_allowed
-from pixora.passkeys.ceremonies import CREATE, Attestation, Refused
+from pixora.passkeys.ceremonies import CREATE
 from pixora.passkeys.challenges import LIFETIME, Purpose
+from pixora.passkeys.credentials import Attestation, Refused
 from pixora.passkeys.errors import (
     InvalidNewPasskey,
     LastCredential,

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
-from pixora.passkeys.ceremonies import Assertion, Attestation
+from pixora.passkeys.credentials import Assertion, Attestation
 from pixora.passkeys.fields import Base64Url
 from pixora.web.fields import Name, Text, Timestamp
 from pixora.web.lists import ShortList

@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from pixora.passkeys import ceremonies, public_keys
-from pixora.passkeys.ceremonies import CREATE, GET, Assertion, Attestation, Refused, SignedData
+from pixora.passkeys.ceremonies import CREATE, GET
+from pixora.passkeys.credentials import Assertion, Attestation, Refused, SignedData
 from tests.passkeys import standard
 from tests.passkeys.standard import ORIGIN, RP_ID
 
