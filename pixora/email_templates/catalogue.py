@@ -1,7 +1,7 @@
 """The templates by language: the files of `MAIL_TEMPLATES` in the place of ours."""
 
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,13 +56,18 @@ class Found(NamedTuple):
 
 
 class Catalogue:
-    """All templates, read and checked once."""
+    """All templates, read and checked once: those of a directory at once, ours when they are first used.
+
+    A worker of gunicorn renders no e-mail, and to compile our templates takes longer than the rest of an application.
+    """
 
     def __init__(self, directory: Path | None, default_language: str) -> None:
         self._default = default_language
-        self._files: dict[tuple[str, str], Found] = {}
-        for found, name in (*_ours(), *(_read_all(directory) if directory else ())):
-            self._files[found.language, name] = found
+        self._theirs = tuple(_read_all(directory)) if directory else ()
+
+    @cached_property
+    def _files(self) -> dict[tuple[str, str], Found]:
+        return {(found.language, name): found for found, name in (*_ours(), *self._theirs)}
 
     @property
     def languages(self) -> set[str]:
@@ -95,7 +100,7 @@ class Catalogue:
 
 @cache
 def _ours() -> tuple[tuple[Found, str], ...]:
-    """Return our templates, which are compiled once in a process: they take longer than the rest of an application."""
+    """Return our templates, compiled once in a process."""
     return tuple(_read_all(OURS))
 
 

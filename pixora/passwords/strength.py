@@ -8,6 +8,9 @@ So `score` estimates the work first, and scores what would take over 5 ms in ano
 same score, 50 ms later, and rarely needed. To always use a process would cost every sign-up those 50 ms. To score a
 part of the password misses repeats and words that the cut divides. No other maintained package is faster.
 
+The first call in a process reads the dictionaries, which takes 20 ms and 8 MB. In production this is the check of
+`SECRET_KEY` in gunicorn's master, whose memory the workers share.
+
 Run as a script, this module must not import `pixora`.
 """
 
@@ -45,9 +48,6 @@ LOOKUPS_BESIDE_LEET = 8
 
 TIMEOUT_SECONDS = 20
 """For the other process: ten times what the worst password takes."""
-
-zxcvbn("warm up")
-"""The first call reads the dictionaries, which takes 20 ms: not while a request waits for the GIL."""
 
 
 class Strength(NamedTuple):

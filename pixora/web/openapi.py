@@ -54,6 +54,18 @@ class Converter(OpenAPIConverter):
 
     config: Mapping[str, Any] = MappingProxyType({})
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._references: dict[type[ma.Schema], dict[str, Any]] = {}
+
+    def resolve_nested_schema(self, schema: Any) -> dict[str, Any]:
+        """Return the reference to a schema. apispec makes an instance each time, a third of its work."""
+        if not isinstance(schema, type):
+            return super().resolve_nested_schema(schema)  # type: ignore[no-any-return, no-untyped-call]
+        if schema not in self._references:
+            self._references[schema] = super().resolve_nested_schema(schema)  # type: ignore[no-untyped-call]
+        return dict(self._references[schema])
+
     def schema2jsonschema(self, schema: ma.Schema | type[ma.Schema]) -> dict[str, Any]:
         """Return the JSON Schema of a schema."""
         document: dict[str, Any] = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
