@@ -48,16 +48,23 @@ class ChallengeUse(NamedTuple):
 
     @property
     def condition(self) -> Document:
-        """The condition that it was not used before."""
-        return {"passkey_challenges.nonce": {"$ne": self.nonce}}
+        """The condition that it was not used before, and that the user has not used as many as allowed."""
+        return {
+            "passkey_challenges.nonce": {"$ne": self.nonce},
+            "$expr": {"$lt": [{"$size": self._valid}, MAX_CHALLENGES]},
+        }
 
     @property
     def stage(self) -> Document:
         """The stage that records it and drops expired ones."""
-        used = {"$ifNull": ["$passkey_challenges", []]}
-        valid = {"$filter": {"input": used, "as": "used", "cond": {"$gt": ["$$used.expires_at", self.now]}}}
         record = {"$literal": {"nonce": self.nonce, "expires_at": self.expires_at}}
-        return {"$set": {"passkey_challenges": {"$concatArrays": [valid, [record]]}}}
+        return {"$set": {"passkey_challenges": {"$concatArrays": [self._valid, [record]]}}}
+
+    @property
+    def _valid(self) -> Document:
+        """The expression for the used challenges that have not expired."""
+        used = {"$ifNull": ["$passkey_challenges", []]}
+        return {"$filter": {"input": used, "as": "used", "cond": {"$gt": ["$$used.expires_at", self.now]}}}
 
     def was_used(self, user: User) -> bool:
         """Tell whether it was used when the user was read."""
@@ -80,7 +87,7 @@ class PasskeyUse(NamedTuple):
 
     @property
     def condition(self) -> Document:
-        """The condition that the passkey is there and has not signed since, and that the challenge was not used."""
+        """The condition that the passkey is there and has not signed since, and that the challenge can be used."""
         unchanged = {"id": self.passkey["id"], "sign_count": self.passkey["sign_count"]}
         return {"passkeys": {"$elemMatch": unchanged}} | self.challenge.condition
 
@@ -119,7 +126,7 @@ class PasskeyStore:
     def add(self, user_id: str, session_id: str, passkey: Passkey, use: ChallengeUse, *emails: Email) -> bool:
         """Store a passkey, and queue e-mails.
 
-        Return False, changing nothing, if the session has ended, the challenge was used, or the user has as many
+        Return False, changing nothing, if the session has ended, the challenge cannot be used, or the user has as many
         passkeys as a user can have.
 
         Raises:

@@ -106,6 +106,8 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
             current = _find_for_registration(user_id, session_id)
             if any(one["credential_id"] == attestation.credential_id for one in current.get("passkeys", [])):
                 raise PasskeyExists
+            if retry_after := seconds_until_challenge_allowed(current, now):
+                raise RateLimited(retry_after)
             raise InvalidNewPasskey  # the challenge was used
     services.audit.record("passkey_added", user_id, session_id=session_id, passkey_id=passkey["id"])
     return passkey

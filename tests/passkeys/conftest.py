@@ -2,6 +2,8 @@
 
 import pytest
 
+from pixora import clock
+from pixora.passkeys.challenges import LIFETIME
 from tests.passkeys.authenticator import Authenticator
 
 OWN, LOGIN = "/api/users/me/passkeys", "/api/auth/passkeys"
@@ -48,6 +50,17 @@ def request_options(client):
         return client.post(f"{LOGIN}/options").json
 
     return ask
+
+
+@pytest.fixture
+def use_challenges(users):
+    """Make the only user have used so many challenges just now."""
+
+    def use(number):
+        used = [{"nonce": bytes([one] * 16), "expires_at": clock.utcnow() + LIFETIME} for one in range(number)]
+        users.update_one({}, {"$set": {"passkey_challenges": used}})
+
+    return use
 
 
 @pytest.fixture

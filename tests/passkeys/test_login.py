@@ -180,19 +180,6 @@ def test_used_challenges_are_dropped_once_they_have_expired(log_in_by, passkey, 
     assert len(users.find_one()["passkey_challenges"]) == 1
 
 
-@pytest.fixture
-def use_challenges(users):
-    """Make a user with a passkey have used so many challenges, of the time of the registration."""
-
-    def use(number):
-        users.update_one(
-            {}, [{"$set": {"passkey_challenges": {"$map": {"input": {"$range": [0, number]}, "in": {
-                "nonce": {"$toString": "$$this"}, "expires_at": {"$first": "$passkey_challenges.expires_at"}}}}}}]
-        )  # fmt: skip
-
-    return use
-
-
 def test_a_user_can_use_100_challenges_in_five_minutes(log_in_by, passkey, use_challenges, move_clock):
     use_challenges(100)
     response = log_in_by(passkey)

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fido2 import cbor
 from fido2.cose import ES256, ES384, RS256
 
+from pixora.accounts.passkeys import MAX_CHALLENGES
 from pixora.passkeys.fields import encode
 from tests.factories import Account, log_in
 from tests.passkeys.authenticator import AT, UP, UV, Authenticator, decode
@@ -137,6 +138,15 @@ def test_of_two_last_passkeys_removed_at_once_one_stays(client, by_passkey, user
     before_a_write("users", lambda: users.update_one({}, {"$pop": {"passkeys": 1}}))
     assert refusal(client.delete(path, headers=by_passkey.bearer)) == (409, "last_credential")
     assert len(client.get(OWN, headers=by_passkey.bearer).json) == 1
+
+
+def test_a_registration_that_others_overtake_to_the_limit_of_challenges_stores_nothing(
+    add, account, creation_options, users, use_challenges, before_a_write
+):
+    credential = Authenticator().create(creation_options(account))
+    before_a_write("users", lambda: use_challenges(MAX_CHALLENGES))
+    assert refusal(add(credential)) == (429, "rate_limited")
+    assert "passkeys" not in users.find_one()
 
 
 @pytest.mark.parametrize("passkey_id", ["x", "0" * 24, "$where", "%00"])

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pixora.accounts.passkeys import MAX_CHALLENGES
 from tests.conftest import make_account
 from tests.passkeys.authenticator import ORIGIN, RP_ID, Authenticator
 from tests.passkeys.conftest import LOGIN, OWN
@@ -41,6 +42,26 @@ def test_a_registration_and_a_login_sent_50_times_at_once_and_again_later_count_
     later = client.post(f"{LOGIN}/login", json=captured)
     assert (later.status_code, later.json["code"]) == (401, "invalid_passkey")
     assert len(client.get("/api/users/me/sessions", headers=account.bearer).json) == 2  # with the one by password
+
+
+def test_parallel_logins_use_no_more_challenges_than_a_user_may(client):
+    account, authenticator = make_account(client, email="mary@example.com"), Authenticator()
+    options = client.post(f"{OWN}/options", headers=account.bearer).json
+    new = {"credential": authenticator.create(options)}
+    assert client.post(OWN, json=new, headers=account.bearer).status_code == 201
+
+    def log_in(credential):
+        return client.post(f"{LOGIN}/login", json={"credential": credential}).status_code
+
+    def logins(times):
+        """Log in many times at once, each time with a challenge of its own; count the answers by status."""
+        credentials = [authenticator.get(client.post(f"{LOGIN}/options").json) for _ in range(times)]
+        with ThreadPoolExecutor(times) as pool:
+            return Counter(pool.map(log_in, credentials))
+
+    left = 5
+    assert logins(MAX_CHALLENGES - left - 1) == {200: MAX_CHALLENGES - left - 1}  # the registration has used one too
+    assert logins(TIMES) == {200: left, 429: TIMES - left}
 
 
 def test_of_a_credential_registered_by_two_users_at_once_one_has_it(client):
