@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from flask.globals import app_ctx
+from flask import current_app
 
 from config import Settings
 from pixora.accounts.administrators import Administrators
@@ -25,6 +25,7 @@ from pixora.throttling.limits import Throttles
 from pixora.throttling.mail import MailThrottles
 from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens.access import Tokens
+from pixora.web.application import here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +55,11 @@ class Services:
 
 
 class CurrentServices:
-    """The services of the current application. A `LocalProxy` to `current_app` would look twice for it."""
+    """The services of the current application."""
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a service."""
-        return getattr(app_ctx.app.extensions["services"], name)
+    def __getattribute__(self, name: str) -> Any:
+        """Return a service. After `__getattr__`, Python would first look for it here, and make an error of that."""
+        return getattr(here(current_app).extensions["services"], name)
 
 
 services = cast(Services, CurrentServices())

@@ -12,7 +12,6 @@ from functools import wraps
 from typing import Any
 
 from flask import g, request
-from flask.globals import app_ctx
 
 from pixora import clock
 from pixora.accounts import assurance
@@ -29,6 +28,7 @@ from pixora.errors import (
 )
 from pixora.factors.errors import AdminFactorNeeded
 from pixora.services import services
+from pixora.web.application import here
 from pixora.web.blueprint import SECURITY_SCHEME, documented, fails, reject_undeclared_parameters
 
 MAX_AGE = timedelta(seconds=300)
@@ -146,7 +146,7 @@ def _authenticate() -> User:
     """
     token = services.tokens.verify(_bearer_token())
     user = services.users.find_in_session(token.user_id, token.session_id)
-    known = app_ctx.g  # once, because each access to flask.g costs a microsecond
+    known = here(g)
     known.session_id, known.user_id, known.claims = token.session_id, token.user_id, token.claims
     return user
 
@@ -192,7 +192,7 @@ def _documented(guarded: Callable[..., Any]) -> Callable[..., Any]:
 
 def _bearer_token() -> str:
     """Return the token of the Authorization header (RFC 6750, section 2.1), the only place it is read from."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = here(request).headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":  # RFC 9110, section 11.1: the scheme is case-insensitive
         raise MissingToken
     return token.strip()

@@ -34,7 +34,7 @@ blueprint = Blueprint("users", __name__, url_prefix="/api/users", description="O
 @blueprint.route("/me")
 @require_user
 @etags.conditional_read
-@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+@blueprint.finished_response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
 def get_me(user: User) -> Response:
     """Read one's own profile.
 
@@ -47,7 +47,7 @@ def get_me(user: User) -> Response:
 @require_user
 @fails(NotYourProfile)
 @etags.conditional_read
-@blueprint.response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
+@blueprint.finished_response(200, ProfileSchema, example=EXAMPLE, headers=etags.HEADERS)
 def get_user(user: User, user_id: str) -> Response:
     """Read one's own profile by id.
 

@@ -19,6 +19,7 @@ from pixora.errors import (
     ValidationFailed,
 )
 from pixora.web import problems
+from pixora.web.application import here
 from pixora.web.bodies import REPEATED, URLENCODED, BodyParser
 from pixora.web.oauth_errors import ErrorFormat
 
@@ -78,6 +79,23 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # the package h
 
         return decorate
 
+    def finished_response(self, status: int, schema: type[ma.Schema], **documentation: Any) -> Callable[[View], View]:
+        """Document the response of a view that returns a finished one, without the wrapper that would serialize it.
+
+        Args:
+            status: Its status.
+            schema: Describes its body.
+            documentation: As for flask-smorest's `response`.
+
+        """
+
+        def decorate(view: View) -> View:
+            wrapper = self.response(status, schema, **documentation)(view)
+            view.__dict__["_apidoc"] = wrapper.__dict__["_apidoc"]
+            return view
+
+        return decorate
+
     def body(self, schema: type[ma.Schema], example: dict[str, Any], location: str = "json") -> Callable[[View], View]:
         """Pass the validated body to the view as last argument, and document it with its errors.
 
@@ -110,7 +128,7 @@ def reject_undeclared_parameters() -> None:
         ValidationFailed: the route does not declare a parameter, or one is repeated.
 
     """
-    if not request.query_string:
+    if not here(request).query_string:
         return
     view = current_app.view_functions[request.endpoint or ""]
     declared: frozenset[str] | None = getattr(view, "query_parameters", None)
