@@ -5,14 +5,19 @@ change independently of it are part of the tag.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from flask import request
 
 from pixora.errors import PreconditionFailed
+from pixora.web.application import here
 from pixora.web.blueprint import documented
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
 
 HEADERS = {"ETag": {"schema": {"type": "string"}, "required": True, "description": "Of this state of the profile."}}
 
@@ -36,13 +41,13 @@ def _parameter(name: str, meaning: str) -> dict[str, Any]:
 
 def etag(user: Mapping[str, Any]) -> str:
     """Return the ETag of a profile, without quotes."""
-    updated = round(user["updated_at"].timestamp() * 1000)
+    updated = (user["updated_at"] - EPOCH) // MILLISECOND
     return f"{updated:x}-{user.get('email_verified', False):d}-{'.'.join(user.get('roles', ['user']))}"
 
 
 def is_known(tag: str) -> bool:
     """Tell whether the client has this state already: `If-None-Match` has its ETag."""
-    return "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(tag)
+    return "HTTP_IF_NONE_MATCH" in here(request).environ and request.if_none_match.contains_weak(tag)
 
 
 def required_state(user: Mapping[str, Any]) -> dict[str, Any]:
