@@ -4,16 +4,21 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from threading import Barrier, Event
+from time import sleep
 
 import pymongo
 import pytest
 
+from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
-from tests.factories import PASSWORD, fastapi_user
+from tests.factories import PASSWORD, fastapi_user, log_in
+from tests.passkeys.authenticator import ORIGIN, RP_ID, Authenticator
+from tests.passkeys.conftest import LOGIN, OWN
 from tests.system.client import Client
 
 ME = "/api/users/me"
 USERS = "/api/admin/users"
+REAUTHENTICATE = "/api/auth/reauthenticate"
 GUEST = "guest@example.com"
 ROUNDS = 5
 
@@ -27,6 +32,7 @@ def uri(mongo_uri):
 def client(gunicorn, uri, settings):
     """A client of three worker processes; each of its requests may go to another one."""
     changed = {"MONGO_URI": uri, "SECRET_KEY": settings.secret_key, "WEB_CONCURRENCY": "3", "GUNICORN_THREADS": "24"}
+    changed |= {"WEBAUTHN_RP_ID": RP_ID, "WEBAUTHN_ORIGINS": ORIGIN}
     with gunicorn(**changed, DATABASE_TIMEOUT_MS="30000") as url:  # a busy machine is no reason to fail
         yield Client(url)
 
@@ -189,3 +195,97 @@ def test_pages_that_are_read_while_users_come_and_go_have_everybody_who_stays_on
         changes.result()
     assert len(seen) == len(set(seen))
     assert {user["_id"] for user in stay} <= set(seen)
+
+
+def with_passkey(client, name):
+    """Sign up a user with a passkey; return the authenticator, and the user logged in by password and by passkey."""
+    by_password, authenticator = make_account(client, email=f"{name}@example.com"), Authenticator()
+    credential = authenticator.create(client.post(f"{OWN}/options", headers=by_password.bearer).json)
+    added = client.post(OWN, json={"credential": credential}, headers=by_password.bearer)
+    assert added.status_code == 201, added.text
+    tokens = log_in_by(client, authenticator).json
+    return (
+        authenticator,
+        by_password,
+        by_password._replace(token=tokens["access_token"], refresh_token=tokens["refresh_token"]),
+    )
+
+
+def log_in_by(client, authenticator):
+    credential = authenticator.get(client.post(f"{LOGIN}/options").json)
+    return client.post(f"{LOGIN}/login", json={"credential": credential})
+
+
+def remove_password(client, account):
+    return client.delete(f"{ME}/password", json={"password": PASSWORD}, headers=account.bearer).status_code
+
+
+def test_of_password_and_last_passkey_removed_at_once_one_stays(client, users):
+    for turn in range(2 * ROUNDS):
+        authenticator, _, ada = with_passkey(client, turn)
+        [passkey] = client.get(OWN, headers=ada.bearer).json
+
+        def act(number, turn=turn, ada=ada, path=f"{OWN}/{passkey['id']}"):
+            if number % 2:
+                return remove_password(client, ada)
+            sleep(0.005 * turn)  # removing a passkey takes less time: let either be the first
+            return client.delete(path, headers=ada.bearer).status_code
+
+        statuses = at_once(8, act)
+        user = users.find_one({"_id": ada.id})
+        if "password" in user:
+            assert "passkeys" not in user
+            assert Counter(statuses[::2]) == {204: 1, 404: 3}
+            assert set(statuses[1::2]) <= {409}
+            assert log_in(client, ada.email).status_code == 200
+        else:
+            assert len(user.get("passkeys", [])) == 1
+            assert statuses[::2] == [409] * 4
+            assert 204 in statuses[1::2]
+            assert set(statuses[1::2]) <= {204, 403}
+            assert log_in_by(client, authenticator).status_code == 200
+
+
+def test_a_removal_of_the_password_beside_a_reset_leaves_the_new_password(client, users, session_app):
+    for turn in range(ROUNDS):
+        authenticator, _, ada = with_passkey(client, turn)
+        client.post("/api/auth/password-reset", json={"email": ada.email})
+        token = session_app.extensions["services"].outbox.decrypt_token(users.find_one({"_id": ada.id})["letters"][-1])
+
+        def act(number, ada=ada, token=token):
+            if number % 2:
+                return remove_password(client, ada)
+            body = {"token": token, "new_password": NEW_PASSWORD}
+            return client.post("/api/auth/password-reset/confirm", json=body).status_code
+
+        statuses = at_once(8, act)
+        assert Counter(statuses[::2]) == {204: 1, 400: 3}
+        assert set(statuses[1::2]) <= {204, 401, 403}
+        assert users.find_one({"_id": ada.id})["sessions"] == []
+        assert log_in(client, ada.email).status_code == 401
+        assert log_in(client, ada.email, NEW_PASSWORD).status_code == 200
+        assert log_in_by(client, authenticator).status_code == 200
+
+
+def test_a_removal_of_the_password_beside_reauthentications_ends_the_other_sessions(client, users):
+    for turn in range(ROUNDS):
+        authenticator, by_password, ada = with_passkey(client, turn)
+        options = [client.post(f"{REAUTHENTICATE}/options", headers=ada.bearer).json for _ in range(4)]
+        credentials = [authenticator.get(one) for one in options]
+
+        def act(number, by_password=by_password, ada=ada, credentials=credentials):
+            if number == 0:
+                return remove_password(client, ada)
+            session = ada if number % 2 else by_password
+            body = {"credential": credentials[number // 4]} if number % 4 < 2 else {"password": PASSWORD}
+            return client.post(REAUTHENTICATE, json=body, headers=session.bearer).status_code
+
+        statuses = at_once(16, act)
+        assert statuses[0] == 204
+        assert set(statuses) <= {200, 204, 401, 403}
+        user = users.find_one({"_id": ada.id})
+        assert "password" not in user
+        assert len(user["passkeys"]) == len(user["sessions"]) == 1
+        assert client.get(ME, headers=by_password.bearer).status_code == 401
+        assert client.get(ME, headers=ada.bearer).status_code == 200
+        assert log_in_by(client, authenticator).status_code == 200
