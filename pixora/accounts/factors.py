@@ -31,16 +31,10 @@ WITH_FACTOR: Document = {"factors.totp": {"$ne": None}}
 
 
 class FactorUse(NamedTuple):
-    """What a write that a second factor has allowed requires, and records in the same atomic update.
+    """What a write that a second factor has allowed requires, and records in the same atomic update."""
 
-    Attributes:
-        condition: The factor is as it was read, and the code not used.
-        stages: Use the code, and queue notices about it; none without a code.
-
-    """
-
-    condition: Document
-    stages: Sequence[Document] = ()
+    condition: Document  # the factor is as it was read, and the code not used
+    stages: Sequence[Document] = ()  # use the code, and queue notices about it; none without a code
 
 
 NO_FACTOR = FactorUse(WITHOUT_FACTOR)

@@ -43,22 +43,13 @@ PARTS = {"$split": ["$password", {"$literal": "$"}]}
 
 
 class Census(NamedTuple):
-    """The numbers of hashes.
+    """The numbers of hashes."""
 
-    Attributes:
-        counts: The number of hashes by `verify.kind`.
-        examples: A hash of each kind.
-        unreadable: The number of hashes that cannot be checked.
-        without: The number of users who have removed their password.
-        is_sample: Whether only a sample of the users was counted.
-
-    """
-
-    counts: Counter[int | str]
-    examples: dict[int | str, str]
-    unreadable: int
-    without: int
-    is_sample: bool
+    counts: Counter[int | str]  # the number of hashes by `verify.kind`
+    examples: dict[int | str, str]  # a hash of each kind
+    unreadable: int  # the number of hashes that cannot be checked
+    without: int  # the number of users who have removed their password
+    is_sample: bool  # whether only a sample of the users was counted
 
 
 def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:

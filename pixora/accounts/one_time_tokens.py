@@ -26,22 +26,13 @@ KEPT = timedelta(days=1)
 
 
 class ValidToken(NamedTuple):
-    """A token that was valid when it was read, and is used only together with what it allows.
-
-    Attributes:
-        purpose: What it is for.
-        text: The token.
-        digest: The hash that is stored.
-        user: Its user: `_id`, `first_name`, `last_name`, `email`, `email_verified`.
-        record: What is stored about the token.
-
-    """
+    """A token that was valid when it was read, and is used only together with what it allows."""
 
     purpose: Purpose
     text: str
-    digest: bytes
-    user: User
-    record: OneTimeTokenRecord
+    digest: bytes  # the hash that is stored
+    user: User  # its user: `_id`, `first_name`, `last_name`, `email`, `email_verified`
+    record: OneTimeTokenRecord  # what is stored about the token
 
 
 class OneTimeTokenStore:

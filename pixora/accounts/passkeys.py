@@ -72,18 +72,11 @@ class ChallengeUse(NamedTuple):
 
 
 class PasskeyUse(NamedTuple):
-    """What a write that a passkey has allowed requires, and records in the same atomic update.
+    """What a write that a passkey has allowed requires, and records in the same atomic update."""
 
-    Attributes:
-        passkey: As it was read.
-        changes: New values of its fields.
-        challenge: The challenge that it has signed.
-
-    """
-
-    passkey: Passkey
-    changes: Mapping[str, Any]
-    challenge: ChallengeUse
+    passkey: Passkey  # as it was read
+    changes: Mapping[str, Any]  # new values of its fields
+    challenge: ChallengeUse  # the challenge that it has signed
 
     @property
     def condition(self) -> Document:

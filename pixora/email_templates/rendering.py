@@ -59,14 +59,7 @@ DEFAULT_LOOK = Look("#1d4ed8", "#ffffff", None)
 
 
 def compose(catalogue: Catalogue, found: Found, values: Mapping[str, str], *, link: str | None, look: Look) -> Content:
-    """Render a template in its layouts.
-
-    Args:
-        catalogue: Has the layouts.
-        found: The template.
-        values: Its variables, on one line each.
-        link: The URL of its link, if it has one.
-        look: The look.
+    """Render a template, whose variables are one line each, in its layouts.
 
     Raises:
         TemplateError: The template cannot be rendered with these values.

@@ -27,15 +27,7 @@ class Outcome(StrEnum):
 
 
 class Batches:
-    """Stores the users of an import.
-
-    Args:
-        users: The store of users.
-        reader: Made the documents.
-        erasures: Knows the erased users.
-        restore: Whether to store erased users again.
-
-    """
+    """Stores the users of an import; erased users only with `restore`."""
 
     def __init__(self, users: UserStore, reader: Reader, erasures: Erasure, *, restore: bool = False) -> None:
         self._users = users

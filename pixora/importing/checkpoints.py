@@ -17,20 +17,12 @@ class NotOurs(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """The progress of an import.
+    """The progress of an import."""
 
-    Attributes:
-        line: The number of the last imported line.
-        offset: The position in the file after that line, in bytes.
-        fingerprint: A digest of the first line of the file.
-        counts: The number of lines by outcome.
-
-    """
-
-    line: int
-    offset: int
-    fingerprint: str
-    counts: Mapping[str, int]
+    line: int  # the number of the last imported line
+    offset: int  # the position in the file after that line, in bytes
+    fingerprint: str  # a digest of the first line of the file
+    counts: Mapping[str, int]  # the number of lines by outcome
 
     @classmethod
     def load(cls, path: Path) -> Self | None:

@@ -11,20 +11,12 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
-    """A line.
+    """A line."""
 
-    Attributes:
-        number: Its number, from 1.
-        data: Its bytes; None if there are more than `LONGEST`.
-        end: The position in the file after it, in bytes.
-        is_cut_off: Whether its line break is missing: the file may be incomplete.
-
-    """
-
-    number: int
-    data: bytes | None
-    end: int
-    is_cut_off: bool
+    number: int  # its number, from 1
+    data: bytes | None  # its bytes; None if there are more than `LONGEST`
+    end: int  # the position in the file after it, in bytes
+    is_cut_off: bool  # whether its line break is missing: the file may be incomplete
 
 
 def read(file: BinaryIO, number: int = 0, offset: int = 0) -> Iterator[Line]:

@@ -15,20 +15,12 @@ class Link(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A page without a form.
-
-    Attributes:
-        heading: What happened.
-        paragraphs: More about it.
-        link: A page of ours that leads on.
-        closing: The last paragraph where there is no `RETURN_URL`.
-
-    """
+    """A page without a form."""
 
     heading: str
-    paragraphs: tuple[str, ...] = ()
-    link: Link | None = None
-    closing: str = ""
+    paragraphs: tuple[str, ...] = ()  # more about it
+    link: Link | None = None  # a page of ours that leads on
+    closing: str = ""  # the last paragraph where there is no `RETURN_URL`
 
 
 MALFORMED = Message(

@@ -15,14 +15,7 @@ INITIAL_SECONDS = 0.25
 
 
 class Pace:
-    """The pace of one worker. Not thread-safe: the hashing queue holds its lock.
-
-    Args:
-        cores: How many hashes may be computed at once on this machine.
-        workers: How many workers share the cores.
-        rounds: The bcrypt cost of most hashes.
-
-    """
+    """The pace of one worker, which shares the cores with others. Not thread-safe: the hashing queue holds its lock."""
 
     def __init__(self, cores: int, workers: int, rounds: int) -> None:
         self._cores = cores

@@ -83,22 +83,13 @@ Derivations = tuple[Callable[[], Derivation], Callable[[], Derivation]]
 
 
 class PhcHash(NamedTuple):
-    """A hash whose cost is within the limits.
+    """A hash whose cost is within the limits."""
 
-    Attributes:
-        scheme: One of `SCHEMES`.
-        kind: Scheme and parameters, which decide the cost and are not secret.
-        derive: Returns the key derivation function, with salt and parameters.
-        derive_in_one_thread: The same work with one lane.
-        digest: The expected result.
-
-    """
-
-    scheme: str
-    kind: str
-    derive: Callable[[], Derivation]
-    derive_in_one_thread: Callable[[], Derivation]
-    digest: bytes
+    scheme: str  # one of `SCHEMES`
+    kind: str  # scheme and parameters, which decide the cost and are not secret
+    derive: Callable[[], Derivation]  # returns the key derivation function, with salt and parameters
+    derive_in_one_thread: Callable[[], Derivation]  # the same work with one lane
+    digest: bytes  # the expected result
 
     def matches(self, password: str) -> bool:
         """Return whether this is the hash of a password, after up to a second of CPU and `MAX_MEMORY_KIB`."""

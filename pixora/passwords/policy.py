@@ -36,12 +36,8 @@ def known_words(user: Mapping[str, Any]) -> tuple[str, ...]:
 def check_length(password: str, min_length: int) -> None:
     """Check the length of a new password, which is neither trimmed nor normalised.
 
-    Args:
-        password: The new password.
-        min_length: In characters.
-
     Raises:
-        PasswordRejected: The password is too short, or too long for bcrypt.
+        PasswordRejected: The password has fewer characters, or is too long for bcrypt.
 
     """
     if len(password) < min_length:
@@ -54,10 +50,6 @@ def check_length(password: str, min_length: int) -> None:
 
 def check_strength(password: str, known_words: Iterable[str] = ()) -> None:
     """Check that a password, whose length was checked, is hard to guess.
-
-    Args:
-        password: The new password.
-        known_words: The names and e-mail address of the user.
 
     Raises:
         PasswordRejected: zxcvbn finds it easy to guess, or it consists of known words.

@@ -51,24 +51,16 @@ _MOVES: Document = {"$isArray": ["$wrong"]}
 class Bucket(NamedTuple):
     """A counter and its limit.
 
-    Attributes:
-        name: The setting, for logs and metrics.
-        limit: The limit of the setting.
-        key: The id of the counter.
-        amount: The highest count: that of the limit, or a share of it.
-        restarts: Whether to set the counter to one and begin its window again, whatever it was.
-        counts: Whether to count, or only to require that there is room.
-        moves: Whether the limit holds for any period of its length: each wrong attempt counts for so long. Stores a
-            date for each, and is for attempts only.
-
+    Where the window moves, the limit holds for any period of its length: each wrong attempt counts for so long. This
+    stores a date for each, and is for attempts only.
     """
 
-    name: str
+    name: str  # the setting, for logs and metrics
     limit: RateLimitItem
-    key: str
-    amount: int
-    restarts: bool = False
-    counts: bool = True
+    key: str  # the id of the counter
+    amount: int  # the highest count: that of the limit, or a share of it
+    restarts: bool = False  # whether to set the counter to one and begin its window again, whatever it was
+    counts: bool = True  # whether to count, or only to require that there is room
     moves: bool = False
 
 

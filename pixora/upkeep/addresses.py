@@ -31,24 +31,14 @@ class Clash(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """The result of a survey.
-
-    Attributes:
-        users: The number of users.
-        not_canonical: How many of their addresses are not in canonical form.
-        clashing: The hashes, in this process, of the canonical addresses that several users share.
-        clashes: Some of these clashes.
-        without: The ids of some users without an address, or with one that is not a string.
-        without_count: The number of such users.
-
-    """
+    """The result of a survey."""
 
     users: int
-    not_canonical: int
-    clashing: frozenset[int]
-    clashes: list[Clash]
-    without: list[str]
-    without_count: int
+    not_canonical: int  # how many of their addresses are not in canonical form
+    clashing: frozenset[int]  # the hashes, in this process, of the canonical addresses that several users share
+    clashes: list[Clash]  # some of these clashes
+    without: list[str]  # the ids of some users without an address, or with one that is not a string
+    without_count: int  # the number of such users
 
 
 def survey(store: UserStore, progress: Progress) -> Survey:

@@ -162,12 +162,9 @@ class DoctorOnly(AppGroup):
 
 
 def app_with_doctor_only(message: str, faults: Mapping[str, list[str]]) -> Flask:
-    """Return a substitute for an application that cannot be created.
+    """Return a substitute for an application that cannot be created, because of these faults of the settings.
 
-    Args:
-        message: What commands other than the doctor print.
-        faults: Why it cannot be created: sentences by the name of the setting.
-
+    Commands other than the doctor print the message.
     """
     app = Flask("pixora")
     app.config["CONFIGURATION_FAULTS"] = faults

@@ -84,14 +84,7 @@ def _read(status: int, body: bytes, made_up: str, server: str) -> Finding:
 
 
 def judge(seen: Seen, made_up: str, server: str) -> Finding:
-    """Compare what the service saw with what was sent.
-
-    Args:
-        seen: The answer of the client echo.
-        made_up: The IP sent as X-Forwarded-For.
-        server: The IP that answered.
-
-    """
+    """Compare what the service saw with the made-up IP that was sent; `server` is the IP that answered."""
     count = seen.proxy_count
     if not seen.forwarded:
         return fault(

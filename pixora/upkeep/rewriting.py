@@ -21,17 +21,10 @@ class Refusal(NamedTuple):
 
 
 class Rewriting(NamedTuple):
-    """The outcome.
+    """The outcome. MongoDB refuses an address mostly because another user took the same one since the survey."""
 
-    Attributes:
-        changed: How many addresses were changed to canonical form.
-        meanwhile: How many were changed or deleted by others since they were read, and were left alone.
-        refused: Those that MongoDB refused, mostly because another user took the same address since the survey.
-
-    """
-
-    changed: int
-    meanwhile: int
+    changed: int  # how many addresses were changed to canonical form
+    meanwhile: int  # how many were changed or deleted by others since they were read, and were left alone
     refused: list[Refusal]
 
 

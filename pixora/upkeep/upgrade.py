@@ -28,20 +28,12 @@ class IndexWork(NamedTuple):
 
 
 class Upgrade(NamedTuple):
-    """The outcome.
+    """The outcome."""
 
-    Attributes:
-        index_work: What was done with the indexes.
-        survey: The e-mail addresses as they were.
-        rewriting: None if no address was to be changed, or the unique index is missing.
-        passwords: The number of users who were marked as without a password although they have one.
-
-    """
-
-    index_work: IndexWork
-    survey: Survey
-    rewriting: Rewriting | None
-    passwords: int
+    index_work: IndexWork  # what was done with the indexes
+    survey: Survey  # the e-mail addresses as they were
+    rewriting: Rewriting | None  # None if no address was to be changed, or the unique index is missing
+    passwords: int  # the number of users who were marked as without a password although they have one
 
     @property
     def advice(self) -> list[str]:
@@ -93,11 +85,6 @@ def upgrade(services: Services, progress_bar: ProgressBar, *, addresses_too: boo
     """Repair the indexes, correct what older versions left, and complete unfinished erasures.
 
     Can be repeated, also after it was killed.
-
-    Args:
-        services: The application's.
-        progress_bar: Shows the progress of each part.
-        addresses_too: False to change no address.
 
     Raises:
         DatabaseUnavailable: completed work is kept.
