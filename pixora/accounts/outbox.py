@@ -4,12 +4,14 @@ One atomic operation changes an account and queues the e-mails about it, so neit
 """
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
 from cryptography.fernet import InvalidToken
 from pymongo import ReturnDocument
 
+from pixora import clock
 from pixora.accounts.documents import Email, User
 from pixora.accounts.users import UserStore
 from pixora.database.client import Document
@@ -72,18 +74,11 @@ class UnreadableToken(Exception):
 
 
 class Recipient(NamedTuple):
-    """What an e-mail may be adapted to.
+    """What an e-mail may be adapted to."""
 
-    Attributes:
-        languages: The languages of the account's user, the preferred one first.
-        first_name: Empty unless the e-mail goes to the verified address of the account.
-        last_name: Likewise.
-
-    """
-
-    languages: tuple[str, ...] = ()
-    first_name: str = ""
-    last_name: str = ""
+    languages: tuple[str, ...] = ()  # the languages of the account's user, the preferred one first
+    first_name: str = ""  # empty unless the e-mail goes to the verified address of the account
+    last_name: str = ""  # likewise
 
 
 class Claimed(NamedTuple):
@@ -96,18 +91,11 @@ class Claimed(NamedTuple):
 
 
 class Backlog(NamedTuple):
-    """The e-mails that wait to be sent.
+    """The e-mails that wait to be sent."""
 
-    Attributes:
-        due_since: The earliest time at which one is due, which may be in the future; None if none waits.
-        new: How many have not failed yet.
-        failed: How many wait for another attempt.
-
-    """
-
-    due_since: datetime | None
-    new: int
-    failed: int
+    due_since: datetime | None  # the earliest time at which one is due, which may be in the future; None if none waits
+    new: int  # how many have not failed yet
+    failed: int  # how many wait for another attempt
 
 
 def _claimed(user: User, email: Email) -> Claimed:
@@ -148,6 +136,17 @@ class Outbox:
         if secret is not None:
             email["token"] = self._cipher.encrypt(secret.encode())
         return email
+
+    def compose_notices(self, template: str, user: Mapping[str, Any], **context: str) -> list[Email]:
+        """Return the e-mail about a change; none to an unverified address, which may be a stranger's."""
+        return [self.compose(template, user["email"], clock.utcnow(), **context)] if user.get("email_verified") else []
+
+    def compose_link(
+        self, purpose: Purpose, user_id: str, to: str, now: datetime, new_email: str | None = None
+    ) -> tuple[OneTimeTokenRecord, Email]:
+        """Return what to store of a new one-time token, and the e-mail with its link."""
+        token = OneTimeToken.make(user_id)
+        return token.record(purpose, now, new_email), self.compose(purpose.value, to, now, secret=token.text)
 
     def decrypt_token(self, email: Email) -> str | None:
         """Return the one-time token of an e-mail, if it has one.

@@ -36,11 +36,6 @@ def set_expressions(expressions: Mapping[str, Any], now: datetime) -> Document:
     return {"$set": {**expressions, "updated_at": {"$max": [now, {"$add": ["$updated_at", 1]}]}}}
 
 
-def unset_fields(*fields: str) -> Document:
-    """Remove fields."""
-    return {"$unset": list(fields)}
-
-
 def queue_emails(*emails: Email) -> Document:
     """Put e-mails from `Outbox.compose` into the outbox."""
     waiting = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(emails)}]}

@@ -11,11 +11,12 @@ from pixora.accounts.users import is_disabled, is_invited
 from pixora.admin.changes import Actor, change, check_right, notice
 from pixora.admin.errors import OwnAccount, UserDisabled
 from pixora.admin.service import find
-from pixora.auth import credentials, invitations, verification
+from pixora.auth import credentials
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
-from pixora.tokens.one_time import OneTimeToken, Purpose
+from pixora.throttling.limits import LOGIN
+from pixora.tokens.one_time import Purpose
 from pixora.web import etags
 
 TOLD = ("first_name", "last_name", "contact", "birthday", "email")
@@ -41,7 +42,7 @@ def create(fields: Mapping[str, Any], by: Actor) -> User:
         if is_verified:
             services.users.create_user(user)
         else:
-            token, message = verification.new_token(user["_id"], user["email"], now)
+            token, message = services.outbox.compose_link(Purpose.VERIFY_EMAIL, user["_id"], user["email"], now)
             with services.mail_throttles.for_account(user["email"]) as may_send:
                 if may_send:
                     user["tokens"], user["letters"] = {Purpose.VERIFY_EMAIL.value: token}, [message]
@@ -89,10 +90,8 @@ def _edit(
     with notice(user, by, *told) as notices:
         if new_email is None or new_email == emails.canonical(user["email"]):
             return change("user_changed", user["_id"], by, [*stages, *notices], required | condition, **details)
-        purpose, new_token = Purpose.VERIFY_EMAIL, verification.new_token
-        if is_invited(user):
-            purpose, new_token = Purpose.INVITATION, invitations.new_token
-        token, message = new_token(user["_id"], new_email, clock.utcnow())
+        purpose = Purpose.INVITATION if is_invited(user) else Purpose.VERIFY_EMAIL
+        token, message = services.outbox.compose_link(purpose, user["_id"], new_email, clock.utcnow())
         with services.mail_throttles.for_account(new_email) as may_send:
             stages = [
                 *stages,
@@ -122,7 +121,7 @@ def delete(user_id: str, by: Actor) -> None:
             find(user_id)
         services.audit.record("account_deleted", user_id, by=by.id)
         with suppress(DatabaseUnavailable):  # the counters expire by themselves, within the hour
-            services.throttles.clear_login(emails.canonical(user["email"]))
+            services.throttles.forget(emails.canonical(user["email"]), *LOGIN)
 
 
 def _delete(user_id: str, by: Actor) -> bool:
@@ -161,12 +160,9 @@ def send_password_reset(user_id: str, by: Actor) -> None:
         user = find(user_id)
         if is_disabled(user):
             raise UserDisabled
-        now = clock.utcnow()
-        token = OneTimeToken.make(user_id)
-        message = services.outbox.compose("reset_password", user["email"], now, secret=token.text)
+        record, message = services.outbox.compose_link(Purpose.RESET_PASSWORD, user_id, user["email"], clock.utcnow())
         with services.mail_throttles.for_account(emails.canonical(user["email"]), required=True):
             check_right(by)
-            record = token.record(Purpose.RESET_PASSWORD, now)
             if services.one_time_tokens.issue(user, Purpose.RESET_PASSWORD, record, message):
                 break
     services.audit.record("password_reset_requested", user_id, by=by.id)

@@ -10,7 +10,6 @@ from pixora.accounts.users import is_disabled, is_invited
 from pixora.admin.changes import Actor, check_right
 from pixora.admin.errors import NotInvited, UserDisabled
 from pixora.admin.service import find
-from pixora.auth import invitations
 from pixora.errors import RateLimited
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
@@ -89,7 +88,7 @@ def _find_invited(user_id: str) -> User:
 def _send(user: User, by: Actor) -> bool:
     """Queue a link; return False if the user, as read, has changed."""
     now = clock.utcnow()
-    record, message = invitations.new_token(user["_id"], user["email"], now)
+    record, message = services.outbox.compose_link(Purpose.INVITATION, user["_id"], user["email"], now)
     stages = [
         updates.set_fields({"invited_at": now}, now),
         updates.store_token(Purpose.INVITATION, record),

@@ -51,9 +51,9 @@ def enable(user_id: str, by: Actor) -> bool:
 
     """
     while is_disabled(user := find(user_id)):
-        stages = updates.set_fields({}, clock.utcnow()), updates.unset_fields("disabled")
+        stage = updates.set_fields({"disabled": None}, clock.utcnow())
         with notice(user, by, "enabled") as told:
-            if change("user_enabled", user_id, by, [*stages, *told], {"disabled": True}):
+            if change("user_enabled", user_id, by, [stage, *told], {"disabled": True}):
                 return True
     return False
 

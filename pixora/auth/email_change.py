@@ -7,7 +7,7 @@ from pixora.accounts.users import is_disabled
 from pixora.auth import permission
 from pixora.errors import EmailTaken, ValidationFailed
 from pixora.services import services
-from pixora.tokens.one_time import OneTimeToken, Purpose
+from pixora.tokens.one_time import Purpose
 
 
 def request_change(user: User, session_id: str, password: str | None, new_email: str, client_ip: str | None) -> None:
@@ -36,13 +36,11 @@ def request_change(user: User, session_id: str, password: str | None, new_email:
         if owner and not services.settings.enumeration_safe:
             raise EmailTaken
         now = clock.utcnow()
-        token = OneTimeToken.make(user["_id"])
-        record = token.record(Purpose.CHANGE_EMAIL, now, email=new_email)
+        record, to_new = services.outbox.compose_link(Purpose.CHANGE_EMAIL, user["_id"], new_email, now, new_email)
         if owner:
             to_new = services.outbox.compose("address_taken", new_email, now)
             sending = services.mail_throttles.address_taken(new_email)
         else:
-            to_new = services.outbox.compose("change_email", new_email, now, secret=token.text)
             sending = services.mail_throttles.for_account(new_email, required=not services.settings.enumeration_safe)
         to_old = services.outbox.compose("email_changing", user["email"], now, **_new_email_for(user, new_email))
         with sending as may_send, services.mail_throttles.notice(user) as may_notify:

@@ -5,22 +5,14 @@ proves that the owner reads the mailbox, so the e-mail becomes verified. A passw
 """
 
 from contextlib import suppress
-from datetime import datetime
 
 from pixora import clock, emails
 from pixora.accounts import updates
-from pixora.accounts.documents import Email
 from pixora.auth import credentials
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
-from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose
-
-
-def new_token(user_id: str, email: str, now: datetime) -> tuple[OneTimeTokenRecord, Email]:
-    """Return what to store of a new token, and the message that carries it."""
-    token = OneTimeToken.make(user_id)
-    message = services.outbox.compose("invitation", email, now, secret=token.text)
-    return token.record(Purpose.INVITATION, now), message
+from pixora.throttling.limits import LOGIN
+from pixora.tokens.one_time import Purpose
 
 
 def accept(token: str, new_password: str) -> None:
@@ -42,4 +34,4 @@ def accept(token: str, new_password: str) -> None:
         )
         services.audit.record("invitation_accepted", found.user["_id"])
         with suppress(DatabaseUnavailable):  # the password is set; the counters expire by themselves
-            services.throttles.clear_login(emails.canonical(found.user["email"]))
+            services.throttles.forget(emails.canonical(found.user["email"]), *LOGIN)

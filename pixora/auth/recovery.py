@@ -10,7 +10,9 @@ from pixora.accounts.users import is_disabled
 from pixora.auth import credentials
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
-from pixora.tokens.one_time import OneTimeToken, Purpose
+from pixora.throttling.limits import LOGIN
+from pixora.throttling.mail import RESET_LINK
+from pixora.tokens.one_time import Purpose
 
 
 def send_link(email: str, client_ip: str | None) -> None:
@@ -26,15 +28,13 @@ def send_link(email: str, client_ip: str | None) -> None:
     spellings = emails.spellings(email)
     user = services.users.find_by_email(*spellings)
     now = clock.utcnow()
-    token = OneTimeToken.make(user["_id"] if user else new_id())
-    record = token.record(Purpose.RESET_PASSWORD, now)
     with services.mail_throttles.reset_link(spellings[-1], client_ip) as may_send:
         if user is not None and may_send and not is_disabled(user):
-            message = services.outbox.compose("reset_password", user["email"], now, secret=token.text)
+            record, message = services.outbox.compose_link(Purpose.RESET_PASSWORD, user["_id"], user["email"], now)
             services.one_time_tokens.issue(user, Purpose.RESET_PASSWORD, record, message)
             services.audit.record("password_reset_requested", user["_id"])
         else:
-            message = services.outbox.compose("reset_password", DECOY_EMAIL, now, secret=token.text)
+            record, message = services.outbox.compose_link(Purpose.RESET_PASSWORD, new_id(), DECOY_EMAIL, now)
             services.one_time_tokens.issue_decoy(Purpose.RESET_PASSWORD, record, message)
             services.audit.record("password_reset_requested", None)
 
@@ -64,7 +64,5 @@ def reset_password(token: str, new_password: str) -> None:
             updates.queue_emails(services.outbox.compose("password_changed", user["email"], now)),
         )
         services.audit.record("password_reset", user["_id"])
-        email = emails.canonical(user["email"])
         with suppress(DatabaseUnavailable):  # the password is set; the counters expire by themselves
-            services.throttles.clear_login(email)
-            services.mail_throttles.clear_link(email)
+            services.throttles.forget(emails.canonical(user["email"]), *LOGIN, RESET_LINK)

@@ -8,7 +8,7 @@ from pixora.accounts import updates
 from pixora.accounts.documents import User, new_id, new_user
 from pixora.accounts.one_time_tokens import DECOY_EMAIL
 from pixora.accounts.users import is_disabled
-from pixora.auth import credentials, verification
+from pixora.auth import credentials
 from pixora.errors import EmailTaken
 from pixora.services import services
 from pixora.tokens.one_time import Purpose
@@ -34,7 +34,7 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None, ac
         password_hash = credentials.hash_new("password", password, profile)
         now = clock.utcnow()
         user_id, email = new_id(), profile["email"]
-        token, message = verification.new_token(user_id, email, now)
+        token, message = services.outbox.compose_link(Purpose.VERIFY_EMAIL, user_id, email, now)
         user = new_user(profile, password_hash, now, user_id=user_id)
         if "locale" not in user and (preferred := languages.preferred(accept_language)):
             user["accept_language"] = preferred

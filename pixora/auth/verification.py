@@ -6,24 +6,15 @@ password, a recent login with a passkey proves it.
 """
 
 from contextlib import suppress
-from datetime import datetime
 
 from pixora import clock, emails
 from pixora.accounts import updates
-from pixora.accounts.documents import Email, User
+from pixora.accounts.documents import User
 from pixora.accounts.sessions import in_session
 from pixora.auth import credentials, permission
 from pixora.errors import InvalidCredentials, InvalidOneTimeToken, RateLimited
 from pixora.services import services
-from pixora.tokens.one_time import OneTimeToken, OneTimeTokenRecord, Purpose
-
-
-def new_token(user_id: str, email: str, now: datetime) -> tuple[OneTimeTokenRecord, Email]:
-    """Return what to store of a new token, and the message that carries it."""
-    token = OneTimeToken.make(user_id)
-    return token.record(Purpose.VERIFY_EMAIL, now), services.outbox.compose(
-        "verify_email", email, now, secret=token.text
-    )
+from pixora.tokens.one_time import Purpose
 
 
 def send(user: User, session_id: str, client_ip: str | None) -> None:
@@ -108,6 +99,6 @@ def confirm_without_password(token: str, user: User, session_id: str) -> None:
 def _send(user: User, client_ip: str | None, **condition: object) -> bool:
     """Queue a new link; return False if the condition, which allowed it, no longer holds."""
     services.mail_throttles.count_request(client_ip)
-    record, message = new_token(user["_id"], user["email"], clock.utcnow())
+    record, message = services.outbox.compose_link(Purpose.VERIFY_EMAIL, user["_id"], user["email"], clock.utcnow())
     with services.mail_throttles.for_account(emails.canonical(user["email"]), required=True):
         return services.one_time_tokens.issue(user, Purpose.VERIFY_EMAIL, record, message, **condition)

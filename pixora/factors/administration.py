@@ -3,8 +3,8 @@
 from pixora.accounts import factors, passkeys, updates
 from pixora.admin import service
 from pixora.admin.changes import Actor, change
-from pixora.factors import second_factor
 from pixora.factors.errors import OwnFactors
+from pixora.services import services
 
 
 def reset_factors(user_id: str, by: Actor) -> bool:
@@ -25,7 +25,7 @@ def reset_factors(user_id: str, by: Actor) -> bool:
         factors.REMOVE,
         passkeys.REMOVE,
         updates.end_sessions(),
-        updates.queue_emails(*second_factor.notices(user, "factor_reset")),
+        updates.queue_emails(*services.outbox.compose_notices("factor_reset", user)),
     ]
     condition = {"$or": [factors.WITH_FACTOR, passkeys.WITH_PASSKEY]}
     return change("second_factor_reset", user_id, by, stages, condition) is not None

@@ -94,7 +94,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
                 enrolling,
                 updates.end_sessions(keep=session_id),
                 upgrade_session(session_id),
-                updates.queue_emails(*second_factor.notices(user, "factor_added")),
+                updates.queue_emails(*services.outbox.compose_notices("factor_added", user)),
             )
             if not services.users.update_user(user_id, *stages, **condition, **in_session(session_id)):
                 services.sessions.require(user_id, session_id)
@@ -117,7 +117,7 @@ def remove(user_id: str, session_id: str) -> None:
     if factor is None:
         raise FactorNotFound
     with services.throttles.change("second factor", user_id):
-        stages = factors.REMOVE, updates.queue_emails(*second_factor.notices(user, "factor_removed"))
+        stages = factors.REMOVE, updates.queue_emails(*services.outbox.compose_notices("factor_removed", user))
         condition = factors.unchanged(factor) | in_session(session_id)
         if not services.users.update_user(user_id, *stages, **condition):
             services.sessions.require(user_id, session_id)
@@ -144,7 +144,7 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
             codes, hashes = _new_recovery_codes()
             stages = (
                 factors.replace_recovery_codes(hashes, clock.utcnow()),
-                updates.queue_emails(*second_factor.notices(user, "recovery_codes_renewed")),
+                updates.queue_emails(*services.outbox.compose_notices("recovery_codes_renewed", user)),
             )
             condition = factors.unchanged(factor) | in_session(session_id)
             if not services.users.update_user(user_id, *stages, **condition):

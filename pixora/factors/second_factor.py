@@ -6,12 +6,11 @@ allows; in between, another request may use it.
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pixora import clock
 from pixora.accounts import factors, updates
-from pixora.accounts.documents import Email, TotpFactor, User
+from pixora.accounts.documents import TotpFactor, User
 from pixora.accounts.factors import NO_FACTOR, FactorUse
 from pixora.accounts.users import recovery_hashes_of, totp_of
 from pixora.database.client import Document
@@ -118,13 +117,6 @@ def describe(user: User) -> dict[str, Document | None]:
     }
 
 
-def notices(user: Mapping[str, Any], template: str, **context: str) -> list[Email]:
-    """Return the e-mail about a change of second factors; none to an unverified address, which may be a stranger's."""
-    if not user.get("email_verified"):
-        return []
-    return [services.outbox.compose(template, user["email"], clock.utcnow(), **context)]
-
-
 def _use_of_code(user: User, factor: TotpFactor, code: str) -> FactorUse | None:
     try:
         secret = encryption.decrypt(services.settings.data_keys, user["_id"], factor["secret"])
@@ -146,7 +138,7 @@ def _use_of_recovery_code(user: User, factor: TotpFactor, code: str) -> FactorUs
         return None
     left = len(hashes) - 1
     few = "yes" if left <= FEW_LEFT else ""
-    emails = notices(user, "recovery_code_used", codes_left=str(left), few_codes_left=few)
+    emails = services.outbox.compose_notices("recovery_code_used", user, codes_left=str(left), few_codes_left=few)
     return factors.use_recovery_code(factor, hashes, used, *emails)
 
 
@@ -156,4 +148,5 @@ def _record_failure(user: User, answer: Answer, attempt: Attempt) -> None:
     if attempt.limits_reached:
         services.audit.record("locked_out", user["_id"], limits=attempt.limits_reached)
     if services.second_factor_throttles.is_third_wrong_code(user["_id"]):
-        services.users.update_user(user["_id"], updates.queue_emails(*notices(user, "wrong_codes")))
+        notices = services.outbox.compose_notices("wrong_codes", user)
+        services.users.update_user(user["_id"], updates.queue_emails(*notices))

@@ -71,7 +71,7 @@ def read(assertion: Assertion, purpose: Purpose, user_id: str | None) -> tuple[C
     data = ceremonies.challenge_of(assertion.client_data, GET, settings.webauthn_origins)
     challenge = challenges.parse(settings.secret_key, purpose, user_id, data, now)
     signed = ceremonies.read_assertion(assertion, str(settings.webauthn_rp_id))
-    return ChallengeUse(challenge.nonce, challenge.expires_at, now), signed
+    return challenge, signed
 
 
 def verify(user: User, assertion: Assertion, signed: SignedData, challenge: ChallengeUse) -> PasskeyUse:
@@ -129,11 +129,7 @@ def _report_counter(user: User, passkey: Passkey, challenge: ChallengeUse) -> No
     """
     last, now = passkey.get("reported_at"), challenge.now
     is_due = last is None or now - last >= COUNTER_NOTICE_INTERVAL
-    messages = (
-        [services.outbox.compose("passkey_counter_went_back", user["email"], now)]
-        if is_due and user.get("email_verified")
-        else []
-    )
+    messages = services.outbox.compose_notices("passkey_counter_went_back", user) if is_due else []
     use = PasskeyUse(passkey, {"reported_at": now if is_due else last}, challenge)
     if services.passkeys.report(user["_id"], use, *messages):
         services.audit.record("passkey_counter_went_back", user["_id"], passkey_id=passkey["id"])

@@ -10,9 +10,9 @@ import hmac
 import secrets
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
 
 from pixora import clock
+from pixora.accounts.passkeys import ChallengeUse
 from pixora.passkeys.credentials import Refused
 from pixora.tokens.crypto import derived_key
 
@@ -29,28 +29,21 @@ class Purpose(StrEnum):
     REGISTRATION = "registration"
 
 
-class Challenge(NamedTuple):
-    """A valid challenge. Its nonce must be recorded until it expires."""
-
-    nonce: bytes
-    expires_at: datetime
-
-
 def make(secret_key: str, purpose: Purpose, user_id: str | None, now: datetime) -> bytes:
     """Return a new challenge; for a login there is no user, because nobody knows who it will be."""
     message = int((now + LIFETIME).timestamp() * 1000).to_bytes(_TIME) + secrets.token_bytes(_NONCE)
     return message + _mac(secret_key, purpose, user_id, message)
 
 
-def parse(secret_key: str, purpose: Purpose, user_id: str | None, data: bytes, now: datetime) -> Challenge:
-    """Return the challenge in `data`; raise `Refused` if it was made for another purpose or user, or has expired."""
+def parse(secret_key: str, purpose: Purpose, user_id: str | None, data: bytes, now: datetime) -> ChallengeUse:
+    """Return the use of a challenge; raise `Refused` if it was made for another purpose or user, or has expired."""
     message, mac = data[: _TIME + _NONCE], data[_TIME + _NONCE :]
     if not hmac.compare_digest(mac, _mac(secret_key, purpose, user_id, message)):
         raise Refused("the challenge is not ours, or for another user or purpose")
     expires_at = datetime.fromtimestamp(int.from_bytes(message[:_TIME]) / 1000, tz=clock.UTC)
     if now >= expires_at:
         raise Refused("the challenge has expired")
-    return Challenge(message[_TIME:], expires_at)
+    return ChallengeUse(message[_TIME:], expires_at, now)
 
 
 def _mac(secret_key: str, purpose: Purpose, user_id: str | None, message: bytes) -> bytes:

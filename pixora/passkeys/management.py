@@ -9,7 +9,7 @@ from typing import Any
 
 from pixora import clock
 from pixora.accounts.documents import Passkey, User
-from pixora.accounts.passkeys import MAX_PASSKEYS, ChallengeUse, CredentialTaken
+from pixora.accounts.passkeys import MAX_PASSKEYS, CredentialTaken
 from pixora.errors import RateLimited
 from pixora.mail.identity import service_name
 from pixora.passkeys import ceremonies, challenges, public_keys
@@ -73,12 +73,11 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
     settings, now = services.settings, clock.utcnow()
     try:
         data = ceremonies.challenge_of(attestation.client_data, CREATE, settings.webauthn_origins)
-        challenge = challenges.parse(settings.secret_key, Purpose.REGISTRATION, user_id, data, now)
+        use = challenges.parse(settings.secret_key, Purpose.REGISTRATION, user_id, data, now)
         credential = ceremonies.verify_registration(attestation, str(settings.webauthn_rp_id))
     except Refused as refusal:
         log.info("Refused a new passkey: %s.", refusal, extra={"event": "passkey_refused"})
         raise InvalidNewPasskey from refusal
-    use = ChallengeUse(challenge.nonce, challenge.expires_at, now)
     user = _find_for_registration(user_id, session_id)
     if retry_after := seconds_until_challenge_allowed(user, now):
         raise RateLimited(retry_after)
@@ -97,7 +96,7 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
         "last_used_at": None,
     }
     with services.throttles.change("passkey", user_id):
-        messages = [services.outbox.compose("passkey_added", user["email"], now)] if user.get("email_verified") else []
+        messages = services.outbox.compose_notices("passkey_added", user)
         try:
             is_added = services.passkeys.add(user_id, session_id, passkey, use, *messages)
         except CredentialTaken as error:
@@ -143,13 +142,11 @@ def remove(user_id: str, session_id: str, passkey_id: str) -> None:
         InvalidToken: The session has ended.
 
     """
-    user, now = services.passkeys.find(user_id, session_id), clock.utcnow()
+    user = services.passkeys.find(user_id, session_id)
     if not any(passkey["id"] == passkey_id for passkey in user.get("passkeys", [])):
         raise PasskeyNotFound
     with services.throttles.change("passkey", user_id):
-        messages = (
-            [services.outbox.compose("passkey_removed", user["email"], now)] if user.get("email_verified") else []
-        )
+        messages = services.outbox.compose_notices("passkey_removed", user)
         rp_id = str(services.settings.webauthn_rp_id)
         if not services.passkeys.remove(user_id, session_id, passkey_id, rp_id, *messages):
             current = services.passkeys.find(user_id, session_id)

@@ -56,6 +56,9 @@ WIDE_FACTOR = 5
 """A /48 has five times the limits of a /64: too little to exhaust the limit of an account. (Let's Encrypt allows a /48
 fifty times the sign-ups of an address, but has no accounts to lock people out of.)"""
 
+PER_ACCOUNT_AND_IP, PER_ACCOUNT = LOGIN = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"
+"""The settings that count the attempts to log in to an account, by its canonical e-mail address."""
+
 NAMESPACE = "LIMITER"
 """With it `limits` begins the keys of counters."""
 
@@ -94,10 +97,6 @@ class Throttles:
         with self.refunded_on_failure(bucket):
             yield
 
-    def clear_login(self, email: str) -> None:
-        """Forget the attempts to log in to an account, by its canonical e-mail address, from all networks."""
-        self.forget(email, "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT")
-
     def attempt(self, email: str, client_ip: str | None) -> AbstractContextManager[Attempt]:
         """Count an attempt to check a password before the `with` block checks it, and settle it afterwards.
 
@@ -112,8 +111,8 @@ class Throttles:
         return self.settled(
             # In this order: a refused network creates no counters for accounts and takes no room in them.
             *self.by_network("THROTTLE_LOGIN_PER_IP", client_ip),
-            *self.by_network("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", client_ip, email),
-            self.bucket("THROTTLE_LOGIN_PER_ACCOUNT", email),
+            *self.by_network(PER_ACCOUNT_AND_IP, client_ip, email),
+            self.bucket(PER_ACCOUNT, email),
         )
 
     @contextmanager
@@ -174,7 +173,7 @@ class Throttles:
         return limit.key_for(name, *map(self._hash, subject))
 
     def forget(self, first: str, *names: str) -> None:
-        """Forget all counters of these settings whose subject begins with `first`."""
+        """Forget all counters of these settings whose subject begins with `first`, for example from all networks."""
         self._counters.forget(*(f"{NAMESPACE}/{name}/{self._hash(first)}/" for name in names))
         self._spent.clear()
 

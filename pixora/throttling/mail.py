@@ -27,7 +27,10 @@ from pixora.throttling.limits import Throttles, networks
 
 NAME = "THROTTLE_MAIL_PER_ACCOUNT"
 
-RESET_LINK: RateLimitItem = parse("1 per 30 minute")
+RESET_LINK = "RESET_LINK"
+"""Counts the last reset link, until it is used: then the mailbox has no valid one any more."""
+
+RESET_LINK_LIMIT: RateLimitItem = parse("1 per 30 minute")
 """As long as a password reset link is valid."""
 
 MIN_SHARED = 4
@@ -104,10 +107,6 @@ class MailThrottles:
         with self._counted(usual, [self._link(email), self._bucket(email, "all", self._limit)]) as may_send:
             yield may_send
 
-    def clear_link(self, email: str) -> None:
-        """Forget the reset link, which was used: the mailbox has no valid one any more."""
-        self._throttles.forget(email, "RESET_LINK")
-
     @contextmanager
     def _counted(self, *alternatives: list[Bucket]) -> Iterator[bool]:
         for buckets in alternatives:
@@ -125,4 +124,5 @@ class MailThrottles:
         return self._throttles.bucket(NAME, email, what, amount=amount)
 
     def _link(self, email: str) -> Bucket:
-        return Bucket(NAME, RESET_LINK, self._throttles.key(RESET_LINK, "RESET_LINK", email), RESET_LINK.amount)
+        key = self._throttles.key(RESET_LINK_LIMIT, RESET_LINK, email)
+        return Bucket(NAME, RESET_LINK_LIMIT, key, RESET_LINK_LIMIT.amount)

@@ -8,6 +8,7 @@ from pixora.auth import permission
 from pixora.database.client import Document
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
+from pixora.throttling.limits import LOGIN
 
 
 def delete_account(user: User, session_id: str, password: str | None, client_ip: str | None) -> None:
@@ -30,7 +31,7 @@ def delete_account(user: User, session_id: str, password: str | None, client_ip:
                 condition = next(conditions)
             services.audit.record("account_deleted", user["_id"])
             with suppress(DatabaseUnavailable):  # the counters expire by themselves, within a day
-                services.throttles.clear_login(emails.canonical(user["email"]))
+                services.throttles.forget(emails.canonical(user["email"]), *LOGIN)
                 services.second_factor_throttles.clear(user["_id"])
 
 

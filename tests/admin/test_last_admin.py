@@ -171,7 +171,7 @@ def test_a_process_that_dies_has_removed_nobody_and_its_announcement_expires(
 
 def test_a_delayed_process_changes_nothing(app, make_administrators, users, admin, second_admin):
     directory = app.extensions["services"].directory
-    stage = updates.unset_fields("roles")
+    stage = updates.set_fields({"roles": None}, utcnow())
     with app.app_context(), make_administrators(1).removing(admin.id) as condition:
         time.sleep(0.6)
         assert directory.update_any(admin.id, stage, **condition) is None

@@ -98,7 +98,7 @@ def test_a_reset_makes_the_worker_forget_a_refusal(client, monkeypatch):
     monkeypatch.setattr(limits, "REMEMBERED_SECONDS", LONG)
     statuses(client, 11)
     with client.application.app_context():
-        services.throttles.clear_login(EMAIL.lower())
+        services.throttles.forget(EMAIL.lower(), *limits.LOGIN)
     assert attempt_login(client, PASSWORD).status_code == 200
 
 

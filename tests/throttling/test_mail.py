@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pixora.services import services
-from pixora.throttling.mail import RESET_LINK
+from pixora.throttling.mail import RESET_LINK_LIMIT
 from pixora.tokens.one_time import LIFETIMES, Purpose
 from tests.factories import PASSWORD, fastapi_user, log_in, sign_up
 
@@ -135,7 +135,7 @@ def test_the_last_email_is_reserved_for_a_link_if_none_is_valid(service, sent):
 
 
 def test_a_link_counts_while_it_is_valid():
-    assert RESET_LINK.get_expiry() == LIFETIMES[Purpose.RESET_PASSWORD].total_seconds()
+    assert RESET_LINK_LIMIT.get_expiry() == LIFETIMES[Purpose.RESET_PASSWORD].total_seconds()
 
 
 def test_a_used_link_no_longer_counts(service, sent, token_sent):

@@ -286,7 +286,7 @@ def test_an_account_is_deleted_although_its_counts_cannot_be_reached(delete, use
     def fail(*args):
         raise DatabaseUnavailable
 
-    monkeypatch.setattr(Throttles, "clear_login", fail)
+    monkeypatch.setattr(Throttles, "forget", fail)
     assert delete().status_code == 204
     assert users.count_documents({}) == 0
 
