@@ -43,6 +43,12 @@ class Lifetimes(NamedTuple):
         """Return a session with how it was opened, and with its end."""
         return {**session, **assurance.of_session(session), "expires_at": self.end_of(session)}
 
+    def list_active(self, sessions: Sequence[Session], now: datetime) -> list[Document]:
+        """Return the sessions that have not ended, for display, the most recently used first."""
+        active = [session for session in sessions if not self.has_ended(session, now)]
+        newest_first = sorted(active, key=lambda session: session["last_used_at"], reverse=True)
+        return [self.for_display(session) for session in newest_first]
+
     def has_ended(self, session: Mapping[str, Any], now: datetime) -> bool:
         """Tell whether a session has passed its idle or its absolute limit."""
         return self.end_of(session) <= now
@@ -196,8 +202,8 @@ class SessionStore:
             raise InvalidToken
         return result.modified_count == 1
 
-    def list_active(self, user_id: str, now: datetime, *, by: str) -> list[Session]:
-        """Return the sessions of a user that have not ended, the most recently used first.
+    def list_active(self, user_id: str, now: datetime, *, by: str) -> list[Document]:
+        """Return the sessions of a user that have not ended, for display, the most recently used first.
 
         Raises:
             InvalidToken: the session `by` that asks for it has ended.
@@ -207,8 +213,7 @@ class SessionStore:
             user = self._store.collection.find_one({"_id": user_id, **in_session(by)}, {"sessions": 1})
         if user is None:
             raise InvalidToken
-        active = [session for session in user["sessions"] if not self.lifetimes.has_ended(session, now)]
-        return sorted(active, key=lambda session: session["last_used_at"], reverse=True)
+        return self.lifetimes.list_active(user["sessions"], now)
 
     def _active(self, now: datetime) -> Document:
         """Return the expression of the sessions that have not ended."""

@@ -61,10 +61,7 @@ def list_sessions(user_id: str) -> list[Document]:
     stored = services.directory.find_sessions(user_id)
     if stored is None:
         raise UserNotFound
-    now, lifetimes = clock.utcnow(), services.sessions.lifetimes
-    active = [session for session in stored if not lifetimes.has_ended(session, now)]
-    newest_first = sorted(active, key=lambda session: session["last_used_at"], reverse=True)
-    return [lifetimes.for_display(session) for session in newest_first]
+    return services.sessions.lifetimes.list_active(stored, clock.utcnow())
 
 
 def _filters(query: Mapping[str, Any]) -> Filters:

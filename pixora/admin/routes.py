@@ -20,7 +20,7 @@ from pixora.errors import (
     UserNotFound,
     ValidationFailed,
 )
-from pixora.users.schemas import ListSchema, OwnSessionSchema
+from pixora.users.schemas import SESSION_EXAMPLE, ListSchema, OwnSessionSchema
 from pixora.web import etags, pagination
 from pixora.web.blueprint import Blueprint, fails
 from pixora.web.fields import LIMIT_MESSAGE
@@ -215,7 +215,7 @@ def list_events(admin: User, query: dict[str, Any], user_id: str) -> pagination.
 @blueprint.route("/<user_id>/sessions", "listUserSessions")
 @require_admin
 @fails(UserNotFound)
-@blueprint.response(200, OwnSessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
+@blueprint.response(200, OwnSessionSchema(many=True), example=[SESSION_EXAMPLE])
 def list_sessions(admin: User, user_id: str) -> list[Document]:
     """List the sessions of a user, most recently used first.
 

@@ -6,8 +6,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 
 from pixora.accounts.documents import ROLES
 from pixora.accounts.users import is_disabled
-from pixora.auth.schemas import SIGNUP_EXAMPLE, NewPassword
-from pixora.users import schemas as users
+from pixora.auth.schemas import SIGNUP_EXAMPLE, NewPassword, NewProfileSchema
 from pixora.users.schemas import (
     EXAMPLE,
     ListSchema,
@@ -17,13 +16,9 @@ from pixora.users.schemas import (
     SecurityEventSchema,
 )
 from pixora.web.fields import (
-    Birthday,
-    Contact,
     Email,
     Flag,
-    Locale,
     NextCursor,
-    PersonName,
     QueryFlag,
     Time,
     Timestamp,
@@ -36,7 +31,6 @@ USER_EXAMPLE = EXAMPLE | {"disabled": False}
 ROLES_EXAMPLE = {"roles": ["user", "admin"]}
 ADMIN_EXAMPLE = USER_EXAMPLE | ROLES_EXAMPLE | {"updated_at": "2026-11-24T12:04:31.871Z"}
 PAGE_EXAMPLE = {"items": [USER_EXAMPLE], "next": "aTY5MjRhMWUwYzNmMWEyYjRkNWU2ZjcwOA", "total": 1815}
-SESSION_EXAMPLE = {name: value for name, value in users.SESSION_EXAMPLE.items() if name != "current"}
 CREATE_EXAMPLE = SIGNUP_EXAMPLE | {
     "email": "mary@example.com",
     "roles": ["user"],
@@ -128,19 +122,13 @@ class Roles(ShortList):
         )
 
 
-class CreateUserSchema(Schema):
+class CreateUserSchema(NewProfileSchema):
     """A new user: with a password, or invited to choose one."""
 
-    email = Email(required=True)
     password = NewPassword()
     invite = Flag(
         load_default=False, metadata={"description": "Whether to send a link to choose a password, valid for 7 days."}
     )
-    first_name = PersonName(required=True)
-    last_name = PersonName(required=True)
-    contact = Contact(required=True)
-    birthday = Birthday(required=True)
-    locale = Locale()
     roles = Roles()
     email_verified = Flag(metadata={"description": "Whether the address is known to be the user's; false by default."})
     metadata = JSONObject()

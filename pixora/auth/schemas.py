@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from pixora.factors.fields import CODE_OR_EMPTY, Code
 from pixora.passkeys.schemas import AssertionCredentialSchema
@@ -83,15 +83,21 @@ class NewPassword(Text):
         return password
 
 
-class SignupSchema(Schema):
-    """A new account."""
+class NewProfileSchema(Schema):
+    """The profile of a new user."""
 
     first_name = PersonName(required=True)
     last_name = PersonName(required=True)
     email = Email(required=True)
-    password = NewPassword(required=True)
     contact = Contact(required=True)
     birthday = Birthday(required=True)
+    locale = Locale()
+
+
+class SignupSchema(NewProfileSchema):
+    """A new account."""
+
+    password = NewPassword(required=True)
     locale = Locale(
         metadata={"description": "The language of e-mails (BCP 47); without it, that of the header Accept-Language."}
     )
@@ -154,15 +160,10 @@ class ConfirmResetSchema(OneTimeTokenSchema):
 
 
 class OAuthFormSchema(Schema):
-    """A form read by RFC 6749, section 3.2: unknown parameters are ignored, and an empty one counts as absent."""
+    """A form of OAuth, which ignores unknown parameters (RFC 6749, section 3.2)."""
 
     class Meta:
         unknown = EXCLUDE
-
-    @pre_load
-    def drop_empty(self, form: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return the parameters that have a value."""
-        return {name: value for name, value in form.items() if value != ""}
 
 
 class GrantSchema(OAuthFormSchema):

@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import ValidationError, fields, validate
 
 from pixora import clock
 from pixora.accounts.documents import USER, TotpFactor, User, new_user
 from pixora.admin.schemas import Roles
+from pixora.auth.schemas import NewProfileSchema
 from pixora.database.client import Document
 from pixora.errors import MalformedBody
 from pixora.factors import encryption
@@ -19,7 +20,7 @@ from pixora.factors.fields import TotpSecret
 from pixora.importing.lines import LONGEST, Line
 from pixora.passwords import verify
 from pixora.web.bodies import loads
-from pixora.web.fields import Birthday, Contact, Email, Flag, Locale, PersonName, Text, Time
+from pixora.web.fields import Flag, Text, Time
 from pixora.web.metadata import JSONObject
 
 EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -61,37 +62,25 @@ class PastTime(Time):
         return time
 
 
-class ImportedSchema(Schema):
+class ImportedSchema(NewProfileSchema):
     """A user as a JSON object in a line."""
 
     id = fields.String(
         validate=validate.Regexp(r"[0-9a-f]{24}\Z", error="Must be 24 hexadecimal digits, in lower case.")
     )
-    first_name = PersonName(required=True)
-    last_name = PersonName(required=True)
-    email = Email(required=True)
-    contact = Contact(required=True)
-    birthday = Birthday(required=True)
     password_hash = PasswordHash(required=True, allow_none=True)  # null is explicit: a file without hashes is refused
     created_at = PastTime()
     updated_at = PastTime()
     email_verified = Flag()
     roles = Roles()
     disabled = Flag()
-    locale = Locale()
     metadata = JSONObject()
     app_metadata = JSONObject()
     totp_secret = TotpSecret()
 
 
 class Reader:
-    """Converts lines to documents.
-
-    Args:
-        secret: SECRET_KEY, from which default ids derive.
-        data_keys: DATA_KEYS, under the first of which secrets of TOTP are stored.
-
-    """
+    """Converts lines to documents. Default ids derive from SECRET_KEY; secrets of TOTP are stored under DATA_KEYS."""
 
     def __init__(self, secret: str, data_keys: Sequence[str] = ()) -> None:
         self._data_keys = data_keys

@@ -194,7 +194,7 @@ def _fields(form: Form) -> dict[str, str]:
 
     """
     submitted = BodyParser().load_form(request, form.schema())
-    if form.has_token and form.password_field and submitted.get(form.password_field) == "":
+    if form.has_token and form.password_field and form.password_field not in submitted:
         raise ValidationFailed({form.password_field: [texts.NO_PASSWORD]})
     try:
         fields: dict[str, str] = form.schema().load(submitted)

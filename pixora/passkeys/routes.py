@@ -7,7 +7,7 @@ from flask import g, request
 from pixora.accounts.documents import Passkey, User
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public, require_recent_login, require_user
-from pixora.auth.schemas import TOKEN_EXAMPLE, TokenSchema
+from pixora.auth.schemas import PASSWORD_EXAMPLE, TOKEN_EXAMPLE, TokenSchema
 from pixora.errors import DatabaseUnavailable, EmailNotVerified, Overloaded, RateLimited, WrongPassword
 from pixora.passkeys import assertions, management, password_removal, schemas
 from pixora.passkeys import login as passkey_login
@@ -23,7 +23,7 @@ from pixora.passkeys.errors import (
     UnknownPasskey,
     UnverifiedOwner,
 )
-from pixora.users.schemas import PASSWORD_EXAMPLE, RemovePasswordSchema
+from pixora.users.schemas import RemovePasswordSchema
 from pixora.web.blueprint import Blueprint, fails
 
 login = Blueprint("passkey_login", __name__, url_prefix="/api/auth", description="Log in with a passkey")
@@ -55,9 +55,7 @@ def log_in_with_passkey(body: dict[str, Any]) -> Grant:
     an authenticator app are not asked for its code. Each challenge opens one session. After `unknown_passkey`, call
     `PublicKeyCredential.signalUnknownCredential`, and the authenticator stops offering this passkey.
     """
-    grant = passkey_login.log_in(body["credential"], request.headers.get("User-Agent", ""))
-    g.user_id = grant.user_id  # for the request log
-    return grant
+    return passkey_login.log_in(body["credential"], request.headers.get("User-Agent", ""))
 
 
 @login.route("/reauthenticate/options", methods=["POST"])

@@ -6,13 +6,17 @@ the address the user asked to change to. Of the audit trail it has the last `eve
 the next page.
 """
 
+import base64
 from datetime import datetime
+from typing import Literal
 
-from pixora.accounts.documents import User
+from pixora.accounts.documents import Passkey, User
 from pixora.database.client import Document
 from pixora.factors import second_factor
 from pixora.services import services
-from pixora.users import events, exported_passkeys
+from pixora.users import events
+
+BINARY: tuple[Literal["credential_id", "public_key"], ...] = ("credential_id", "public_key")
 
 
 def export(user: User, now: datetime) -> Document:
@@ -24,7 +28,12 @@ def export(user: User, now: datetime) -> Document:
         "sessions": [services.sessions.lifetimes.for_display(session) for session in user.get("sessions", [])],
         "pending": [{"purpose": purpose, **record} for purpose, record in user.get("tokens", {}).items()],
         "letters": [email for email in user.get("letters", []) if email["to"] == user["email"]],
-        "passkeys": [exported_passkeys.describe(passkey) for passkey in user.get("passkeys", [])],
+        "passkeys": [_described(passkey) for passkey in user.get("passkeys", [])],
         "factors": second_factor.describe(user),
         "events": events.page(user["_id"], events.EXPORTED),
     }
+
+
+def _described(passkey: Passkey) -> Document:
+    """Return a passkey with its binary fields as text."""
+    return {**passkey, **{name: base64.urlsafe_b64encode(passkey[name]).decode().rstrip("=") for name in BINARY}}

@@ -3,7 +3,6 @@
 from marshmallow import Schema, fields
 
 from pixora.factors.schemas import FACTORS_EXAMPLE, FactorsSchema
-from pixora.users.exported_passkeys import ExportedPasskeySchema
 from pixora.users.schemas import (
     EVENTS_EXAMPLE,
     EXAMPLE,
@@ -17,7 +16,7 @@ from pixora.web.fields import Timestamp
 EXPORT_EXAMPLE = {
     "exported_at": "2026-11-24T11:30:00.000Z",
     "profile": EXAMPLE,
-    "sessions": [{name: value for name, value in SESSION_EXAMPLE.items() if name != "current"} | {"generation": 7}],
+    "sessions": [SESSION_EXAMPLE | {"generation": 7}],
     "pending": [
         {"purpose": "change_email", "email": "ada.lovelace@example.com", "expires_at": "2026-11-25T11:29:00.000Z"}
     ],
@@ -43,6 +42,24 @@ class ExportedSessionSchema(OwnSessionSchema):
 
     generation = fields.Integer(required=True, metadata={"description": "The number of refreshes."})
     client_id = fields.String(metadata={"description": "As the OAuth client called itself at the login."})
+
+
+class ExportedPasskeySchema(Schema):
+    """A passkey. Its key is public; the private one never leaves the authenticator."""
+
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    credential_id = fields.String(required=True, metadata={"description": "In base64url."})
+    public_key = fields.String(required=True, metadata={"description": "A COSE key in base64url."})
+    sign_count = fields.Integer(required=True)
+    transports = fields.List(fields.String(), required=True)
+    aaguid = fields.String(required=True)
+    rp_id = fields.String(required=True)
+    backup_eligible = fields.Boolean(required=True)
+    backed_up = fields.Boolean(required=True)
+    created_at = Timestamp(required=True)
+    last_used_at = Timestamp(required=True, allow_none=True)
+    reported_at = Timestamp(metadata={"description": "When an e-mail said that its counter went back."})
 
 
 class PendingSchema(Schema):

@@ -8,7 +8,7 @@ from pixora import clock
 from pixora.accounts.documents import User
 from pixora.auth import email_change
 from pixora.auth.guards import require_recent_second_factor, require_user
-from pixora.auth.schemas import StatusMessageSchema
+from pixora.auth.schemas import PASSWORD_EXAMPLE, StatusMessageSchema
 from pixora.database.client import Document
 from pixora.errors import (
     EmailTaken,
@@ -81,7 +81,7 @@ def change_me(user: User, fields: dict[str, Any]) -> tuple[User, dict[str, str]]
 @require_recent_second_factor
 @fails(WrongPassword, LastAdmin, RateLimited, Overloaded)
 @blueprint.response(204)
-@blueprint.body(schemas.DeleteAccountSchema, example=schemas.PASSWORD_EXAMPLE)
+@blueprint.body(schemas.DeleteAccountSchema, example=PASSWORD_EXAMPLE)
 def delete_me(user: User, body: dict[str, str]) -> None:
     """Delete one's account and everything stored with it.
 
@@ -158,17 +158,14 @@ def list_events(user: User, query: dict[str, Any]) -> pagination.Page:
 
 @blueprint.route("/me/sessions")
 @require_user
-@blueprint.response(200, UserSessionSchema(many=True), example=[schemas.SESSION_EXAMPLE])
+@blueprint.response(200, UserSessionSchema(many=True), example=[schemas.SESSION_EXAMPLE | {"current": True}])
 def list_sessions(user: User) -> list[Document]:
     """List one's own sessions, most recently used first.
 
     Each login opens a session, on one device. Expired sessions are not listed.
     """
-    now = clock.utcnow()
-    return [
-        services.sessions.lifetimes.for_display(session) | {"current": session["id"] == g.session_id}
-        for session in services.sessions.list_active(user["_id"], now, by=g.session_id)
-    ]
+    active = services.sessions.list_active(user["_id"], clock.utcnow(), by=g.session_id)
+    return [session | {"current": session["id"] == g.session_id} for session in active]
 
 
 @blueprint.route("/me/sessions", methods=["DELETE"])

@@ -6,7 +6,7 @@ from marshmallow import Schema, ValidationError, fields, missing, validates_sche
 
 from pixora.accounts.audit import EVENTS
 from pixora.accounts.users import has_password
-from pixora.auth.schemas import REQUIRED_UNLESS_REMOVED, NewPassword, Password
+from pixora.auth.schemas import PASSWORD_EXAMPLE, REQUIRED_UNLESS_REMOVED, NewPassword, Password
 from pixora.web.fields import (
     Birthday,
     Contact,
@@ -45,11 +45,10 @@ CHANGED_EXAMPLE = EXAMPLE | {
     "updated_at": "2026-11-24T10:15:00.000Z",
     "metadata": {"theme": "dark", "newsletter": {"weekly": True}},
 }
-PASSWORD_EXAMPLE = {"password": "difference-engine-no-2"}
 CHANGE_PASSWORD_EXAMPLE = {"current_password": "difference-engine-no-2", "new_password": "analytical-engine-no-1"}
 CHANGE_EMAIL_EXAMPLE = {"email": "ada.lovelace@example.com"} | PASSWORD_EXAMPLE
 CHANGE_EMAIL_MESSAGE = {"message": "We sent a link to the new address. The old one stays in use until you open it."}
-SESSION_EXAMPLE = {
+SESSION_EXAMPLE: dict[str, Any] = {
     "id": "9f3c51a07be24d68c0a1f2e3",
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
     "created_at": "2026-11-24T09:30:00.000Z",
@@ -58,7 +57,6 @@ SESSION_EXAMPLE = {
     "auth_time": "2026-11-24T09:30:00.000Z",
     "acr": "aal1",
     "amr": ["pwd"],
-    "current": True,
 }
 EVENTS_EXAMPLE = {
     "items": [

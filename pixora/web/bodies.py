@@ -34,16 +34,17 @@ class BodyParser(FlaskParser):
         return loads(req.get_data(cache=False))
 
     def load_form(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the fields of a form; raise `MalformedBody`, `NotAForm` or `ValidationFailed`."""
+        """Return the fields of a form that have a value; raise `MalformedBody`, `NotAForm` or `ValidationFailed`.
+
+        RFC 6749, section 3.2: an empty parameter counts as absent, and none may be sent more than once; but
+        unrecognized ones are ignored, and extensions may repeat theirs, such as `resource` (RFC 8707).
+        """
         if req.mimetype not in FORM_TYPES or _is_encoded(req):
             raise NotAForm
         fields = _parse_form(req)
-        # RFC 6749, section 3.2: parameters must not be included more than once; but unrecognized ones are ignored, and
-        # extensions may repeat theirs, such as `resource` (RFC 8707).
-        known = schema.fields if schema.unknown == ma.EXCLUDE else fields
-        if repeated := [name for name, values in fields.lists() if len(values) > 1 and name in known]:
+        if repeated := [name for name, values in fields.lists() if len(values) > 1 and name in schema.fields]:
             raise ValidationFailed({name: [REPEATED] for name in repeated})
-        return fields.to_dict()
+        return {name: value for name, value in fields.items() if value != ""}
 
     def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `ValidationFailed` with marshmallow's messages."""
