@@ -47,17 +47,10 @@ MAX_UNKNOWN_ROWS = 10_000
 
 
 class Event(NamedTuple):
-    """A kind of event.
+    """A kind of event. Its details never hold an e-mail address, a name, a secret or the id of a user."""
 
-    Attributes:
-        description: The message of the log line.
-        details: The names of its details. They never hold an e-mail address, a name, a secret or the id of a user.
-        level: The level of the log line.
-
-    """
-
-    description: str
-    details: frozenset[str] = frozenset()
+    description: str  # the message of the log line
+    details: frozenset[str] = frozenset()  # their names
     level: int = logging.INFO
 
 
@@ -156,7 +149,8 @@ class Audit:
 
         """
         row = _row(event, user_id, by, details)
-        self._log(row)
+        fields = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
+        log.log(EVENTS[event].level, EVENTS[event].description, extra=fields | details)
         metrics.events(event).inc()
         # One operation in either case, with the same name: response times must not reveal whether an account exists.
         place = ObjectId() if user_id or by else f"nobody-{secrets.randbelow(MAX_UNKNOWN_ROWS)}"
@@ -212,12 +206,6 @@ class Audit:
             for name in ("user_id", "by"):
                 forgotten = {name: pseudonym, "network": None, "request_id": None}
                 self._collection.update_many({name: user_id}, {"$set": forgotten})
-
-    @staticmethod
-    def _log(row: AuditEvent) -> None:
-        event = EVENTS[row["event"]]
-        fields = {name: value for name, value in row.items() if name not in ("at", "request_id", "details")}
-        log.log(event.level, event.description, extra=fields | row["details"])
 
 
 def _row(event: str, user_id: str | None, by: str | None, details: Document) -> AuditEvent:

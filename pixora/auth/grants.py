@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flask import g
+
 from pixora import clock
 from pixora.accounts import assurance
 from pixora.accounts.documents import Session, User
@@ -19,9 +21,8 @@ APP_METADATA = "app_metadata."
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """The response of a token endpoint (RFC 6749, section 5.1), and `user_id` for the request log."""
+    """The response of a token endpoint (RFC 6749, section 5.1)."""
 
-    user_id: str
     access_token: str
     token_type: str = "bearer"  # noqa: S105  # no password
     expires_in: int
@@ -30,12 +31,12 @@ class Grant:
 
 def issue(user: User, session: Session, generation: int, client_id: str | None) -> Grant:
     """Issue the tokens of one generation of a session, to a user with the fields of `TOKEN_CLAIMS`."""
-    user_id = user["_id"]
+    g.user_id = user_id = user["_id"]  # for the request log
     not_after = session["created_at"] + services.sessions.lifetimes.absolute
     access_token, expires_in = services.tokens.issue(user_id, _session_claims(session, user, client_id), not_after)
     secret = services.settings.secret_key
     refresh_token = refresh_tokens.make(user_id, session["id"], generation, secret, session["salt"])
-    return Grant(user_id=user_id, access_token=access_token, expires_in=expires_in, refresh_token=refresh_token)
+    return Grant(access_token=access_token, expires_in=expires_in, refresh_token=refresh_token)
 
 
 def confirm(user: User, session: Session, generation: int, client_id: str | None) -> Grant:

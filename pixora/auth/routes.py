@@ -90,9 +90,7 @@ def login(form: dict[str, str]) -> Grant:
     """
     user_agent = request.headers.get("User-Agent", "")
     client_id, code = form.get("client_id"), form.get("otp")
-    grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id, code=code)
-    g.user_id = grant.user_id  # for the request log
-    return grant
+    return log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id, code=code)
 
 
 @blueprint.route("/refresh", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
@@ -107,9 +105,7 @@ def refresh_tokens(form: dict[str, str]) -> Grant:
     the same new token again. A used token that comes later counts as stolen, and ends the session. After a 503, just
     repeat the request: the token does not count as used.
     """
-    grant = refresh(form["refresh_token"], form.get("client_id"))
-    g.user_id = grant.user_id  # for the request log
-    return grant
+    return refresh(form["refresh_token"], form.get("client_id"))
 
 
 @blueprint.route("/reauthenticate", "reauthenticate", methods=["POST"])

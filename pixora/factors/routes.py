@@ -112,9 +112,7 @@ def log_in_with_code(form: dict[str, str]) -> Grant:
     """
     answer = Answer(TOTP, form["code"]) if "code" in form else Answer(RECOVERY_CODE, form["recovery_code"])
     user_agent, client_id = request.headers.get("User-Agent", ""), form.get("client_id")
-    grant = login.log_in(form["mfa_token"], answer, user_agent, request.remote_addr, client_id)
-    g.user_id = grant.user_id  # for the request log
-    return grant
+    return login.log_in(form["mfa_token"], answer, user_agent, request.remote_addr, client_id)
 
 
 @admin.route("/<user_id>/factors", methods=["DELETE"])

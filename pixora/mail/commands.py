@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 
 import click
 
@@ -126,7 +125,8 @@ def _send_once(sender: Sender, stopped: threading.Event) -> int:
         return 1 if sender.given_up else os.EX_TEMPFAIL
     except DatabaseUnavailable:  # already logged
         return os.EX_TEMPFAIL
-    log.info("Sent the e-mails that were due.", extra={"event": "mail_sent", **_numbers(outcomes)})
+    numbers = {name: outcomes[name] for name in ("sent", "deferred", "given_up", "dropped")}
+    log.info("Sent the e-mails that were due.", extra={"event": "mail_sent", **numbers})
     return 1 if sender.given_up else 0
 
 
@@ -173,7 +173,3 @@ def _log_unavailable(error: ServerUnavailable) -> None:
         "The SMTP server is unavailable or rejects us.",
         extra={"event": "smtp_unavailable", "failure": error.failure},
     )
-
-
-def _numbers(outcomes: Counter[str]) -> dict[str, int]:
-    return {name: outcomes[name] for name in ("sent", "deferred", "given_up", "dropped")}

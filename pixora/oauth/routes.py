@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import g, request
+from flask import request
 
 from pixora.auth.grants import Grant
 from pixora.auth.guards import public
@@ -54,14 +54,12 @@ def token(form: dict[str, str]) -> Grant:
             _require(form, "username", "password")
             user_agent = request.headers.get("User-Agent", "")
             code = form.get("otp")
-            grant = log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id, code=code)
+            return log_in(form["username"], form["password"], user_agent, request.remote_addr, client_id, code=code)
         case "refresh_token":
             _require(form, "refresh_token")
-            grant = refresh(form["refresh_token"], client_id)
+            return refresh(form["refresh_token"], client_id)
         case _:
             raise UnsupportedGrantType
-    g.user_id = grant.user_id  # for the request log
-    return grant
 
 
 @blueprint.route("/revoke", methods=["POST"], error_format=ErrorFormat.OAUTH)
