@@ -27,6 +27,7 @@ from hypothesis import settings as hypothesis_settings
 from mongod import Mongod
 from pymongo import monitoring
 from pymongo.collection import Collection
+from werkzeug.test import TestResponse
 
 import config as configuration
 from config import Settings
@@ -300,6 +301,22 @@ def other_account(client: FlaskClient) -> Account:
 
 
 @pytest.fixture
+def admin(client: FlaskClient, users: Collection[dict[str, Any]]) -> Account:
+    """The only administrator."""
+    return promote(users, make_account(client, email="admin@example.com"))
+
+
+@pytest.fixture
+def reset_factors(client: FlaskClient, admin: Account) -> Callable[..., TestResponse]:
+    """Remove the second factors and passkeys of a user, as the administrator or as another account."""
+
+    def reset(user_id: str, by: Account = admin) -> TestResponse:
+        return client.delete(f"/api/admin/users/{user_id}/factors", headers=by.bearer)
+
+    return reset
+
+
+@pytest.fixture
 def change_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Change settings of an application that is already made."""
 
@@ -462,3 +479,9 @@ def make_account(client: FlaskClient, **changes: str) -> Account:
     login = log_in(client, body["email"])
     assert login.status_code == 200, login.text
     return Account(created.json["id"], body["email"], login.json["access_token"], login.json["refresh_token"])
+
+
+def promote(users: Collection[dict[str, Any]], account: Account) -> Account:
+    """Make an account an administrator."""
+    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    return account

@@ -78,6 +78,11 @@ def fastapi_user(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def refusal(response: TestResponse) -> tuple[int, str]:
+    """Return the status and the `code` of a problem."""
+    return response.status_code, response.json["code"]  # type: ignore[index]
+
+
 def operations_of(document):
     """Return the operations of an OpenAPI document by route, such as `GET /api/users/me`."""
     return {

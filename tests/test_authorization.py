@@ -7,7 +7,7 @@ import pytest
 
 from pixora.passkeys.schemas import LOGIN_EXAMPLE, REGISTRATION_EXAMPLE
 from tests.auth.conftest import NEW_PASSWORD
-from tests.conftest import make_account
+from tests.conftest import make_account, promote
 from tests.factories import PASSWORD, signup_body
 
 TABLES = Path(__file__).with_name("authorization.md")
@@ -92,7 +92,7 @@ def make_people(session_app, users):
         "other user": make_account(client, email="grace@example.com"),
         "admin": make_account(client, email="admin@example.com"),
     }
-    users.update_one({"_id": accounts["admin"].id}, {"$set": {"roles": ["user", "admin"]}})
+    promote(users, accounts["admin"])
     owner = accounts["user"]
     client.post("/api/auth/password-reset", json={"email": owner.email})
     body = {"email": "xanthippe.two@example.com", "password": PASSWORD}

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from pixora.web.middleware import HEADERS
+from tests.conftest import promote
 from tests.factories import SERVICE as SERVICE_NAME
 from tests.factories import SERVICE_KEY, operations_of
 from tests.oauth.conftest import basic
@@ -148,7 +149,7 @@ def call(client, operations):
 
 @pytest.mark.parametrize("query", ["colour=red", "colour=", "colour", "rank=admin&colour=red", "access_token=x"])
 def test_every_api_route_rejects_unknown_query_parameters(call, users, account, operations, query):
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    promote(users, account)
     for name in operations:
         if name in OAUTH:
             headers = basic(SERVICE_NAME, SERVICE_KEY) if name in SERVICE else account.bearer
@@ -173,7 +174,7 @@ def test_every_api_route_rejects_unknown_query_parameters(call, users, account, 
     ],
 )
 def test_a_repeated_query_parameter_is_rejected(call, users, account, name, query):
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    promote(users, account)
     response = call(name, query, **account.bearer)
     assert response.status_code == 422
     assert response.json["errors"] == {query.partition("=")[0]: ["Was sent more than once."]}
@@ -295,7 +296,7 @@ def test_the_examples_of_bodies_are_accepted(client, document):
 
 
 def test_the_examples_of_bodies_of_protected_routes_are_valid(client, account, operations, users):
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    promote(users, account)
     for name, operation in operations.items():
         content = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if content and name != "DELETE /api/users/me":

@@ -7,19 +7,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pymongo.collection import Collection
 
-from tests.conftest import make_account
+from tests.conftest import make_account, promote
 from tests.factories import Account
-
-
-def promote(users: Collection[dict[str, Any]], account: Account) -> Account:
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
-    return account
-
-
-@pytest.fixture
-def admin(client: FlaskClient, users: Collection[dict[str, Any]]) -> Account:
-    """The only administrator."""
-    return promote(users, make_account(client, email="admin@example.com"))
 
 
 @pytest.fixture

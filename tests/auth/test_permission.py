@@ -3,6 +3,7 @@
 import pytest
 
 from tests.auth.conftest import NEW_PASSWORD, is_refused
+from tests.conftest import promote
 from tests.factories import PASSWORD, log_in
 from tests.factors.conftest import code_of
 from tests.passkeys.authenticator import Authenticator
@@ -232,7 +233,7 @@ def test_a_former_administrator_changes_nobody(
     client, account, other_account, users, before_a_write, method, path, body, standing, status
 ):
     """The standing is lost after the guard has looked, and before the user whom it is about is read or written."""
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    promote(users, account)
     if path == "enable":
         users.update_one({"_id": other_account.id}, {"$set": {"disabled": True}})
     before = users.find_one({"_id": other_account.id})

@@ -2,23 +2,7 @@
 
 import pytest
 
-from tests.conftest import make_account
 from tests.factories import log_in
-
-
-@pytest.fixture
-def admin(client, users):
-    account = make_account(client, email="admin@example.com")
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
-    return account
-
-
-@pytest.fixture
-def reset(client, admin):
-    def reset(user_id, by=admin):
-        return client.delete(f"/api/admin/users/{user_id}/factors", headers=by.bearer)
-
-    return reset
 
 
 @pytest.fixture
@@ -29,42 +13,42 @@ def reset_by_command(app):
     return reset
 
 
-def test_an_administrator_removes_all_second_factors(owner, reset, factors_of, client):
-    assert reset(owner.account.id).status_code == 204
+def test_an_administrator_removes_all_second_factors(owner, reset_factors, factors_of, client):
+    assert reset_factors(owner.account.id).status_code == 204
     assert factors_of(owner.account) == {}
     assert log_in(client).status_code == 200
-    assert reset(owner.account.id).status_code == 204
+    assert reset_factors(owner.account.id).status_code == 204
 
 
-def test_it_is_audited_and_told_to_the_owner(owner, admin, reset, trail, emails_to):
-    reset(owner.account.id)
-    reset(owner.account.id)
+def test_it_is_audited_and_told_to_the_owner(owner, admin, reset_factors, trail, emails_to):
+    reset_factors(owner.account.id)
+    reset_factors(owner.account.id)
     [row] = trail.find({"event": "second_factor_reset"})
     assert (row["user_id"], row["by"]) == (owner.account.id, admin.id)
     assert [email["template"] for email in emails_to("ada@example.com")].count("factor_reset") == 1
 
 
-def test_a_reset_while_a_code_is_checked_ends_the_login(owner, reset, challenge, send_code, before_a_write):
+def test_a_reset_while_a_code_is_checked_ends_the_login(owner, reset_factors, challenge, send_code, before_a_write):
     token = challenge()
-    before_a_write("users", lambda: reset(owner.account.id))
+    before_a_write("users", lambda: reset_factors(owner.account.id))
     answer = send_code(token, code=owner.code())
     assert (answer.status_code, answer.json["code"]) == (401, "invalid_mfa_token")
 
 
-def test_administrators_cannot_reset_their_own(admin, enrol, reset, factors_of):
+def test_administrators_cannot_reset_their_own(admin, enrol, reset_factors, factors_of):
     enrol(admin)
-    answer = reset(admin.id)
+    answer = reset_factors(admin.id)
     assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
     assert factors_of(admin)["totp"]
 
 
-def test_others_cannot_reset_anything(owner, reset, factors_of):
-    assert reset(owner.account.id, by=owner.account).status_code == 403
+def test_others_cannot_reset_anything(owner, reset_factors, factors_of):
+    assert reset_factors(owner.account.id, by=owner.account).status_code == 403
     assert factors_of(owner.account)["totp"]
 
 
-def test_of_an_unknown_user_there_is_nothing_to_reset(reset):
-    answer = reset("6924a1e0c3f1a2b4d5e6f708")
+def test_of_an_unknown_user_there_is_nothing_to_reset(reset_factors):
+    answer = reset_factors("6924a1e0c3f1a2b4d5e6f708")
     assert (answer.status_code, answer.json["code"]) == (404, "user_not_found")
 
 

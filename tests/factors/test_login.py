@@ -6,14 +6,10 @@ import pytest
 
 from pixora.factors import mfa_token
 from tests.conftest import make_account
-from tests.factories import PASSWORD, log_in
+from tests.factories import PASSWORD, log_in, refusal
 from tests.factors.conftest import code_of, wrong
 
 NEW_PASSWORD = "analytical-engine-no-1"
-
-
-def refusal(answer):
-    return answer.status_code, answer.json["code"]
 
 
 INVALID_CODE = 401, "invalid_code"

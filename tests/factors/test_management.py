@@ -8,14 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.conftest import make_account
-from tests.factories import PASSWORD, log_in
+from tests.factories import PASSWORD, log_in, refusal
 from tests.factors.conftest import code_of, wrong
 
 BASE = "/api/users/me/factors"
-
-
-def refusal(answer):
-    return answer.status_code, answer.json["code"]
 
 
 NOTHING = 409, "nothing_to_confirm"

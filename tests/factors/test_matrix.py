@@ -9,6 +9,7 @@ import pytest
 from pixora import clock
 from pixora.factors import mfa_token
 from pixora.web.blueprint import SECURITY_SCHEME
+from tests.conftest import promote
 from tests.factories import PASSWORD, operations_of
 from tests.factors.conftest import wrong
 from tests.passkeys.authenticator import Authenticator
@@ -115,7 +116,7 @@ def token_of(client, users, account):
 def test_each_route_lets_each_login_through_or_refuses_it(
     strict, client, users, account, other_account, token_of, login
 ):
-    users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+    promote(users, account)
     bearer = {"Authorization": f"Bearer {token_of(login)}"}
     documents = list(users.find())
     routes = [route for route, one in operations_of(client.get("/openapi.json").json).items() if wants_a_token(one)]

@@ -3,8 +3,7 @@
 import jwt
 import pytest
 
-from tests.conftest import make_account
-from tests.factories import PASSWORD, log_in
+from tests.factories import PASSWORD, log_in, refusal
 from tests.factors.conftest import wrong
 
 NEEDED = 401, "insufficient_user_authentication"
@@ -22,10 +21,6 @@ SENSITIVE = {
     f"DELETE {ME}": {"json": {"password": PASSWORD}},
 }
 """Routes that change what one can log in with, with bodies."""
-
-
-def refusal(answer):
-    return answer.status_code, answer.json["code"]
 
 
 def claims(token):
@@ -153,12 +148,6 @@ class TestWaysIn:
 
 
 class TestAdministrators:
-    @pytest.fixture
-    def admin(self, client, users):
-        account = make_account(client, email="admin@example.com")
-        users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
-        return account
-
     @pytest.fixture
     def strict(self, make_app):
         return make_app(ADMIN_SECOND_FACTOR=True).test_client()

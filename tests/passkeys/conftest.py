@@ -4,21 +4,35 @@ import pytest
 
 from pixora import clock
 from pixora.passkeys.challenges import LIFETIME
+from tests.factories import Account
 from tests.passkeys.authenticator import Authenticator
 
 OWN, LOGIN = "/api/users/me/passkeys", "/api/auth/passkeys"
+REAUTHENTICATE = "/api/auth/reauthenticate"
+
+
+def ask_options(client, path, account=None):
+    response = client.post(f"{path}/options", headers=account.bearer if account else {})
+    assert response.status_code == 200, response.text
+    return response.json
 
 
 @pytest.fixture
 def creation_options(client):
-    """Ask for the options of a new passkey."""
+    """Ask for the options of a new passkey, as an account."""
+    return lambda account: ask_options(client, OWN, account)
 
-    def ask(account):
-        response = client.post(f"{OWN}/options", headers=account.bearer)
-        assert response.status_code == 200, response.text
-        return response.json
 
-    return ask
+@pytest.fixture
+def request_options(client):
+    """Ask for the options of a login."""
+    return lambda: ask_options(client, LOGIN)
+
+
+@pytest.fixture
+def reauthentication_options(client):
+    """Ask for the options to authenticate again, as an account."""
+    return lambda account: ask_options(client, REAUTHENTICATE, account)
 
 
 @pytest.fixture
@@ -43,16 +57,6 @@ def passkey(register, account, client):
 
 
 @pytest.fixture
-def request_options(client):
-    """Ask for the options of a login."""
-
-    def ask():
-        return client.post(f"{LOGIN}/options").json
-
-    return ask
-
-
-@pytest.fixture
 def use_challenges(users):
     """Make the only user have used so many challenges just now."""
 
@@ -72,3 +76,10 @@ def log_in_by(client, request_options):
         return client.post(f"{LOGIN}/login", json={"credential": credential})
 
     return log_in
+
+
+@pytest.fixture
+def by_passkey(account, passkey, log_in_by):
+    """Ada, logged in with her passkey: she may change what she logs in with."""
+    tokens = log_in_by(passkey).json
+    return Account(account.id, account.email, tokens["access_token"], tokens["refresh_token"])

@@ -11,15 +11,10 @@ from fido2.cose import ES256, ES384, RS256
 
 from pixora.accounts.passkeys import MAX_CHALLENGES
 from pixora.passkeys.fields import encode
-from tests.factories import Account, log_in
+from tests.factories import log_in, refusal
 from tests.passkeys.authenticator import AT, UP, UV, Authenticator, decode
 from tests.passkeys.conftest import OWN
 from tests.passkeys.test_login import CBOR_BOMBS
-
-
-def refusal(response):
-    return response.status_code, response.json["code"]
-
 
 INVALID = 422, "invalid_new_passkey"
 
@@ -30,13 +25,6 @@ def add(client, account):
         return client.post(OWN, json={"credential": credential} | body, headers=account.bearer)
 
     return add
-
-
-@pytest.fixture
-def by_passkey(account, passkey, log_in_by):
-    """Ada, logged in with her passkey: she may change what she logs in with."""
-    tokens = log_in_by(passkey).json
-    return Account(account.id, account.email, tokens["access_token"], tokens["refresh_token"])
 
 
 def test_the_options_ask_for_a_verified_user_and_a_discoverable_credential(creation_options, account):

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.auth.conftest import NEW_PASSWORD
-from tests.conftest import make_account
-from tests.factories import PASSWORD, Account, log_in, signup_body
+from tests.conftest import make_account, promote
+from tests.factories import PASSWORD, log_in, refusal, signup_body
 from tests.passkeys.conftest import OWN
 
 ME = "/api/users/me"
@@ -29,17 +29,6 @@ def delete(client, path, account):
     """Remove the password or a passkey."""
     body = {"password": PASSWORD} if path == PASSWORD_PATH else None
     return client.delete(path, json=body, headers=account.bearer)
-
-
-def refusal(response):
-    return response.status_code, response.json["code"]
-
-
-@pytest.fixture
-def by_passkey(account, passkey, log_in_by):
-    """Ada, logged in with her passkey."""
-    tokens = log_in_by(passkey).json
-    return Account(account.id, account.email, tokens["access_token"], tokens["refresh_token"])
 
 
 @pytest.fixture
@@ -162,12 +151,12 @@ class TestRemoval:
 
 
 def test_a_stolen_token_with_a_passkey_of_the_thief_does_not_remove_the_password(
-    client, account, register, remove, call, users
+    client, account, register, remove, call, users, reauthentication_options
 ):
     """Who has the token alone, minutes after the login, can add a passkey and log in with it."""
     thief_s, added = register(account)
     assert added.status_code == 201
-    options = client.post("/api/auth/reauthenticate/options", headers=account.bearer).json
+    options = reauthentication_options(account)
     answer = client.post("/api/auth/reauthenticate", json={"credential": thief_s.get(options)}, headers=account.bearer)
     thief = account._replace(token=answer.json["access_token"])
     before = users.find_one()
@@ -412,7 +401,7 @@ class TestElsewhere:
 
     def test_administrators_tell_it_from_an_invitation(self, app, client, ada, users):
         admin = make_account(client, email="admin@example.com")
-        users.update_one({"_id": admin.id}, {"$set": {"roles": ["user", "admin"]}})
+        promote(users, admin)
         invitation = signup_body(email="guest@example.com", invite=True)
         del invitation["password"]
         client.post("/api/admin/users", json=invitation, headers=admin.bearer)

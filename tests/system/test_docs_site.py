@@ -19,7 +19,7 @@ from mongod import free_port
 
 from tests import smtp_server
 from tests.authority import Authority
-from tests.conftest import make_account
+from tests.conftest import make_account, promote
 from tests.documents import ROOT, blocks, commands
 from tests.factories import PASSWORD, SERVICE_KEY, SERVICE_KEYS, fastapi_user, log_in, signup_body
 from tests.passkeys.authenticator import Authenticator
@@ -213,10 +213,10 @@ def variables(client, users, token_sent):
         made["SERVICE_KEY"] = SERVICE_KEY
         made["SESSION_ID"] = users.find_one({"_id": account.id})["sessions"][0]["id"]
         if route.path.startswith("/api/admin/"):
-            users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+            promote(users, account)
             made["USER_ID"] = make_account(client, email="grace@example.com").id
         if "invitation" in route.path:
-            users.update_one({"_id": account.id}, {"$set": {"roles": ["user", "admin"]}})
+            promote(users, account)
             made["USER_ID"] = client.post("/api/admin/users", json=INVITATION, headers=account.bearer).json["id"]
             made["EMAIL_TOKEN"] = token_sent(INVITATION["email"], "invitation")
         with_passkey = "DELETE /api/users/me/password", "POST /api/auth/reauthenticate/options"

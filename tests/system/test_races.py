@@ -13,12 +13,11 @@ from tests.auth.conftest import NEW_PASSWORD
 from tests.conftest import make_account
 from tests.factories import PASSWORD, fastapi_user, log_in
 from tests.passkeys.authenticator import ORIGIN, RP_ID, Authenticator
-from tests.passkeys.conftest import LOGIN, OWN
+from tests.passkeys.conftest import LOGIN, OWN, REAUTHENTICATE
 from tests.system.client import Client
 
 ME = "/api/users/me"
 USERS = "/api/admin/users"
-REAUTHENTICATE = "/api/auth/reauthenticate"
 GUEST = "guest@example.com"
 ROUNDS = 5
 
@@ -48,13 +47,6 @@ def users(client, uri):
 @pytest.fixture
 def account(client, users):
     return make_account(client)
-
-
-@pytest.fixture
-def admin(client, users):
-    admin = make_account(client, email="admin@example.com")
-    users.update_one({"_id": admin.id}, {"$set": {"roles": ["user", "admin"]}})
-    return admin
 
 
 def at_once(times, call):
