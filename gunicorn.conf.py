@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:  # gunicorn adds only the working directory
     sys.path.insert(0, str(ROOT))
 
-# What is imported stays, so it is not searched for garbage meanwhile: this takes a tenth of the time to start. See also
-# `post_fork` and `post_worker_init`.
+# What is imported stays, so it is not searched for garbage meanwhile, which takes a tenth of the time to start. A worker
+# does the same, see `post_fork`.
 gc.disable()
 
 # Not `import config`, because gunicorn would take the module for the value of its setting `config`.
@@ -157,11 +157,7 @@ def on_starting(server: Arbiter) -> None:
 
 
 def pre_fork(server: Arbiter, worker: GunicornWorker) -> None:
-    """Give a worker its files for the metrics and its place on the board of connections.
-
-    The worker shares the memory of the master as long as neither writes to it, as a garbage collection does.
-    """
-    gc.freeze()
+    """Give a worker its files for the metrics and its place on the board of connections."""
     if getattr(server, "board", None) is None:
         server.board = balance.Board()
     worker.board = server.board
@@ -180,7 +176,7 @@ def pre_exec(server: Arbiter) -> None:
 
 def post_fork(server: Arbiter, worker: GunicornWorker) -> None:
     """Use the shared files of the metrics; called before the application is loaded, which creates its metrics."""
-    gc.disable()
+    gc.disable()  # until `post_worker_init`
     try:
         server.metric_files.join(worker.metric_slot)
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(server.metric_files.path)
@@ -196,7 +192,7 @@ def post_worker_init(worker: GunicornWorker) -> None:
     worker.log.error_log.handlers = logging.getLogger().handlers
     if api := getattr(worker.wsgi, "extensions", {}).get("openapi"):
         api.document()
-    gc.freeze()
+    gc.freeze()  # so that memory which the master has shared is not searched, and thereby copied
     gc.enable()
 
 
