@@ -16,8 +16,8 @@ class Authority:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Authority of the tests")])
         self.path = folder / "ca.pem"
-        certificate = self._sign(self.name, self.key, x509.BasicConstraints(ca=True, path_length=0))
-        self.path.write_bytes(certificate)
+        is_authority = x509.BasicConstraints(ca=True, path_length=0)
+        self.path.write_bytes(self._sign(self.name, self.key, is_authority, KEY_USAGE))
 
     def issue(self):
         """Return a file with a key and a certificate for 127.0.0.1."""
@@ -31,10 +31,28 @@ class Authority:
         path.write_bytes(private + self._sign(name, key, address))
         return path
 
-    def _sign(self, name, key, extension):
+    def _sign(self, name, key, *extensions):
+        """Return a certificate that is strict RFC 5280, as Python 3.13 and later demand."""
         now = datetime.datetime.now(datetime.UTC)
         hour = datetime.timedelta(hours=1)
         builder = x509.CertificateBuilder(self.name, name, key.public_key(), x509.random_serial_number())
         builder = builder.not_valid_before(now - hour).not_valid_after(now + hour)
-        certificate = builder.add_extension(extension, critical=False).sign(self.key, hashes.SHA256())
-        return certificate.public_bytes(serialization.Encoding.PEM)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        for extension in (*extensions, signer, subject):
+            critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
+            builder = builder.add_extension(extension, critical=critical)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+KEY_USAGE = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)

@@ -58,12 +58,12 @@ def secrets(settings: Settings) -> Iterator[Finding]:
 
 
 def uri(settings: Settings) -> Iterator[Finding]:
-    """Check that MONGO_URI uses TLS. It is parsed here because PyMongo would resolve mongodb+srv:// by DNS."""
-    parts = urlsplit(settings.mongo_uri)
+    """Check that MONGO_URI uses TLS. PyMongo would resolve mongodb+srv:// by DNS, and `urlsplit` knows no lists."""
+    scheme, _, rest = settings.mongo_uri.partition("://")
+    credentials, _, addresses = rest.partition("?")[0].partition("/")[0].rpartition("@")
     options = _options(settings)
-    credentials, _, addresses = parts.netloc.rpartition("@")
     hosts = [_host(address) for address in addresses.split(",")]
-    has_tls = options.get("tls", options.get("ssl", str(parts.scheme == "mongodb+srv"))).lower() == "true"
+    has_tls = options.get("tls", options.get("ssl", str(scheme == "mongodb+srv"))).lower() == "true"
     is_private = all(map(_is_private, hosts))
     if all(map(_is_local, hosts)):
         yield ok("MONGO_URI names this machine.")
@@ -121,7 +121,7 @@ def signing_key(services: Services) -> Iterator[Finding]:
 
 
 def _options(settings: Settings) -> dict[str, str]:
-    return {name.lower(): value for name, value in parse_qsl(urlsplit(settings.mongo_uri).query)}
+    return {name.lower(): value for name, value in parse_qsl(settings.mongo_uri.partition("?")[2])}
 
 
 def _host(address: str) -> str:

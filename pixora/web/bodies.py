@@ -21,6 +21,9 @@ FORM_TYPES = (URLENCODED, "multipart/form-data")
 MAX_PARTS = 100
 """Fields of a form; thousands of them take 20 ms to parse."""
 
+MAX_DEPTH = 100
+"""Levels of objects and arrays in JSON. How many Python's parser accepts depends on its version and on the stack."""
+
 REPEATED = "Was sent more than once."
 
 
@@ -56,13 +59,27 @@ def loads(data: bytes) -> Any:
     """Decode JSON by RFC 8259 and I-JSON (RFC 7493): UTF-8, no NaN, no duplicate names in an object.
 
     Raises:
-        MalformedBody: also for nesting deeper than Python's stack and integers of over 4,300 digits.
+        MalformedBody: also for more than `MAX_DEPTH` levels and for integers of over 4,300 digits.
 
     """
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_reject_constant)
+        decoded = json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise MalformedBody from error
+    # No level without a bracket, and most bodies have few.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _is_too_deep(decoded):
+        raise MalformedBody
+    return decoded
+
+
+def _is_too_deep(decoded: Any) -> bool:
+    """Return whether there are more than `MAX_DEPTH` levels, without recursion."""
+    level = [decoded]
+    for _ in range(MAX_DEPTH):
+        objects = [value.values() for value in level if isinstance(value, dict)]
+        arrays = [value for value in level if isinstance(value, list)]
+        level = [inner for values in (*objects, *arrays) for inner in values]
+    return any(isinstance(value, dict | list) for value in level)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixora.errors import MalformedBody
-from pixora.web.bodies import loads
+from pixora.web.bodies import MAX_DEPTH, loads
 from tests.factories import PASSWORD, signup_body
 
 
@@ -48,6 +48,20 @@ def test_deeply_nested_json_gets_400(make_app, body):
     response = post(make_app(MAX_CONTENT_LENGTH=10**6).test_client(), body)
     assert response.status_code == 400
     assert response.json["code"] == "malformed_body"
+
+
+@pytest.mark.parametrize("pair", [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
+def test_json_of_up_to_100_levels_is_read_whatever_the_version_of_python(pair):
+    opening, closing = pair
+
+    def nested(levels):
+        return (opening * levels + "[]" + closing * levels).encode()
+
+    assert loads(nested(MAX_DEPTH - 1)) == json.loads(nested(MAX_DEPTH - 1))
+    for levels in (MAX_DEPTH, 200, 900):
+        with pytest.raises(MalformedBody):
+            loads(nested(levels))
+    assert loads(b"[" + b"[],{}," * 1_000 + b"1]")[-1] == 1
 
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:.0123456789eENaIfntrulsI- \\u', max_size=200).map(str.encode))
