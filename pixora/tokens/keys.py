@@ -28,6 +28,9 @@ CHECK_SECONDS = 2
 MIN_RSA_BITS = 2048
 """RFC 7518, section 3.3."""
 
+ALGORITHMS = get_default_algorithms()
+"""PyJWT's, by name."""
+
 KID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -46,6 +49,11 @@ class Key(NamedTuple):
     algorithm: str
     private: PrivateKey | str | None
     public: PublicKey | str
+
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        """Return whether the signature of a message is of this key."""
+        public: Any = self.public.encode() if isinstance(self.public, str) else self.public
+        return ALGORITHMS[self.algorithm].verify(message, public, signature)
 
 
 class KeyRing:
@@ -72,10 +80,9 @@ class KeyRing:
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """Return the public keys, without a secret, as a JWK Set (RFC 7517)."""
-        algorithms = get_default_algorithms()
         return {
             "keys": [
-                algorithms[key.algorithm].to_jwk(key.public, as_dict=True)
+                ALGORITHMS[key.algorithm].to_jwk(key.public, as_dict=True)
                 | {"kid": key.kid, "use": "sig", "alg": key.algorithm}
                 for key in self
                 if not isinstance(key.public, str)

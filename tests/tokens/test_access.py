@@ -1,17 +1,21 @@
 import base64
+import hmac
 import json
+import string
 import time
 from datetime import timedelta
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pixora import clock
 from pixora.errors import InvalidToken
 from pixora.services import services
 from pixora.tokens import access
+
+CHARACTERS = st.characters(min_codepoint=33, max_codepoint=126)
 
 OTHER_KEY = "another-key-of-more-than-32-bytes-length"
 
@@ -44,6 +48,16 @@ def sign(settings, parts):
         )
 
     return sign
+
+
+@pytest.fixture(scope="module")
+def issued(session_app):
+    """A token of a user, without an account."""
+    claims = {"sid": "9f3c51a07be24d68c0a1f2e3", "client_id": "first-party"}
+    with session_app.app_context():
+        token, _ = services.tokens.issue("6924a1e0c3f1a2b4d5e6f708", claims, clock.utcnow() + timedelta(days=1))
+        assert services.tokens.verify(token).user_id == "6924a1e0c3f1a2b4d5e6f708"
+    return token
 
 
 def test_a_token_carries_the_claims_that_other_services_check(account, parts):
@@ -230,12 +244,63 @@ def test_no_more_than_a_bounded_number_of_tokens_is_remembered(app):
     assert app.extensions["services"].tokens._verified.cache_info().maxsize == access.MAX_CACHED
 
 
+@given(st.data())
+def test_a_token_with_any_change_to_its_text_is_refused(session_app, issued, data):
+    start = data.draw(st.integers(0, len(issued)))
+    end = data.draw(st.integers(start, min(start + 3, len(issued))))
+    inserted = data.draw(st.text(CHARACTERS, max_size=3))
+    changed = issued[:start] + inserted + issued[end:]
+    assume(changed != issued)
+    with session_app.app_context(), pytest.raises(InvalidToken):
+        services.tokens.verify(changed)
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_signature_with_other_unused_bits_is_refused(session_app, issued, last):
+    """The last of 43 characters has two bits that the 32 bytes do not need."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    changed = issued[:-1] + alphabet[alphabet.index(issued[-1]) ^ last]
+    with session_app.app_context(), pytest.raises(InvalidToken):
+        services.tokens.verify(changed)
+
+
+@pytest.mark.parametrize("header", [{"crit": ["b64"], "b64": True}, {"crit": ["exp"]}, {"crit": []}, {"b64": True}])
+def test_a_token_with_an_extension_is_refused(session_app, issued, settings, header):
+    _, claims, _ = issued.split(".")
+    full = base64.urlsafe_b64encode(json.dumps(jwt.get_unverified_header(issued) | header).encode()).rstrip(b"=")
+    signed = full + b"." + claims.encode()
+    signature = hmac.digest(settings.jwt_secret_key.encode(), signed, "sha256")
+    token = f"{signed.decode()}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+    with session_app.app_context(), pytest.raises(InvalidToken):
+        services.tokens.verify(token)
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"null", b'"text"', b"{", b"\xff", b"[" * 2000, b'{"a":' * 2000])
+def test_a_signed_token_without_an_object_is_refused(session_app, issued, settings, payload):
+    header = jwt.get_unverified_header(issued)
+    token = jwt.PyJWS().encode(payload, settings.jwt_secret_key, "HS256", header)
+    with session_app.app_context(), pytest.raises(InvalidToken):
+        services.tokens.verify(token)
+
+
+@pytest.mark.parametrize("header", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 2000, b'{"kid":' * 1000])
+def test_a_token_with_any_other_header_is_refused(session_app, header):
+    token = f"{base64.urlsafe_b64encode(header).decode().rstrip('=')}.e30.e30"
+    with session_app.app_context(), pytest.raises(InvalidToken):
+        services.tokens.verify(token)
+
+
+@pytest.mark.parametrize("nbf", ["1", [1], float("nan"), float("inf")])
+def test_a_token_whose_begin_is_no_time_is_refused(client, sign, nbf):
+    assert_refused(get_me(client, f"Bearer {sign(nbf=nbf)}"))
+
+
 def test_the_token_of_one_application_is_refused_by_another_with_other_secrets(make_app, account):
     other = make_app(JWT_SECRET_KEY=OTHER_KEY).test_client()
     assert_refused(get_me(other, f"Bearer {account.token}"))
 
 
-@given(st.text(st.characters(min_codepoint=33, max_codepoint=126)))
+@given(st.text(CHARACTERS))
 def test_no_text_makes_verification_fail_in_any_other_way(session_app, text):
     with session_app.app_context(), pytest.raises(InvalidToken):
         services.tokens.verify(text)
