@@ -52,17 +52,12 @@ class Census(NamedTuple):
     is_sample: bool  # whether only a sample of the users was counted
 
 
-def count_hashes(store: UserStore, at_least: float = COUNT_SECONDS) -> Census:
-    """Count the hashes of all users, or of a sample of very many, within `at_least` seconds.
-
-    Raises:
-        DatabaseUnavailable: MongoDB does not answer in time.
-
-    """
+def count_hashes(store: UserStore) -> Census:
+    """Count the hashes of all users, or of a sample of very many, within `COUNT_SECONDS`."""
     counts: Counter[int | str] = Counter()
     examples: dict[int | str, str] = {}
     unreadable = without = 0
-    with store.operation("users.count_hashes", at_least=at_least):
+    with store.operation("users.count_hashes", at_least=COUNT_SECONDS):
         users = cast(Collection[Document], store.unprepared_collection)
         is_sample = users.estimated_document_count(comment=COMMENT) > MOST_COUNTED
         pipeline: list[dict[str, Any]] = [{"$sample": {"size": SAMPLE}}] if is_sample else []

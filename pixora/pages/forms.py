@@ -4,29 +4,17 @@ from typing import NamedTuple
 
 from marshmallow import Schema, validate
 
-from pixora.auth.schemas import NewPassword, Password
+from pixora.auth.schemas import ConfirmResetSchema, OneTimeTokenSchema, Password
 from pixora.mail.rendering import NEW_LINK_PATH
 from pixora.pages import texts
 from pixora.tokens.one_time import Purpose
-from pixora.web.fields import Text, TypedEmail
+from pixora.web.fields import TypedEmail
 
 
-class ConfirmEmailSchema(Schema):
-    """The token of a link. It comes from a hidden field and alone authorizes the form; cookies play no part."""
-
-    token = Text(required=True)
-
-
-class VerifyEmailSchema(ConfirmEmailSchema):
+class VerifyEmailSchema(OneTimeTokenSchema):
     """The token of a link, and the current password."""
 
     password = Password(required=True)
-
-
-class ResetPasswordSchema(ConfirmEmailSchema):
-    """The token of a link, and a new password."""
-
-    new_password = NewPassword(required=True)
 
 
 class NewLinkSchema(Schema):
@@ -43,7 +31,10 @@ class ForgotPasswordSchema(Schema):
 
 
 class Form(NamedTuple):
-    """A form, which brings the token of a link with `purpose`, or else asks for the e-mail address."""
+    """A form, which brings the token of a link with `purpose`, or else asks for the e-mail address.
+
+    The token comes from a hidden field and alone authorizes the form; cookies play no part.
+    """
 
     path: str
     purpose: Purpose
@@ -56,7 +47,7 @@ class Form(NamedTuple):
 VERIFY_EMAIL = Form("/verify-email", Purpose.VERIFY_EMAIL, texts.VERIFY_EMAIL, VerifyEmailSchema, "password")
 NEW_LINK = Form(NEW_LINK_PATH, Purpose.VERIFY_EMAIL, texts.NEW_LINK, NewLinkSchema, "password", has_token=False)
 RESET_PASSWORD = Form(
-    "/reset-password", Purpose.RESET_PASSWORD, texts.RESET_PASSWORD, ResetPasswordSchema, "new_password"
+    "/reset-password", Purpose.RESET_PASSWORD, texts.RESET_PASSWORD, ConfirmResetSchema, "new_password"
 )
 FORGOT_PASSWORD = Form(
     texts.FORGOT_PASSWORD_PATH,
@@ -67,9 +58,9 @@ FORGOT_PASSWORD = Form(
     has_token=False,
 )
 ACCEPT_INVITATION = Form(
-    "/accept-invitation", Purpose.INVITATION, texts.ACCEPT_INVITATION, ResetPasswordSchema, "new_password"
+    "/accept-invitation", Purpose.INVITATION, texts.ACCEPT_INVITATION, ConfirmResetSchema, "new_password"
 )
-CONFIRM_EMAIL = Form("/confirm-email", Purpose.CHANGE_EMAIL, texts.CONFIRM_EMAIL, ConfirmEmailSchema, None)
+CONFIRM_EMAIL = Form("/confirm-email", Purpose.CHANGE_EMAIL, texts.CONFIRM_EMAIL, OneTimeTokenSchema, None)
 
 FORMS = {
     form.path: form

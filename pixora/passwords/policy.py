@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pixora.passwords import strength
-from pixora.passwords.verify import MAX_BYTES, can_hash
+from pixora.passwords.verify import MAX_BYTES
 
 MIN_SCORE = 3
 """zxcvbn: "safely unguessable: moderate protection from offline slow-hash scenario" """
@@ -42,7 +42,7 @@ def check_length(password: str, min_length: int) -> None:
     """
     if len(password) < min_length:
         raise PasswordRejected(f"Must have at least {min_length} characters.")
-    if not can_hash(password):
+    if len(password.encode()) > MAX_BYTES:
         raise PasswordRejected(
             f"Must have at most {MAX_BYTES} bytes in UTF-8, where letters with accents count two and emoji four."
         )
