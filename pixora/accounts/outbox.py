@@ -149,12 +149,7 @@ class Outbox:
         return token.record(purpose, now, new_email), self.compose(purpose.value, to, now, secret=token.text)
 
     def decrypt_token(self, email: Email) -> str | None:
-        """Return the one-time token of an e-mail, if it has one.
-
-        Raises:
-            UnreadableToken: it was encrypted under another `SECRET_KEY`.
-
-        """
+        """Return the one-time token of an e-mail, if any; raise `UnreadableToken` if `SECRET_KEY` has changed."""
         if "token" not in email:
             return None
         try:

@@ -118,12 +118,7 @@ class UserStore:
         return self.unprepared_collection
 
     def create_user(self, user: User) -> None:
-        """Store a new user, from `documents.new_user`.
-
-        Raises:
-            EmailTaken: another user has the e-mail address. The unique index decides it.
-
-        """
+        """Store a new user, from `documents.new_user`; raise `EmailTaken`, which the unique index decides."""
         with self.email_taken("users.create"):
             self.collection.insert_one(user)
 

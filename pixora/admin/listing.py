@@ -33,12 +33,7 @@ class _Order(NamedTuple):
 
 
 def list_users(query: Mapping[str, Any]) -> UserPage:
-    """Return a page of the users.
-
-    Raises:
-        ValidationFailed: `after` is not a cursor of a list with these filters.
-
-    """
+    """Return a page of the users; raise `ValidationFailed` if `after` is not a cursor of a list with these filters."""
     filters = _filters(query)
     order = _order(filters)
     after = None if "after" not in query else _position(order, query["after"])

@@ -85,12 +85,7 @@ def set_roles(user_id: str, roles: Collection[str], by: Actor) -> User:
 
 
 def end_sessions(user_id: str, by: Actor) -> bool:
-    """End all sessions of a user. Return False if there was none.
-
-    Raises:
-        UserNotFound: there is no such user.
-
-    """
+    """End all sessions of a user; return False if there was none, raise `UserNotFound` if there is no such user."""
     if change("sessions_ended", user_id, by, [updates.end_sessions()], {"sessions.0": {"$exists": True}}):
         return True
     find(user_id)

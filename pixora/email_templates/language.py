@@ -42,12 +42,7 @@ def environment() -> ImmutableSandboxedEnvironment:
 
 
 def check(file: object, text: str, variables: Collection[str], *, is_layout: bool) -> None:
-    """Check that a template keeps to the subset and knows its variables.
-
-    Raises:
-        TemplateFault: It does not.
-
-    """
+    """Check that a template keeps to the subset and knows its variables; raise `TemplateFault` if it does not."""
     if len(text) > MAX_TEXT:
         raise TemplateFault(file, None, f"it has more than {MAX_TEXT} characters.")
     try:

@@ -59,12 +59,7 @@ DEFAULT_LOOK = Look("#1d4ed8", "#ffffff", None)
 
 
 def compose(catalogue: Catalogue, found: Found, values: Mapping[str, str], *, link: str | None, look: Look) -> Content:
-    """Render a template, whose variables are one line each, in its layouts.
-
-    Raises:
-        TemplateError: The template cannot be rendered with these values.
-
-    """
+    """Render a template, whose variables are one line each, in its layouts; raise `TemplateError` if that fails."""
     head, _, body = found.template.render(values).partition("\n")
     subject, *paragraphs = [" ".join(part.split()) for part in (head, *re.split(r"\n\s*\n", body.strip()))]
     parts = [

@@ -88,12 +88,7 @@ class Connection:
             raise failure from error
 
     def check(self) -> None:
-        """Connect and log in without sending anything.
-
-        Raises:
-            DeliveryFailure: The server cannot be used.
-
-        """
+        """Connect and log in without sending anything; raise `DeliveryFailure` if the server cannot be used."""
         try:
             with self._connected():
                 pass

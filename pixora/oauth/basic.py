@@ -17,12 +17,7 @@ class Credentials(NamedTuple):
 
 
 def credentials() -> Credentials | None:
-    """Return the credentials of the Authorization header; None if it is missing or of another scheme.
-
-    Raises:
-        InvalidClient: The header is malformed.
-
-    """
+    """Return the credentials of a Basic header, or None without one; raise `InvalidClient` if it is malformed."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return None

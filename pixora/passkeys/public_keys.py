@@ -20,12 +20,7 @@ RSA_EXPONENT = b"\x01\x00\x01"
 
 
 def encode(key: Mapping[int, Any]) -> bytes:
-    """Return the canonical form of a key, for the database: its own parameters and no others.
-
-    Raises:
-        ValueError: The algorithm or a parameter is not accepted.
-
-    """
+    """Return the canonical form of a key, its own parameters and no others; raise ValueError if it is not accepted."""
     match key.get(3):
         case ES256.ALGORITHM:
             x, y = _bytes(key, -2), _bytes(key, -3)
