@@ -153,11 +153,11 @@ class UserStore:
             return self.collection.find_one({"_id": user_id}, CREDENTIALS)
 
     def find_everything(self, user_id: str, session_id: str) -> User:
-        """Return everything stored about the user, except the password hash; raise `InvalidToken` likewise."""
+        """Return everything stored about the user, except the password hash, as `find_fields` does."""
         return self.find_fields("users.find_all", user_id, session_id, {"password": 0})
 
     def find_fields(self, operation: str, user_id: str, session_id: str, wanted: Document) -> User:
-        """Return these fields of an enabled user who has this session; raise `InvalidToken` likewise."""
+        """Return these fields of an enabled user who has this session; raise `InvalidToken` if there is none such."""
         with self.operation(operation):
             user = self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, wanted)
         if user is None:

@@ -47,9 +47,7 @@ class WrongCode(PixoraError):
 
     status = HTTPStatus.FORBIDDEN
     code = "wrong_code"
-    detail = (
-        "The code is incorrect or was already used. Wait for the next code of your authenticator app, or try again."
-    )
+    detail = InvalidCode.detail
 
 
 class NothingToConfirm(PixoraError):

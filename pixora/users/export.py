@@ -6,17 +6,14 @@ the address the user asked to change to. Of the audit trail it has the last `eve
 the next page.
 """
 
-import base64
 from datetime import datetime
-from typing import Literal
 
 from pixora.accounts.documents import Passkey, User
 from pixora.database.client import Document
 from pixora.factors import second_factor
+from pixora.passkeys.fields import encode
 from pixora.services import services
 from pixora.users import events
-
-BINARY: tuple[Literal["credential_id", "public_key"], ...] = ("credential_id", "public_key")
 
 
 def export(user: User, now: datetime) -> Document:
@@ -36,4 +33,5 @@ def export(user: User, now: datetime) -> Document:
 
 def _described(passkey: Passkey) -> Document:
     """Return a passkey with its binary fields as text."""
-    return {**passkey, **{name: base64.urlsafe_b64encode(passkey[name]).decode().rstrip("=") for name in BINARY}}
+    encoded = {"credential_id": encode(passkey["credential_id"]), "public_key": encode(passkey["public_key"])}
+    return {**passkey, **encoded}
