@@ -124,8 +124,15 @@ class _Plain(smtplib.SMTP):
 
 class _Encrypted(smtplib.SMTP_SSL):
     def __init__(self, host: str, name: str) -> None:
-        super().__init__(local_hostname=name, timeout=OPERATION_SECONDS, context=ssl.create_default_context())
+        super().__init__(local_hostname=name, timeout=OPERATION_SECONDS, context=_tls_context())
         self._host = host
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Return Python's defaults, with TLS 1.2 or later (RFC 8996): some builds leave the version to OpenSSL."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _open(client: smtplib.SMTP, server: Server) -> None:
@@ -133,7 +140,7 @@ def _open(client: smtplib.SMTP, server: Server) -> None:
     if code != 220:
         raise smtplib.SMTPConnectError(code, "")
     if server.tls == "starttls":
-        client.starttls(context=ssl.create_default_context())  # raises if the server does not offer it
+        client.starttls(context=_tls_context())  # raises if the server does not offer it
     if server.user:
         client.login(server.user, server.password)
 
