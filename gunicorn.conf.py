@@ -106,7 +106,7 @@ workers = _settings.web_concurrency
 threads = _settings.gunicorn_threads
 # A MongoClient has threads and sockets, which do not survive a fork, so each worker creates its own.
 preload_app = False
-# Workers are not recycled: no leak is known, and starting one takes most of a second of CPU. GUNICORN_CMD_ARGS can
+# Workers are not recycled: no leak is known, and starting one takes a quarter of a second of CPU. GUNICORN_CMD_ARGS can
 # change this, for example "--max-requests 100000 --max-requests-jitter 10000"; no request is lost.
 max_requests = 0
 
@@ -186,7 +186,7 @@ def post_fork(server: Arbiter, worker: GunicornWorker) -> None:
 def post_worker_init(worker: GunicornWorker) -> None:
     """Make the OpenAPI document, and write gunicorn's lines with the application's handler, which waits for no reader.
 
-    The document takes a tenth of a second of CPU, too much for a request.
+    The document takes 30 ms of CPU, too much for a request.
     """
     worker.log.error_log.handlers = logging.getLogger().handlers
     if api := getattr(worker.wsgi, "extensions", {}).get("openapi"):
