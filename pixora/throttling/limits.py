@@ -86,16 +86,12 @@ class Throttles:
         """Return the limit of a setting."""
         return self._limits[name]
 
-    @contextmanager
-    def change(self, *subject: str) -> Iterator[None]:
+    def change(self, *subject: str) -> AbstractContextManager[bool]:
         """Count a change of credentials, unless the `with` block raises; raise `RateLimited` if there were too many.
 
         The subject is the canonical e-mail address for passwords; else the kind of credentials and the id of the user.
         """
-        bucket = self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", *subject)
-        self.count(bucket)
-        with self.refunded_on_failure(bucket):
-            yield
+        return self.counted(self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", *subject))
 
     def attempt(self, email: str, client_ip: str | None) -> AbstractContextManager[Attempt]:
         """Count an attempt to check a password before the `with` block checks it, and settle it afterwards.
@@ -147,6 +143,13 @@ class Throttles:
     def try_count(self, *buckets: Bucket) -> bool:
         """Count one in each bucket; if one is full, count nothing and return False. Usually one command."""
         return self._counters.count(*buckets)
+
+    @contextmanager
+    def counted(self, *buckets: Bucket) -> Iterator[bool]:
+        """Count one in each bucket, unless the `with` block raises; raise `RateLimited` if one is full."""
+        self.count(*buckets)
+        with self.refunded_on_failure(*buckets):
+            yield True
 
     @contextmanager
     def refunded_on_failure(self, *buckets: Bucket) -> Iterator[None]:

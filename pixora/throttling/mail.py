@@ -15,7 +15,7 @@ notice to a verified address is neither counted nor suppressed, because its caus
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from limits import RateLimitItem, parse
@@ -62,40 +62,21 @@ class MailThrottles:
         """Count a requested change of address; raise `RateLimited` if the account requests too many."""
         self._throttles.count(self._bucket(email, "asks", self._limit))
 
-    @contextmanager
-    def for_account(self, email: str, *, required: bool = False) -> Iterator[bool]:
-        """Count an e-mail that the user of the account causes.
-
-        Raises:
-            RateLimited: There have been too many, and the e-mail is required.
-
-        """
+    def for_account(self, email: str, *, required: bool = False) -> AbstractContextManager[bool]:
+        """Count an e-mail that the user of the account causes; raise `RateLimited` if it is required and too many."""
         buckets = self._own_buckets(email)
-        if not required:
-            with self._counted(buckets) as may_send:
-                yield may_send
-            return
-        self._throttles.count(*buckets)
-        with self._throttles.refunded_on_failure(*buckets):
-            yield True
+        return self._throttles.counted(*buckets) if required else self._counted(buckets)
 
-    @contextmanager
-    def notice(self, user: Mapping[str, Any]) -> Iterator[bool]:
+    def notice(self, user: Mapping[str, Any]) -> AbstractContextManager[bool]:
         """Count a security notice to a user, which is always sent if the address is verified."""
-        if user.get("email_verified"):
-            yield True
-            return
-        with self.for_account(emails.canonical(user["email"])) as may_send:
-            yield may_send
+        verified = user.get("email_verified")
+        return nullcontext(enter_result=True) if verified else self.for_account(emails.canonical(user["email"]))
 
-    @contextmanager
-    def address_taken(self, email: str) -> Iterator[bool]:
+    def address_taken(self, email: str) -> AbstractContextManager[bool]:
         """Count an e-mail that tells the owner of an address that somebody tried to use it."""
-        with self._counted([self._bucket(email, "taken", self._taken), *self._own_buckets(email)]) as may_send:
-            yield may_send
+        return self._counted([self._bucket(email, "taken", self._taken), *self._own_buckets(email)])
 
-    @contextmanager
-    def reset_link(self, email: str, client_ip: str | None) -> Iterator[bool]:
+    def reset_link(self, email: str, client_ip: str | None) -> AbstractContextManager[bool]:
         """Count a password reset link, which anyone may request."""
         origin = networks(client_ip)[-1]
         usual = [
@@ -104,8 +85,7 @@ class MailThrottles:
             self._bucket(email, "all", self._usual),
             self._link(email)._replace(restarts=True),
         ]
-        with self._counted(usual, [self._link(email), self._bucket(email, "all", self._limit)]) as may_send:
-            yield may_send
+        return self._counted(usual, [self._link(email), self._bucket(email, "all", self._limit)])
 
     @contextmanager
     def _counted(self, *alternatives: list[Bucket]) -> Iterator[bool]:
