@@ -64,10 +64,10 @@ def upgrade_session(session_id: str) -> Document:
     return _change_session(session_id, assurance.upgraded("$$session"))
 
 
-def _change_session(session_id: str, changed: Document) -> Document:
-    """Return the stage that replaces a session by an expression of it, `$$session`."""
+def _change_session(session_id: str, changed: Document, sessions: str | Document = "$sessions") -> Document:
+    """Return the stage that replaces a session by an expression of it, `$$session`, and leaves these sessions."""
     each = {"$cond": [{"$eq": ["$$session.id", session_id]}, changed, "$$session"]}
-    return {"$set": {"sessions": {"$map": {"input": "$sessions", "as": "session", "in": each}}}}
+    return {"$set": {"sessions": {"$map": {"input": sessions, "as": "session", "in": each}}}}
 
 
 class SessionStore:
@@ -111,15 +111,11 @@ class SessionStore:
         `generation` or the user is disabled.
         """
         advanced = {"$mergeObjects": ["$$session", {"generation": generation + 1, "last_used_at": now, "repeats": 0}]}
-        is_this = {"$eq": ["$$session.id", session_id]}
-        sessions = {
-            "$map": {"input": self._active(now), "as": "session", "in": {"$cond": [is_this, advanced, "$$session"]}}
-        }
         at_generation = {"$elemMatch": {"id": session_id, "generation": generation}}
         with self._store.operation("sessions.advance"):
             return self._store.collection.find_one_and_update(
                 {"_id": user_id, "sessions": at_generation, **ENABLED},
-                [{"$set": {"sessions": sessions}}],
+                [_change_session(session_id, advanced, self._active(now))],
                 projection=IN_TOKENS,
                 return_document=ReturnDocument.AFTER,
             )

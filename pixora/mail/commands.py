@@ -11,7 +11,6 @@ import time
 import click
 
 from pixora import clock
-from pixora.accounts.documents import Email
 from pixora.accounts.outbox import TEMPLATES, Recipient
 from pixora.cli import Group
 from pixora.email_templates.catalogue import has_link
@@ -96,15 +95,8 @@ def preview(name: str, language: str | None, as_html: bool) -> None:  # noqa: FB
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--language") from error
     now = clock.utcnow()
-    email: Email = {
-        "id": "0" * 24,
-        "template": name,
-        "to": PREVIEW_EMAIL,
-        "context": {"new_email": f"new.{PREVIEW_EMAIL}", "codes_left": "3", "few_codes_left": "yes"},
-        "created_at": now,
-        "due_at": now,
-        "attempts": 0,
-    }
+    context = {"new_email": f"new.{PREVIEW_EMAIL}", "codes_left": "3", "few_codes_left": "yes"}
+    email = services.outbox.compose(name, PREVIEW_EMAIL, now, **context)
     token, expires_at = ("preview", now + LIFETIMES[Purpose(name)]) if has_link(name) else (None, None)
     content = rendering.render(email, token, expires_at, Recipient(tuple(wanted), "Ada", "Lovelace"))
     if as_html:

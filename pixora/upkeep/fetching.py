@@ -26,13 +26,8 @@ class Answer(NamedTuple):
 def fetch(url: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
     """Return the answer to a GET; raise `Unreachable`. Follows no redirects, which would leak the doctor's pass."""
     parts = urlsplit(url)
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            parts.netloc, timeout=SECONDS, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=SECONDS)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=SECONDS)
     try:
         connection.connect()
         server = str(connection.sock.getpeername()[0])
