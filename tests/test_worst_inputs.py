@@ -57,6 +57,7 @@ PARTS = {
 HEADERS = (
     *("Authorization", "If-Match", "If-None-Match", "X-Request-ID", "Accept", "Accept-Language", "Accept-Encoding"),
     *("X-Forwarded-For", "Forwarded", "Cookie", "User-Agent", "Origin", "Range", "Content-Type", "Host", "traceparent"),
+    *("X-Forwarded-Proto", "If-Modified-Since", "Via"),
 )
 LONGEST_HEADER = 8000
 
@@ -65,7 +66,8 @@ LONGEST_HEADER = 8000
 def careful_client(make_app):
     """A client of an application with the settings by which headers are read."""
     hosts, origins = ["localhost", "*.example.com"], ["https://app.example.com", "https://*.example.com"]
-    return make_app(PROXY_COUNT=10, TRUSTED_HOSTS=hosts, CORS_ORIGINS=origins).test_client()
+    cors = {"CORS_ORIGINS": origins, "CORS_ALLOW_HEADERS": [f"X-Header-{number}" for number in range(10)]}
+    return make_app(PROXY_COUNT=10, TRUSTED_HOSTS=hosts, **cors).test_client()
 
 
 def encoded(text):
@@ -137,6 +139,18 @@ def test_no_body_holds_the_interpreter_for_long(client, path, body, content_type
 def test_no_header_holds_the_interpreter_for_long(careful_client, name, piece):
     value = (piece * (LONGEST_HEADER // len(piece))).strip()
     assert seconds_of(careful_client, "/api/users/me", headers={name: value}) < MOST_SECONDS
+
+
+@pytest.mark.parametrize("name", ["Access-Control-Request-Headers", "Access-Control-Request-Method", "Origin"])
+@SEARCH
+@given(piece=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12))
+@example(",")
+@example("authorization,")
+@example("a-")
+def test_no_preflight_holds_the_interpreter_for_long(careful_client, name, piece):
+    headers = {"Origin": "https://app.example.com", "Access-Control-Request-Method": "GET"}
+    headers[name] = (piece * (LONGEST_HEADER // len(piece))).strip()
+    assert seconds_of(careful_client, "/api/users/me", method="OPTIONS", headers=headers) < MOST_SECONDS
 
 
 @pytest.mark.parametrize(

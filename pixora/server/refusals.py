@@ -9,7 +9,7 @@ import logging
 from pixora.errors import MalformedBody, PayloadTooLarge
 from pixora.observability import metrics
 from pixora.server.bodies import Refused
-from pixora.web.cors import Origins, error_headers
+from pixora.web.cors import Origins, answer_headers
 from pixora.web.middleware import REQUEST_ID, new_request_id
 from pixora.web.problems import HTTP_DETAILS, MEDIA_TYPE, code_of, problem, title
 
@@ -54,7 +54,9 @@ def refusal(refused: Refused, client: str, origins: Origins, cause: BaseExceptio
     if refused.code == MalformedBody.code:
         detail = MalformedBody.detail
     body = json.dumps(problem(status, refused.code or code_of(status), detail, request_id)) + "\n"
-    for_pages = error_headers(refused.environ.get("HTTP_ORIGIN", ""), origins)
+    for_pages = answer_headers(refused.environ.get("HTTP_ORIGIN", ""), origins)
+    if origins:
+        for_pages["Vary"] = "Origin"
     head = (
         f"HTTP/1.1 {status.value} {title(status)}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         f"X-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-store\r\n"
