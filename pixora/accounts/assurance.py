@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
+from config import Settings
+from pixora.accounts.users import accepted_passkeys, totp_of
+
 AAL1, AAL2 = "aal1", "aal2"
 """The values of `acr`: one factor, and two (NIST SP 800-63B). As text, the higher level is the greater one."""
 
@@ -52,9 +55,9 @@ def of_session(session: Mapping[str, Any]) -> Authentication:
     }
 
 
-def best_level(user: Mapping[str, Any], *, with_passkeys: bool) -> str:
-    """Return the highest level that the user can reach: `AAL2` with a confirmed second factor or a passkey.
+def best_level(user: Mapping[str, Any], settings: Settings) -> str:
+    """Return the highest level that the user can reach: `AAL2` with a confirmed second factor or an accepted passkey.
 
-    Passkeys count if the service accepts them, by `WEBAUTHN_ORIGINS`.
+    Others do not count: nobody could reach a level by them.
     """
-    return AAL2 if "totp" in (user.get("factors") or {}) or (with_passkeys and user.get("passkeys")) else AAL1
+    return AAL2 if totp_of(user) is not None or accepted_passkeys(user, settings) else AAL1

@@ -12,7 +12,8 @@ from pymongo import IndexModel, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from pixora.accounts.documents import ADMIN, ROLES, USER, RecoveryCodes, TotpFactor, User
+from config import Settings
+from pixora.accounts.documents import ADMIN, ROLES, USER, Passkey, RecoveryCodes, TotpFactor, User
 from pixora.database.client import Database, Document, Indexes, find_one
 from pixora.errors import EmailTaken, InvalidToken
 
@@ -101,6 +102,16 @@ def recovery_hashes_of(user: Mapping[str, Any]) -> list[str]:
     """Return the hashes of the recovery codes that a user has left."""
     codes: RecoveryCodes | None = (user.get("factors") or {}).get("recovery_codes")
     return codes["hashes"] if codes else []
+
+
+def accepted_passkeys(user: Mapping[str, Any], settings: Settings) -> list[Passkey]:
+    """Return the passkeys of a user that the service accepts: those for its RP ID, and none without origins.
+
+    A user may have others, from before these settings were changed.
+    """
+    if not settings.webauthn_origins:
+        return []
+    return [passkey for passkey in user.get("passkeys", []) if passkey.get("rp_id") == settings.webauthn_rp_id]
 
 
 class UserStore:

@@ -167,7 +167,7 @@ def _require_step_up(user: User) -> None:
 
 def _best_level(user: User) -> str:
     """Return the level that the account allows."""
-    return assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins))
+    return assurance.best_level(user, services.settings)
 
 
 def _authentication() -> Authentication:

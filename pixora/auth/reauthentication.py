@@ -38,7 +38,7 @@ def by_password(
 
     """
     user_id = user["_id"]
-    is_aal2 = assurance.best_level(user, with_passkeys=bool(services.settings.webauthn_origins)) == assurance.AAL2
+    is_aal2 = assurance.best_level(user, services.settings) == assurance.AAL2
     if is_aal2 and has_password(user) and (code is None or totp_of(user) is None):
         raise SecondFactorNeeded  # before the password is hashed
     with services.hashing_queue.slot():

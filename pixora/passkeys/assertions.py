@@ -12,7 +12,7 @@ from typing import Any
 from pixora import clock
 from pixora.accounts.documents import Passkey, User
 from pixora.accounts.passkeys import MAX_CHALLENGES, ChallengeUse, PasskeyUse
-from pixora.accounts.users import is_disabled
+from pixora.accounts.users import accepted_passkeys, is_disabled
 from pixora.errors import RateLimited
 from pixora.passkeys import ceremonies, challenges
 from pixora.passkeys.ceremonies import GET
@@ -37,21 +37,21 @@ def reauthentication_options(user_id: str, session_id: str) -> dict[str, Any]:
     """Return the options for `navigator.credentials.get()` by a passkey of this user, with a new challenge for them.
 
     Raises:
-        NoPasskey: The user has none.
+        NoPasskey: The user has none that is accepted.
         InvalidToken: The session has ended.
 
     """
     user = services.passkeys.find(user_id, session_id)
-    if not user.get("passkeys"):
+    if not (allowed := descriptors(user)):
         raise NoPasskey
-    return _options(Purpose.REAUTHENTICATION, user_id, descriptors(user))
+    return _options(Purpose.REAUTHENTICATION, user_id, allowed)
 
 
 def descriptors(user: User) -> list[dict[str, Any]]:
-    """Return the passkeys of a user as `PublicKeyCredentialDescriptorJSON`."""
+    """Return the accepted passkeys of a user as `PublicKeyCredentialDescriptorJSON`."""
     return [
         {"type": "public-key", "id": encode(passkey["credential_id"]), "transports": passkey["transports"]}
-        for passkey in user.get("passkeys", [])
+        for passkey in accepted_passkeys(user, services.settings)
     ]
 
 
@@ -85,6 +85,8 @@ def verify(user: User, assertion: Assertion, signed: SignedData, challenge: Chal
 
     """
     passkey = user["passkeys"][0]
+    if not accepted_passkeys(user, services.settings):
+        raise Refused("the passkey was made for another domain")
     if is_disabled(user):
         raise Refused("the user is disabled")
     if assertion.user_handle not in (None, user["_id"].encode()):

@@ -11,7 +11,7 @@ from pixora import clock, emails
 from pixora.accounts import updates
 from pixora.accounts.documents import User
 from pixora.accounts.passkeys import can_log_in
-from pixora.accounts.users import has_password
+from pixora.accounts.users import accepted_passkeys, has_password
 from pixora.auth import permission
 from pixora.passkeys.errors import PasskeyNeeded
 from pixora.services import services
@@ -53,7 +53,7 @@ def remove_password(user: User, session_id: str, password: str, client_ip: str |
                 current = services.users.find_in_session(user["_id"], session_id)
                 if not has_password(current):
                     return
-                if all(passkey["rp_id"] != rp_id for passkey in current.get("passkeys", [])):
+                if not accepted_passkeys(current, services.settings):
                     raise PasskeyNeeded
                 condition = next(conditions)
         services.audit.record("password_removed", user["_id"], session_id=session_id)
