@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,14 @@ from werkzeug.test import TestResponse
 
 import config as configuration
 from config import Settings
-from pixora import clock, create_app
-from pixora.accounts.hash_census import COMMENT
+from pixora import create_app
 from pixora.accounts.users import INDEXES
 from pixora.observability.logs import Formatter
 from pixora.observability.request_log import REQUEST_LOG
+from tests.command_watch import WATCH
 from tests.factories import SERVICE_KEYS, Account, log_in, signup_body
+from tests.movable_clock import MovableClock
 
-UTCNOW = clock.utcnow
 NO_THROTTLES = dict.fromkeys(
     (
         "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP",
@@ -344,32 +343,6 @@ def post_at_once(app):
     return post
 
 
-class CommandWatch(monitoring.CommandListener):
-    """Notes every command that any client of this process sends, while `commands` is a list.
-
-    But for those by which hashes are counted: they are for no request, and come at any time.
-    """
-
-    commands: list[monitoring.CommandStartedEvent] | None = None
-    interruption: Callable[[monitoring.CommandStartedEvent], None] | None = None
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if self.interruption is not None:
-            self.interruption(event)
-        if self.commands is not None and event.command.get("comment") != COMMENT:
-            self.commands.append(event)
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
-
-
-WATCH = CommandWatch()
-monitoring.register(WATCH)  # before any client is made: only later ones tell
-
-
 @pytest.fixture
 def watch_commands() -> Callable[[], AbstractContextManager[list[monitoring.CommandStartedEvent]]]:
     """Collect the commands sent to MongoDB in a `with` block."""
@@ -437,33 +410,6 @@ def capture_logs() -> Callable[[], AbstractContextManager[list[dict[str, Any]]]]
             lines.extend(json.loads(line) for line in stream.getvalue().splitlines())
 
     return capture
-
-
-class MovableClock:
-    """The clock, ours and those that the JWT libraries read, ahead of the real one; or standing still, once frozen."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._ahead = timedelta(0)
-        self._frozen: datetime | None = None
-        machine = self
-
-        class Moved(datetime):
-            @classmethod
-            def now(cls, tz: tzinfo | None = None) -> datetime:
-                return cls.fromtimestamp(machine.now().timestamp(), tz)
-
-        patch.setattr(clock, "utcnow", self.now)
-        patch.setattr("flask_jwt_extended.tokens.datetime", Moved)
-        patch.setattr("jwt.api_jwt.datetime", Moved)
-
-    def now(self) -> datetime:
-        return (self._frozen or UTCNOW()) + self._ahead
-
-    def freeze(self) -> None:
-        self._frozen = UTCNOW()
-
-    def move(self, **by: float) -> None:
-        self._ahead += timedelta(**by)
 
 
 def close(app: Flask) -> None:

@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.conftest import MovableClock
 from tests.factories import log_in, sign_up
+from tests.movable_clock import MovableClock
 
 IDLE, ABSOLUTE, MOST = timedelta(days=14), timedelta(days=90), 3
 GRACE, UNANSWERED = timedelta(seconds=10), timedelta(minutes=5)

@@ -6,8 +6,8 @@ import pyotp
 import pytest
 
 from pixora import clock
-from tests.conftest import MovableClock
 from tests.factories import PASSWORD, Account, log_in
+from tests.movable_clock import MovableClock
 
 
 @dataclass
