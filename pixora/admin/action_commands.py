@@ -17,7 +17,7 @@ from pixora.admin.command_group import id_of, json_option, report
 @with_appcontext
 @click.argument("user")
 @json_option
-def disable(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def disable(user: str, as_json: bool) -> None:
     """Disable USER, an id or an e-mail address: end all sessions and reject logins.
 
     The exit status is 0 when the user is disabled, even if already before; 1 when there is no such user, or no enabled
@@ -31,7 +31,7 @@ def disable(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @with_appcontext
 @click.argument("user")
 @json_option
-def enable(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def enable(user: str, as_json: bool) -> None:
     """Enable USER, an id or an e-mail address, who then has to log in again.
 
     The exit status is 0 when the user is enabled, even if already before; 1 when there is no such user; and 75 when the
@@ -45,7 +45,7 @@ def enable(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @with_appcontext
 @click.argument("user")
 @json_option
-def promote(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def promote(user: str, as_json: bool) -> None:
     """Make USER, an id or an e-mail address, an administrator, from the next request on.
 
     The exit status is 0 when the user is an administrator, even if already before; 1 when there is no such user; and 75
@@ -62,7 +62,7 @@ def promote(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @with_appcontext
 @click.argument("user")
 @json_option
-def demote(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def demote(user: str, as_json: bool) -> None:
     """Take the role admin from USER, an id or an e-mail address, from the next request on.
 
     The exit status is 0 when the user is no administrator, even if already before; 1 when there is no such user, or no
@@ -79,7 +79,7 @@ def demote(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @with_appcontext
 @click.argument("user")
 @json_option
-def verify(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def verify(user: str, as_json: bool) -> None:
     """Mark the e-mail address of USER, an id or an e-mail address, as verified.
 
     The exit status is 0 when the address is verified, even if already before; 1 when there is no such user; and 75 when
@@ -94,7 +94,7 @@ def verify(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @click.argument("user")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
-def delete(user: str, yes: bool, as_json: bool) -> None:  # noqa: FBT001  # click's flags
+def delete(user: str, yes: bool, as_json: bool) -> None:
     """Delete USER, an id or an e-mail address, with everything stored about them. No e-mail is sent.
 
     Asks for confirmation on a terminal; elsewhere --yes is required.

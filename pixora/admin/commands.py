@@ -66,7 +66,7 @@ def profile_options(command: Callable[..., None]) -> Callable[..., None]:
 @profile_options
 @click.option("--verified", is_flag=True, help="Mark the e-mail address as verified.")
 @json_option
-def create(role: str, verified: bool, as_json: bool, **options: str | None) -> None:  # noqa: FBT001  # click's flags
+def create(role: str, verified: bool, as_json: bool, **options: str | None) -> None:
     """Create a user, as by signing up; no e-mail is sent.
 
     The setting REQUIRED_FIELDS names the options that are required besides --email; by default all of the profile.
@@ -106,7 +106,7 @@ def create(role: str, verified: bool, as_json: bool, **options: str | None) -> N
 @profile_options
 @click.option("--again", is_flag=True, help="Send the invitation of an invited user again; needs --email only.")
 @json_option
-def invite(role: str, again: bool, as_json: bool, **options: str | None) -> None:  # noqa: FBT001  # click's flags
+def invite(role: str, again: bool, as_json: bool, **options: str | None) -> None:
     """Invite a user: create an account without a password, and send a link to choose one.
 
     The link is valid for 7 days. The setting REQUIRED_FIELDS names the options that are required besides --email; by
@@ -133,7 +133,7 @@ def invite(role: str, again: bool, as_json: bool, **options: str | None) -> None
 @users.command()
 @click.argument("user")
 @json_option
-def show(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def show(user: str, as_json: bool) -> None:
     """Show the profile of USER, an id or an e-mail address.
 
     The case of the address is ignored, and no secrets are shown.
@@ -161,7 +161,7 @@ def show(user: str, as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @click.option("--after", help="The cursor that the page before has printed.")
 @click.option("--total", is_flag=True, default=None, help="Count the users of all pages, however many there are.")
 @json_option
-def list_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001  # click's flag
+def list_command(as_json: bool, **options: Any) -> None:
     """List users, page by page.
 
     Prints id, e-mail address, roles and state of each, and how to get the next page. They are ordered by id; by address

@@ -46,8 +46,8 @@ def import_command(
     file: BinaryIO,
     rejects: TextIO | None,
     checkpoint: Path | None,
-    restore_erased: bool,  # noqa: FBT001  # click's flag
-    as_json: bool,  # noqa: FBT001  # click's flag
+    restore_erased: bool,
+    as_json: bool,
 ) -> None:
     """Import users with their password hashes from FILE, or from stdin if it is -.
 

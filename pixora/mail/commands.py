@@ -39,7 +39,7 @@ REMOVE_PAUSES = (0.5, 1, 2, 4, 8)
 
 @mail.command()
 @click.option("--watch", is_flag=True, help="Keep running and look into the outbox every second.")
-def send(watch: bool) -> None:  # noqa: FBT001  # click's flag
+def send(watch: bool) -> None:
     """Send the e-mails that are due.
 
     You can run several senders at once. An e-mail that cannot be sent is tried 12 times within half a day.
@@ -62,7 +62,7 @@ def send(watch: bool) -> None:  # noqa: FBT001  # click's flag
 
 @mail.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def show(as_json: bool) -> None:
     """Print the e-mails in the outbox as they will be sent, oldest first.
 
     In production the tokens in links are hidden, because anybody who sees one could use it.
@@ -83,7 +83,7 @@ def show(as_json: bool) -> None:  # noqa: FBT001  # click's flag
 @click.argument("name", metavar="NAME", type=click.Choice(TEMPLATES))
 @click.option("--language", metavar="TAG", help="The reader's language, as in de or de-AT; DEFAULT_LOCALE by default.")
 @click.option("--html", "as_html", is_flag=True, help="Print the HTML part only, to open it in a browser.")
-def preview(name: str, language: str | None, as_html: bool) -> None:  # noqa: FBT001  # click's flag
+def preview(name: str, language: str | None, as_html: bool) -> None:
     """Print the e-mail NAME, for example verify_email, as a reader would get it, with made-up values. Send nothing.
 
     It needs no database. The first line says which template was used.

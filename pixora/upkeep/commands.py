@@ -28,7 +28,7 @@ db = Group("db", help="Upgrade the database: indexes and data of older versions.
 @db.command("upgrade")
 @click.option("--indexes-only", is_flag=True, help="Create the indexes, but change no e-mail address.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def upgrade_command(indexes_only: bool, as_json: bool) -> None:  # noqa: FBT001  # click's flags
+def upgrade_command(indexes_only: bool, as_json: bool) -> None:
     """Upgrade a database of the FastAPI version or of an older Pixora.
 
     Creates missing indexes and gives every e-mail address its canonical form: Unicode NFC, case-folded. The FastAPI
@@ -117,7 +117,7 @@ def _url(context: click.Context, parameter: click.Parameter, value: str | None) 
     help="Where clients reach the service, through all proxies; by default PUBLIC_URL.",
 )
 @with_appcontext
-def doctor(as_json: bool, url: str | None) -> None:  # noqa: FBT001  # click's flag
+def doctor(as_json: bool, url: str | None) -> None:
     """Diagnose the configuration, the database, the e-mail delivery and the proxies.
 
     Checks the settings, the options of MONGO_URI, the version, members, clock, disk and indexes of MongoDB, the e-mail

@@ -23,7 +23,7 @@ data = Group("data", help="Manage DATA_KEYS, which encrypt the secrets of second
 
 @data.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def list_keys(as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def list_keys(as_json: bool) -> None:
     """List the keys by name, with how many secrets each encrypts.
 
     The first of DATA_KEYS encrypts, all decrypt. A key that is missing encrypts secrets but is not in DATA_KEYS: these

@@ -45,7 +45,7 @@ def generate(algorithm: str) -> None:
 
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def list_keys(as_json: bool) -> None:  # noqa: FBT001  # click's flag
+def list_keys(as_json: bool) -> None:
     """List the keys by name, with their algorithms and uses.
 
     Every key verifies; the last private key by name also signs.
