@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from pixora.server.reading import MAX_HEAD
 from tests.factories import signup_body
 from tests.interpreter import MOST_SECONDS, seconds_held
 
@@ -60,6 +61,7 @@ HEADERS = (
     *("X-Forwarded-Proto", "If-Modified-Since", "Via"),
 )
 LONGEST_HEADER = 8000
+"""Characters of a header field, also if it is repeated: the server joins the values, and rejects longer ones."""
 
 
 @pytest.fixture
@@ -139,6 +141,13 @@ def test_no_body_holds_the_interpreter_for_long(client, path, body, content_type
 def test_no_header_holds_the_interpreter_for_long(careful_client, name, piece):
     value = (piece * (LONGEST_HEADER // len(piece))).strip()
     assert seconds_of(careful_client, "/api/users/me", headers={name: value}) < MOST_SECONDS
+
+
+@pytest.mark.parametrize("piece", ['W/"a", ', "*/*;q=0.1,", '"', "a=b;", "a.", ","])
+def test_all_headers_together_do_not_hold_the_interpreter_for_long(careful_client, piece):
+    length = MAX_HEAD // len(HEADERS)
+    headers = {name: (piece * (length // len(piece))).strip() for name in HEADERS}
+    assert seconds_of(careful_client, "/api/users/me", headers=headers) < MOST_SECONDS
 
 
 @pytest.mark.parametrize("name", ["Access-Control-Request-Headers", "Access-Control-Request-Method", "Origin"])

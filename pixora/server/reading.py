@@ -151,7 +151,11 @@ class Reader:
             name, _, value = field.partition(":")
             if key := _key(name):
                 value = value.strip(" \t")
-                env[key] = f"{env[key]},{value}" if key in env else value
+                if key in env:
+                    value = f"{env[key]},{value}"
+                    if len(value) > limits.field:
+                        raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                env[key] = value
         env["REQUEST_METHOD"] = method.decode()
         env["SERVER_PROTOCOL"] = "HTTP/1.1" if minor == b"1" else "HTTP/1.0"
         env["wsgi.input"] = BytesIO()

@@ -125,6 +125,7 @@ FIELDS = (
     good("REMOTE_ADDR", request("REMOTE_ADDR: 6.6.6.6", "Remote-Addr: 6.6.6.6"), REMOTE_ADDR="127.0.0.1"),
     good("path in a field", request("PATH_INFO: /b", "Path-Info: /b"), PATH_INFO="/"),
     good("fields, as many as there may be", request(*["A: b"] * (FIELDS_LIMIT - 1))),
+    good("fields of one name, together of the longest", request(*["A: " + "b" * (FIELD_LIMIT // 2 - 1)] * 2)),
     good("field of the longest", request("A: " + "b" * (FIELD_LIMIT - 3))),
     good(
         "WebSocket is not spoken: no 101, the answer of the resource",  # RFC 6455, 4.2.2: anything but 101 declines
@@ -153,6 +154,7 @@ FIELDS = (
     bad("fields, one too many", request(*["A: b"] * FIELDS_LIMIT), 431),
     bad("200 fields", request(*["A: b"] * 200), 431),
     bad("field too long", request("A: " + "b" * (FIELD_LIMIT - 2)), 431),
+    bad("fields of one name too long together", request(*["A: " + "b" * (FIELD_LIMIT // 2)] * 2), 431),
     bad("fields of 70,000 bytes", request("A: " + "b" * 70_000), 431),
     bad("fields of 70,000 bytes together", request(*["A: " + "b" * 8_000] * 9), 431),
     bad("space before the colon", request("A : b")),
