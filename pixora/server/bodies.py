@@ -1,9 +1,7 @@
 """Reads the bodies of requests: with a Content-Length or in chunks (RFC 9112, 6.2 and 7.1)."""
 
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 FIELDS = re.compile(rb"(?:\r\n" + TOKEN + rb"++:[\t -~\x80-\xff]*+)*+")
@@ -27,16 +25,12 @@ class Refused(Exception):
         status: The status of the answer.
         code: The `code` of the problem; by default the name of the status.
 
-    Attributes:
-        environ: The WSGI environment of the request; empty if its head was not read.
-
     """
 
     def __init__(self, status: HTTPStatus, code: str | None = None) -> None:
         super().__init__(status)
         self.status = status
         self.code = code
-        self.environ: Mapping[str, Any] = {}
 
 
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large"

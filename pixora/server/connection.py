@@ -3,7 +3,7 @@
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -103,16 +103,14 @@ class Connection:
         self._began = self._since = time.monotonic()
         request, self._request = self._request, None
         if request is None:
-            self._refuse(self._refused or Refused(HTTPStatus.BAD_REQUEST))
+            self._refuse(self._refused or Refused(HTTPStatus.BAD_REQUEST), self._reader.environ)
             return
         self._answer = Answer(request, is_last=is_last)
         self._pieces = self._answer.pieces(application)
         try:
             self._out = next(self._pieces)
         except BaseException as error:  # noqa: BLE001  # the client gets an answer whatever fails
-            refused = Refused(HTTPStatus.INTERNAL_SERVER_ERROR)
-            refused.environ = request.environ
-            self._refuse(refused, error)
+            self._refuse(Refused(HTTPStatus.INTERNAL_SERVER_ERROR), request.environ, error)
 
     def flush(self) -> bool:
         """Send as much of the answer as the socket takes; return whether all of it was sent."""
@@ -187,9 +185,9 @@ class Connection:
         finally:
             self.client.close()
 
-    def _refuse(self, refused: Refused, cause: BaseException | None = None) -> None:
+    def _refuse(self, refused: Refused, environment: Mapping[str, Any], cause: BaseException | None = None) -> None:
         self._answer = self._pieces = None
-        self._out = refusal(refused, self.address, self._origins, cause)
+        self._out = refusal(refused, environment, self.address, self._origins, cause)
 
     def _note_progress(self, state: int, *, has_progressed: bool = True) -> None:
         now = time.monotonic()

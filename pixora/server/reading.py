@@ -24,6 +24,11 @@ ABSOLUTE = re.compile(r"https?://([^/?]+)(.*)", re.IGNORECASE)
 HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 """RFC 3986, 3.2.2, without user information, and without a comma, which joins two Host fields in WSGI."""
 
+KEYS = {b"origin": "HTTP_ORIGIN", b"x-request-id": "HTTP_X_REQUEST_ID"}
+"""The fields on which the answer to a refused head depends, and their names in the WSGI environment."""
+
+NAMED = re.compile(rb"\r\n(" + b"|".join(KEYS) + rb"):[\t ]*+([!-~]++)[\t ]*+(?=\r\n)", re.IGNORECASE)
+
 CODINGS = re.compile(r"{0}(?:[ \t]*,[ \t]*{0})*".format(TOKEN.decode() + "+"))
 MAX_HEAD = 65_536
 
@@ -76,6 +81,16 @@ class Reader:
         """Whether only the body of a request is missing."""
         return self._request is not None
 
+    @property
+    def environ(self) -> dict[str, Any]:
+        """The WSGI environment of the current request; if its head is incomplete or refused, only `KEYS` of it."""
+        if self._request is not None:
+            return self._request.environ
+        head, end, _ = self._data.partition(b"\r\n\r\n")
+        fields = NAMED.findall(head + end)
+        environ = {KEYS[name.lower()]: value.decode() for name, value in fields}
+        return environ if len(environ) == len(fields) else {}  # nothing of a head that has one of them twice
+
     def is_to_continue(self) -> bool:
         """Return, once, whether the client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1)."""
         is_expectant, self._is_expectant = self._is_expectant, False
@@ -110,11 +125,7 @@ class Reader:
         return request
 
     def _read_body(self, request: Request, body: Body | Chunks) -> None:
-        try:
-            rest = body.read(self._data)
-        except Refused as refused:
-            refused.environ = request.environ
-            raise
+        rest = body.read(self._data)
         if rest is None:
             self._data = b""
             return
@@ -159,12 +170,8 @@ class Reader:
         env["REQUEST_METHOD"] = method.decode()
         env["SERVER_PROTOCOL"] = "HTTP/1.1" if minor == b"1" else "HTTP/1.0"
         env["wsgi.input"] = BytesIO()
-        try:
-            _set_target(env, target.decode())
-            return self._frame(env, is_http_1_1=minor == b"1")
-        except Refused as refused:
-            refused.environ = env
-            raise
+        _set_target(env, target.decode())
+        return self._frame(env, is_http_1_1=minor == b"1")
 
     def _frame(self, env: dict[str, Any], *, is_http_1_1: bool) -> Request:
         """Determine the length of the body (RFC 9112, 6.3), and whether the connection persists afterwards."""

@@ -5,6 +5,8 @@ Neither the answer nor the log quotes the request, which may contain a secret.
 
 import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from pixora.errors import MalformedBody, PayloadTooLarge
 from pixora.observability import metrics
@@ -25,18 +27,21 @@ DETAILS = {
 logger = logging.getLogger("gunicorn.error")
 
 
-def refusal(refused: Refused, client: str, origins: Origins, cause: BaseException | None = None) -> bytes:
+def refusal(
+    refused: Refused, environment: Mapping[str, Any], client: str, origins: Origins, cause: BaseException | None = None
+) -> bytes:
     """Return the whole answer, after which the connection must be closed.
 
     Args:
         refused: Why the request is rejected.
+        environment: The WSGI environment of the request, as far as it was read.
         client: The client's IP address.
         origins: Patterns of the origins whose pages may read the answer.
         cause: Our own failure, if it is not the client's.
 
     """
     status = refused.status
-    given = refused.environ.get("HTTP_X_REQUEST_ID", "")
+    given = environment.get("HTTP_X_REQUEST_ID", "")
     request_id = given if REQUEST_ID.fullmatch(given) else new_request_id()
     metrics.request_duration(metrics.NO_ROUTE, metrics.OTHER, int(status)).observe(0)
     extra = {
@@ -54,7 +59,7 @@ def refusal(refused: Refused, client: str, origins: Origins, cause: BaseExceptio
     if refused.code == MalformedBody.code:
         detail = MalformedBody.detail
     body = json.dumps(problem(status, refused.code or code_of(status), detail, request_id)) + "\n"
-    for_pages = answer_headers(refused.environ.get("HTTP_ORIGIN", ""), origins)
+    for_pages = answer_headers(environment.get("HTTP_ORIGIN", ""), origins)
     if origins:
         for_pages["Vary"] = "Origin"
     head = (

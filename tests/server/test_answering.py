@@ -85,25 +85,50 @@ def test_a_client_that_asks_is_told_to_go_on_and_no_other(client):
 
 
 @pytest.mark.parametrize(
-    ("method", "fields", "status"),
+    ("line", "fields", "status"),
     [
-        ("POST", "Content-Length: 99999\r\n", 413),
-        ("POST", "Content-Length: x\r\n", 400),
-        ("POST", "Transfer-Encoding: chunked\r\n\r\nx", 400),
-        ("POST", "Transfer-Encoding: gzip\r\n", 501),
-        ("GET", "Expect: tea\r\n", 417),
+        ("POST / HTTP/1.1", "Content-Length: 99999\r\n", 413),
+        ("POST / HTTP/1.1", "Content-Length: x\r\n", 400),
+        ("POST / HTTP/1.1", "Transfer-Encoding: chunked\r\n\r\nx", 400),
+        ("POST / HTTP/1.1", "Transfer-Encoding: gzip\r\n", 501),
+        ("GET / HTTP/1.1", "Expect: tea\r\n", 417),
+        ("GET / HTTP/1.1", "A : b\r\n", 400),
+        (f"GET /{'a' * 5000} HTTP/1.1", "", 414),
+        ("GET / HTTP/1.1", f"A: {'b' * 9000}\r\n", 431),
+        ("GET / HTTP/1.1", "A: b\r\n" * 50, 431),
+        ("GET / HTTP/1.1", f"A: {'b' * 5000}\r\n" * 2, 431),
+        (f"{'X' * 33} / HTTP/1.1", "", 501),
+        ("GET / HTTP/2.0", "", 505),
     ],
 )
 @pytest.mark.parametrize("origin", ["https://app.example.com", "https://app.example.com.evil.example", None])
-def test_pages_of_listed_origins_can_read_that_a_request_was_rejected(client, method, fields, status, origin):
+def test_pages_of_listed_origins_can_read_that_a_request_was_rejected(client, line, fields, status, origin):
     listed = origin == "https://app.example.com"
     named = f"Origin: {origin}\r\n" if origin else ""
-    client.send(f"{method} / HTTP/1.1\r\nHost: x\r\n{named}{fields}\r\n".encode())
+    client.send(f"{line}\r\nHost: x\r\nX-Request-ID: follow-me\r\n{named}{fields}\r\n".encode())
     answer = client.answer()
     assert answer.status == status
+    assert answer.fields["x-request-id"] == "follow-me"
     assert answer.fields["vary"] == "Origin"
     assert answer.fields.get("access-control-allow-origin") == (origin if listed else None)
     assert ("X-Request-ID" in answer.fields.get("access-control-expose-headers", "")) is listed
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Origin: https://app.example.com\r\nOrigin: https://app.example.com\r\nA : b\r\n\r\n",
+        "A : b\r\n\r\nOrigin: https://app.example.com\r\n",
+        "A : b\r\n\r\n\r\nOrigin: https://app.example.com\r\n",
+        "A : b\r\nX-Origin: https://app.example.com\r\n\r\n",
+        "A : Origin: https://app.example.com\r\n\r\n",
+    ],
+)
+def test_a_rejected_head_without_one_origin_is_of_none(client, fields):
+    client.send(f"GET / HTTP/1.1\r\nHost: x\r\n{fields}".encode())
+    answer = client.answer()
+    assert answer.status == 400
+    assert "access-control-allow-origin" not in answer.fields
 
 
 @pytest.mark.parametrize("path", ["/fault", "/field?value=a%0d%0aX:%20b", "/field?value=a%0ab", "/field?value=a%00b"])
