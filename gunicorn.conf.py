@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:  # gunicorn adds only the working directory
     sys.path.insert(0, str(ROOT))
 
-# What is imported stays. To search it for garbage meanwhile takes a tenth of the time to start. See also `post_fork`.
+# Imported modules stay. To search them for garbage meanwhile takes a tenth of the time to start. See also `post_fork`.
 gc.disable()
 
 # Not `import config`, because gunicorn would take the module for the value of its setting `config`.
@@ -191,7 +191,7 @@ def post_worker_init(worker: GunicornWorker) -> None:
     worker.log.error_log.handlers = logging.getLogger().handlers
     if api := getattr(worker.wsgi, "extensions", {}).get("openapi"):
         api.document()
-    gc.freeze()  # what is there now stays, so no collection searches it
+    gc.freeze()  # the objects that exist now stay, so no collection searches them
     gc.enable()
 
 

@@ -1,8 +1,8 @@
 """Administrators: at least one must remain enabled.
 
 Two administrators who demote each other at the same moment would both see another one. So a change that removes an
-administrator first announces it in the user document (`leaving`, a time), and then counts the others without those who
-are leaving. If two announce at once, both may be refused, but never do both succeed: the announcement of at least one
+administrator first announces it in the user document (`leaving`, a time), and then counts the others who are not
+leaving. If two announce at once, both may be refused, but never do both succeed: the announcement of at least one
 is committed when the other counts. This needs no transaction and no lock, so it works on a standalone mongod as well.
 
 - If the process dies in between, the administrator keeps the role, and does not count as another until the announcement

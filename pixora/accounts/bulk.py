@@ -103,7 +103,7 @@ def replace_emails(
 
 
 def correct_removed_passwords(store: UserStore, now: datetime) -> int:
-    """Correct users who have a password although they are marked as users who have removed it; return their number.
+    """Correct users who have a password and are still marked as without one; return their number.
 
     A version that does not know the mark yet leaves it there when it sets a new password.
     """

@@ -125,7 +125,7 @@ class User(TypedDict):
     email: str  # canonical; documents of the FastAPI service may have it in mixed case
     password: NotRequired[str]  # a hash, see `pixora.passwords.verify`; missing with one of the next two
     invited_at: NotRequired[datetime]  # when the last invitation was sent, or the import, until a password is chosen
-    password_removed_at: NotRequired[datetime]  # when the user, who has a passkey, did it; until a new one is set
+    password_removed_at: NotRequired[datetime]  # when the user removed it; missing again with a new one
     contact: NotRequired[str]  # E.164; free text in documents of the FastAPI service
     birthday: NotRequired[str]
     created_at: datetime

@@ -1,7 +1,7 @@
 """Free JSON objects of a user: `metadata`, the user's own, and `app_metadata`, the administrators'.
 
-A change is a JSON Merge Patch (RFC 7396). MongoDB merges it into what is stored at that moment, in the atomic update
-that changes the rest of the profile, so parallel changes of different names are all kept without a second attempt.
+A change is a JSON Merge Patch (RFC 7396). MongoDB merges it into the object stored at that moment, in the atomic
+update that changes the rest of the profile, so parallel changes of different names are all kept at the first attempt.
 
 MongoDB cannot compute how long an object is as JSON. Beside each object the document therefore has an upper bound of
 its length (`metadata_size`): a merged object is never longer than both its parts together. Where the bound is over the
@@ -49,7 +49,7 @@ def merged(user: Mapping[str, Any], fields: Mapping[str, Any], now: datetime) ->
     """Return what `merging` does, computed from the profile that was read.
 
     Raises:
-        ValidationFailed: merged with what is stored, a patch is too large.
+        ValidationFailed: A merged object is too large.
 
     """
     changed = dict(fields)

@@ -32,7 +32,7 @@ class ValidToken(NamedTuple):
     text: str
     digest: bytes  # the hash that is stored
     user: User  # its user: `_id`, `first_name`, `last_name`, `email`, `email_verified`
-    record: OneTimeTokenRecord  # what is stored about the token
+    record: OneTimeTokenRecord  # its stored record
 
 
 class OneTimeTokenStore:

@@ -33,7 +33,7 @@ INDEXES: Indexes = {
             name="disabled_1_created_at_1__id_1_email_verified_1_email_1",
             partialFilterExpression={"disabled": True},
         ),
-        # Who has a passkey. Only users with one have an entry.
+        # The user of a passkey. Only users with one have an entry.
         IndexModel([("passkeys.credential_id", 1)], name="passkeys.credential_id_1", unique=True, sparse=True),
         # Only administrators, who are few.
         IndexModel([("roles", 1), ("_id", 1)], name="roles_1__id_1", partialFilterExpression={"roles": ADMIN}),
@@ -60,7 +60,7 @@ ENABLED: dict[str, Any] = {"disabled": {"$ne": True}}
 """The condition of a query for enabled users."""
 
 ENABLED_ADMIN: dict[str, Any] = {"roles": ADMIN, "invited_at": {"$exists": False}, **ENABLED}
-"""The condition of a query for enabled administrators, without those who have not accepted their invitation."""
+"""The condition of a query for enabled administrators, without those whose invitation is open."""
 
 
 def is_invited(user: Mapping[str, Any]) -> bool:

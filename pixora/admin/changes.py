@@ -1,4 +1,4 @@
-"""Changes of users by administrators and commands: who may make them, and what is recorded of them.
+"""Changes of users by administrators and commands: who may make them, and what the audit trail says of them.
 
 Only actual changes are audited. If the database fails before it has acknowledged a change, the change may have been
 made: it is audited with the outcome `unknown`.
@@ -24,7 +24,7 @@ from pixora.services import services
 
 
 class Actor(NamedTuple):
-    """Who acts: an administrator in a session, or `OPERATOR`, who has none."""
+    """Who makes a change: an administrator in a session, or `OPERATOR`, without a session."""
 
     id: str
     session_id: str | None

@@ -53,9 +53,9 @@ def public_or_without_password(view: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def user_without_password() -> User | None:
-    """Return the user of a request, who has no password and a recent login; None without an access token.
+    """Return the user of a request if the user has no password and a recent login; None without an access token.
 
-    None also for a user who has a password, and has to send it.
+    None also for a user with a password, who has to send it.
     """
     if "Authorization" not in request.headers:
         return None

@@ -124,7 +124,7 @@ def _read_all(folder: Path) -> Iterator[tuple[Found, str]]:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Return what is in a folder, except what is hidden: Kubernetes keeps the files of a volume in such a folder."""
+    """Return the visible entries of a folder: Kubernetes keeps the files of a volume in a hidden folder."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What is wrong with a template."""
+"""The faults of templates."""
 
 
 class TemplateFault(Exception):

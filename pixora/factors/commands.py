@@ -13,7 +13,7 @@ from pixora.factors import administration
 @click.argument("user")
 @json_option
 def reset_factors_command(user: str, as_json: bool) -> None:
-    """Remove the second factors and passkeys of USER, an id or an e-mail address, who has lost them.
+    """Remove the second factors and passkeys of USER, an id or an e-mail address, after their loss.
 
     All sessions of the user end. The user gets an e-mail, and can log in with the password alone. A user without one
     chooses one by the link of "Forgot your password?".

@@ -16,7 +16,7 @@ def build(email: Email, content: Content) -> EmailMessage:
 
     """
     sender = sender_address()
-    message = EmailMessage(policy=SMTP)  # refuses line breaks in headers and encodes what is not ASCII
+    message = EmailMessage(policy=SMTP)  # refuses line breaks in headers and encodes all but ASCII
     message["From"] = sender
     message["To"] = ascii_address(email["to"])
     message["Subject"] = content.subject

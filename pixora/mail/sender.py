@@ -45,7 +45,7 @@ class Sender:
         self._sent: list[Sent] = []
 
     def send_all(self, is_stopped: Callable[[], bool]) -> Counter[str]:
-        """Send what is due, one after the other; count the e-mails that were `sent`, `deferred`, and so on.
+        """Send the e-mails that are due, one by one; count those that were `sent`, `deferred`, and so on.
 
         An e-mail is claimed, handed over, and only then removed. If the sender dies in between, the e-mail is sent
         again with the same Message-ID when its lease ends.

@@ -1,4 +1,4 @@
-"""What can go wrong at the endpoints for OAuth clients, beside what can at the login."""
+"""What can go wrong at the endpoints for OAuth clients only, and not at the login as well."""
 
 from http import HTTPStatus
 from typing import ClassVar

@@ -37,7 +37,7 @@ def introspect(form: dict[str, str]) -> Response:
 
 
 def _introspect(text: str) -> dict[str, Any]:
-    # A refresh token is inactive here: a service that accepts what is active must not take one for an access token.
+    # A refresh token is inactive here: a service accepts active tokens, and must not take one for an access token.
     try:
         token = services.tokens.verify(text)
         user = services.users.find_in_session(token.user_id, token.session_id)

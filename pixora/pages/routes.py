@@ -159,7 +159,7 @@ def _set_headers(response: Response) -> Response:
 
 
 def _messages(form: Form, error: PixoraError) -> Sequence[str]:
-    """Return what is wrong with the password, if that is what is wrong."""
+    """Return the messages about the password, if the error is about the password alone."""
     if isinstance(error, WrongPassword):
         return [texts.WRONG_PASSWORD]
     if isinstance(error, ValidationFailed) and set(error.errors) == {form.password_field}:

@@ -77,7 +77,7 @@ def read(assertion: Assertion, purpose: Purpose, user_id: str | None) -> tuple[C
 def verify(user: User, assertion: Assertion, signed: SignedData, challenge: ChallengeUse) -> PasskeyUse:
     """Check an assertion against the stored passkey, and return the use of it, for the update that it allows.
 
-    The user is from `PasskeyStore.find_by_credential`, what is signed and the challenge are from `read`.
+    The user is from `PasskeyStore.find_by_credential`; the signed data and the challenge are from `read`.
 
     Raises:
         Refused: The assertion is wrong or was used, or the user is disabled.

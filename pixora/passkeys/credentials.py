@@ -1,4 +1,4 @@
-"""What clients send for a passkey, and what is read from it."""
+"""What clients send for a passkey, and the data in it."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The public keys of passkeys, as COSE has them (RFC 9052): what is accepted, and how they are stored.
+"""The public keys of passkeys, as COSE has them (RFC 9052): which are accepted, and how they are stored.
 
 A key comes from the client. Its parameters are checked when it is registered, so that no signature is expensive to
 verify: an RSA key with a large exponent takes seconds.

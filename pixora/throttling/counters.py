@@ -1,8 +1,9 @@
 """Counters of the throttles, in MongoDB, so that all workers and machines share them.
 
-The storages of the library `limits` do not fit: they have one number for each key, and a login needs two, what stays
-counted and what is in flight. With both in one number, an attempt in flight cannot expire by itself, nor be told from a
-wrong one. They also send one command for each counter, where this one takes room in all counters of a request with one.
+The storages of the library `limits` do not fit: they have one number for each key, and a login needs two: wrong
+attempts, and attempts in flight. With both in one number, an attempt in flight cannot expire by itself, nor be told
+from a wrong one. They also send one command for each counter, where this one takes room in all counters of a request
+with one.
 
 A document is `_id` (the key), `count`, `expireAt` (the end of the window) and, for logins, `leases` (`id` and `until`
 of each attempt in flight) and `filled_by` (the lease of the wrong attempt that reached the limit). A window begins

@@ -27,7 +27,7 @@ def verify(ring: KeyRing, token: str) -> tuple[Fields, Fields]:
     # The key names the algorithm, never the token (RFC 8725, section 3.1): a public key is no secret for HS256.
     if key is None or header.get("alg") != key.algorithm or not key.has_signed(signed, _decoded(signature)):
         raise ValueError("None of the keys has signed the token.")
-    # What is signed has one text. The signature has others, for example with unused bits (RFC 4648, section 3.5).
+    # A signature can be written in more than one way, for example with unused bits (RFC 4648, section 3.5).
     if base64.urlsafe_b64encode(_decoded(signature)).rstrip(b"=") != signature:
         raise ValueError("The signature has another form.")
     if "crit" in header or "b64" in header:  # RFC 7515, section 4.1.11; RFC 7797

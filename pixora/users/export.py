@@ -1,4 +1,4 @@
-"""Everything stored about a user, except what is secret even from them.
+"""Everything stored about a user, except secrets and data about others.
 
 Left out are the hashes of the password and of one-time tokens, the salts of sessions, the secret and the recovery codes
 of the second factor, the tokens in e-mails, and e-mails to others: these reveal whether somebody has an account with

@@ -38,7 +38,7 @@ def canonical(tag: str) -> str:
 
 
 def preferred(header: str) -> list[str]:
-    """Return the languages of an Accept-Language header, the preferred one first. What is malformed is left out."""
+    """Return the languages of an Accept-Language header, the preferred one first, without malformed ones."""
     if len(header) > _LONGEST_HEADER:
         header = header[:_LONGEST_HEADER].rpartition(",")[0]
     accepted = parse_accept_header(header, LanguageAccept)

@@ -32,7 +32,7 @@ RULES = (
     f"At most {LIMIT} bytes as compact JSON in UTF-8, and {MAX_DEPTH} levels. Names must not be empty or `__proto__`, "
     "and must not contain `$` or a dot; integers must fit 64 bits."
 )
-MERGE = "Merged into what is stored, as JSON Merge Patch (RFC 7396): null removes a name, or all. "
+MERGE = "Merged into the stored object, as JSON Merge Patch (RFC 7396): null removes a name, or all. "
 
 
 def size(value: Any) -> int:

@@ -60,7 +60,7 @@ def members(problem: dict[str, Any]) -> dict[str, Any]:
 def status(problem: dict[str, Any]) -> int:
     """Return the status of a problem at an endpoint of the standard.
 
-    400 for what is wrong with the request or the grant; 401 only for client authentication.
+    400 for a faulty request or grant; 401 only for client authentication.
     """
     is_client = problem["code"] == "invalid_client"
     refused = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
