@@ -49,6 +49,7 @@ from pixora.throttling import counters
 from pixora.throttling.counters import Counters
 from pixora.throttling.limits import LEASE_MARGIN, Throttles
 from pixora.throttling.mail import MailThrottles
+from pixora.throttling.outages import Outages
 from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens import access
 from pixora.tokens.access import Tokens
@@ -165,6 +166,7 @@ def _build_services(settings: Settings, mongo: PyMongo, jwt_manager: JWTManager)
         throttles=throttles,
         mail_throttles=MailThrottles(throttles),
         second_factor_throttles=SecondFactorThrottles(throttles),
+        outages=Outages(database),
         audit=audit_trail,
         users=users,
         sessions=sessions,

@@ -23,6 +23,7 @@ from pixora.email_templates.catalogue import Catalogue
 from pixora.passwords.queue import HashingQueue
 from pixora.throttling.limits import Throttles
 from pixora.throttling.mail import MailThrottles
+from pixora.throttling.outages import Outages
 from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens.access import Tokens
 from pixora.web.application import here
@@ -39,6 +40,7 @@ class Services:
     throttles: Throttles
     mail_throttles: MailThrottles
     second_factor_throttles: SecondFactorThrottles
+    outages: Outages
     audit: Audit
     users: UserStore
     sessions: SessionStore

@@ -11,7 +11,7 @@ from mongod import Mongod
 import config
 from tests.conftest import close
 from tests.factories import PASSWORD, fastapi_user, log_in
-from tests.timeouts import LONG
+from tests.timeouts import LONG, wait_until
 
 COMMANDS = ["find", "update", "insert", "distinct", "aggregate", "findAndModify"]
 NAMES = [f"user-{number}@example.com" for number in range(14)]
@@ -144,3 +144,84 @@ def test_a_read_that_cannot_be_repeated_in_time_is_refused(service, failing, how
         response = app.test_client().get("/api/users/me", headers=headers)
     assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
     assert time.monotonic() - started < LONG + 4
+
+
+def refresh(app, token):
+    form = {"grant_type": "refresh_token", "refresh_token": token}
+    return app.test_client().post("/api/auth/refresh", data=form)
+
+
+@pytest.fixture
+def outage(failing, database, move_clock):
+    """Let a refresh meet an outage of some seconds, until its end is known."""
+
+    def outage(app, token, seconds):
+        before = database["throttles"].find_one({"_id": "OUTAGE"}) or {}
+        with failing(errorCode=10107):
+            assert refresh(app, token).status_code == 503
+            move_clock(seconds=seconds - 7)
+            time.sleep(4)  # longer than one attempt to report it: the next one has the clock that was moved
+        wait_until(
+            lambda: (database["throttles"].find_one({"_id": "OUTAGE"}) or {}).get("ended") != before.get("ended")
+        )
+
+    return outage
+
+
+@pytest.fixture
+def exchanged(service):
+    """An application, a refresh token that was exchanged, and its successor."""
+    app = service()
+    token = log_in(app.test_client(), NAMES[0]).json["refresh_token"]
+    return app, token, refresh(app, token).json["refresh_token"]
+
+
+def test_after_an_outage_an_exchanged_refresh_token_has_its_grace_again(
+    service, exchanged, outage, database, move_clock
+):
+    app, token, successor = exchanged
+    idle = service()
+    move_clock(seconds=9)
+    outage(app, token, seconds=30)
+    move_clock(seconds=7)
+    for worker in (app, idle):
+        assert refresh(worker, token).json["refresh_token"] == successor
+    assert database["audit"].count_documents({"event": "refresh_reuse"}) == 0
+    move_clock(seconds=11)
+    assert refresh(idle, token).status_code == 401
+    assert refresh(app, successor).status_code == 401
+    assert database["audit"].count_documents({"event": "refresh_reuse"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds"),
+    [
+        pytest.param(9, 75, id="of an outage no more than a minute counts, and the grace after it"),
+        pytest.param(11, 8, id="the grace was over before the outage"),
+    ],
+)
+def test_an_outage_gives_a_stolen_refresh_token_no_endless_grace(exchanged, outage, move_clock, before, seconds):
+    app, token, successor = exchanged
+    move_clock(seconds=before)
+    outage(app, token, seconds)
+    assert refresh(app, token).status_code == 401
+    assert refresh(app, successor).status_code == 401
+
+
+def test_an_outage_before_the_answer_gives_no_grace(exchanged, outage, move_clock):
+    app, token, _ = exchanged
+    outage(app, token, seconds=8)
+    other = log_in(app.test_client(), NAMES[1]).json["refresh_token"]
+    move_clock(seconds=1)
+    assert refresh(app, other).status_code == 200
+    move_clock(seconds=11)
+    assert refresh(app, other).status_code == 401
+
+
+def test_outages_with_little_between_them_count_as_one(exchanged, outage, move_clock):
+    app, token, successor = exchanged
+    move_clock(seconds=8)
+    for _ in range(2):
+        outage(app, token, seconds=8)
+        move_clock(seconds=7)
+    assert refresh(app, token).json["refresh_token"] == successor

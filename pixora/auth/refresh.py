@@ -24,8 +24,9 @@ def refresh(text: str, client_id: str | None = None) -> Grant:
     The token of the current generation moves the session on, in one atomic operation. Its immediate predecessor gets
     the same successor again: its response was lost, or another tab was faster. It does so at most `MAX_REPEATS` times
     and for `REFRESH_GRACE_SECONDS`, counted from the moment the database confirmed the operation: before that, nobody
-    can hold the successor, so a client that retries after an outage is no thief. An older genuine token was stolen, and
-    ends the session. A forged one changes nothing and causes no write.
+    can hold the successor, so a client that retries after an outage is no thief. An outage within that time makes it
+    begin again. An older genuine token was stolen, and ends the session. A forged one changes nothing and causes no
+    write.
 
     The `client_id` of OAuth is not compared with that of the login: nobody has verified either, and a client that
     changes its name must not lose its sessions.
@@ -35,7 +36,15 @@ def refresh(text: str, client_id: str | None = None) -> Grant:
 
     """
     token = RefreshToken.parse(text)
-    while token is not None:
+    if token is None:
+        raise InvalidGrant
+    with services.outages.noticed():
+        return _exchange(token, client_id)
+
+
+def _exchange(token: RefreshToken, client_id: str | None) -> Grant:
+    """Exchange a token that may be forged; raise `InvalidGrant` as `refresh` does."""
+    while True:
         now = clock.utcnow()
         session = services.sessions.find_session(token.user_id, token.session_id)
         if session is None or not token.is_genuine(services.settings.secret_key, session["salt"]):
@@ -61,5 +70,5 @@ def _is_in_grace(session: Session, now: datetime) -> bool:
     grace = timedelta(seconds=services.settings.refresh_grace_seconds)
     answered = session.get("answered", {})
     if answered.get("generation") == session["generation"]:
-        return bool(now - answered["at"] <= grace)
+        return bool(now - answered["at"] <= grace) or services.outages.interrupted(answered["at"], grace, now)
     return bool(now - session["last_used_at"] <= max(grace, UNANSWERED_GRACE))

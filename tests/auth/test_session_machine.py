@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from pixora.throttling import outages
 from tests.factories import log_in, sign_up
 from tests.movable_clock import MovableClock
 
@@ -52,6 +53,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.clock = MovableClock(self.patch)
         self.clock.freeze()
+        self.patch.setattr(outages, "REPORT_SECONDS", 0)  # no other worker has anything to report
         self.client = self.app.test_client()
         self.living = {}
         self.opened = []

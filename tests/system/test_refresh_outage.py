@@ -1,10 +1,14 @@
 """Clients that refresh while the database cannot acknowledge: all stay signed in, and nobody counts as a thief."""
 
+import os
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pymongo
+from mongod import Mongod
 
+import config
 from tests.conftest import make_account
 from tests.replica_set import ReplicaSet
 from tests.system.client import Client
@@ -48,4 +52,30 @@ def test_an_outage_signs_nobody_out_and_ends_no_session_as_stolen(gunicorn, tmp_
             again = list(pool.map(lambda answer: refresh(client, answer[1]["refresh_token"])[0][-1], answers))
             assert again == [200] * CLIENTS
         with pymongo.MongoClient(replica_set.uri("pixora")) as client:
+            assert client.pixora.audit.count_documents({"event": "refresh_reuse"}) == 0
+
+
+def test_an_outage_right_after_an_answer_uses_up_no_grace(gunicorn, tmp_path):
+    """One tab has just refreshed when the database freezes; another tab then sends the same token."""
+    with Mongod(tmp_path, binary=config.mongod()) as mongod, ThreadPoolExecutor(CLIENTS) as pool:
+        with gunicorn(MONGO_URI=mongod.uri("pixora"), WEB_CONCURRENCY="3", GUNICORN_THREADS="32") as url:
+            client = Client(url)
+            accounts = list(pool.map(lambda name: make_account(client, email=f"{name}@example.com"), range(CLIENTS)))
+            tokens = [account.refresh_token for account in accounts]
+            first_tabs = list(pool.map(lambda token: refresh(client, token), tokens))
+            assert [tried for tried, _ in first_tabs] == [[200]] * CLIENTS
+            os.kill(mongod.pid, signal.SIGSTOP)
+            try:
+                other_tabs = [pool.submit(refresh, client, token) for token in tokens]
+                time.sleep(OUTAGE_SECONDS)
+            finally:
+                os.kill(mongod.pid, signal.SIGCONT)
+            answers = [one.result() for one in other_tabs]
+            assert [tried[-1] for tried, _ in answers] == [200] * CLIENTS
+            assert all(503 in tried for tried, _ in answers)
+            successors = [answer["refresh_token"] for _, answer in first_tabs]
+            assert [answer["refresh_token"] for _, answer in answers] == successors
+            again = pool.map(lambda token: refresh(client, token)[0][-1], successors)
+            assert list(again) == [200] * CLIENTS
+        with pymongo.MongoClient(mongod.uri("pixora")) as client:
             assert client.pixora.audit.count_documents({"event": "refresh_reuse"}) == 0
