@@ -8,6 +8,8 @@ limits it, and else the id: so that an index gives the users in order, and a pag
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from bson import decode
+from bson.raw_bson import RawBSONDocument
 from pymongo import ReturnDocument
 
 from pixora.accounts.documents import ADMIN, USER, Session, User
@@ -37,6 +39,10 @@ Position = tuple[Any, ...]
 NOT_TRUE = {"$in": [False, None]}
 """Of a field that is true, false or missing; in this form an index gives the users in the order of their ids."""
 
+PAGE_BYTES = 256 * 1024
+"""The most bytes of profiles, as BSON, in a page of several. Metadata of many small values takes long to decode and to
+encode, and nothing else runs meanwhile: 100 users with twice 4 KiB of it took 137 ms, and a page takes 12 ms now."""
+
 LAST_CHARACTER = "\U0010ffff"
 """Sorts after every character of an address: MongoDB compares strings byte by byte, in UTF-8."""
 
@@ -58,8 +64,11 @@ class Directory:
             user = self._store.collection.find_one({"_id": user_id}, {"sessions": 1})
         return None if user is None else user.get("sessions", [])
 
-    def list_page(self, filters: Filters, limit: int, after: Position | None) -> list[User]:
-        """Return the next profiles; `after` is the position of the last user before."""
+    def list_page(self, filters: Filters, limit: int, after: Position | None) -> tuple[list[User], bool]:
+        """Return the next profiles, and whether there are more; `after` is the position of the last user before.
+
+        At most `limit` profiles, and fewer if they are larger than `PAGE_BYTES` together.
+        """
         query = _query(filters)
         key = sort_key(filters)
         if key == ("email",):
@@ -71,9 +80,20 @@ class Directory:
                 query["$or"] = [{"created_at": {"$gt": after[0]}}, {"_id": {"$gt": after[1]}}]
         else:
             query["_id"] = {"$gte": ""} if after is None else {"$gt": after[0]}
-        with self._store.operation("directory.page"):
-            found = self._store.collection.find(query, PROFILE, sort=[(name, 1) for name in key], limit=limit)
-            return list(found)
+        options = self._store.collection.codec_options
+        undecoded = self._store.collection.with_options(options.with_options(document_class=RawBSONDocument))
+        found: list[User] = []
+        left = PAGE_BYTES
+        with (
+            self._store.operation("directory.page"),
+            undecoded.find(query, PROFILE, sort=[(name, 1) for name in key], limit=limit + 1) as documents,
+        ):
+            for document in documents:
+                left -= len(document.raw)
+                if len(found) == limit or (found and left < 0):
+                    return found, True
+                found.append(decode(document.raw, options))
+        return found, False
 
     def count(self, filters: Filters, limit: int | None = None) -> int:
         """Count the users, up to a limit. Counting a million takes about a second, unless there is no filter."""

@@ -37,12 +37,10 @@ def list_users(query: Mapping[str, Any]) -> UserPage:
     filters = _filters(query)
     order = _order(filters)
     after = None if "after" not in query else _position(order, query["after"])
-    limit = query["limit"]
-    found = services.directory.list_page(filters, limit + 1, after)
-    page = pagination.page(found, limit, lambda user: _cursor(order, user))
-    is_whole = after is None and page["next"] is None
+    found, has_more = services.directory.list_page(filters, query["limit"], after)
+    is_whole = after is None and not has_more
     total = len(found) if is_whole else _count(filters, exactly=query["total"])
-    return {"items": page["items"], "next": page["next"], "total": total}
+    return {"items": found, "next": _cursor(order, found[-1]) if has_more else None, "total": total}
 
 
 def list_events(user_id: str, limit: int, after: str | None) -> pagination.Page:

@@ -44,8 +44,9 @@ def list_users(admin: User, query: dict[str, Any]) -> listing.UserPage:
     are ordered by the time of their creation. Other filters keep the order, and can be combined. An index for each
     filter makes a page fast among millions of users.
 
-    Pass `next` as `after` to get the next page, with the same filters. Users who are created or deleted meanwhile do
-    not shift the pages.
+    Pass `next` as `after` to get the next page, with the same filters, until it is null. Profiles with much metadata
+    make a page end before `limit`: it has at most 256 KiB of them, as MongoDB stores them. Users who are created or
+    deleted meanwhile do not shift the pages.
 
     `total` is the number of users on all pages. Where filters match more than 1000, it is null, unless `total=true`
     asks for it: counting a million users takes a second.

@@ -8,6 +8,7 @@ from pixora.admin import listing
 from tests.admin.test_directory import explained
 from tests.conftest import make_account
 from tests.factories import PASSWORD, fastapi_user
+from tests.interpreter import MOST_SECONDS, seconds_held
 
 DAY = timedelta(days=1)
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -295,3 +296,33 @@ def test_a_user_of_the_fastapi_service_has_no_sessions_and_no_events(ask, users)
     users.insert_one(fastapi_user(_id="a" * 24))
     assert ask("GET", f"/{'a' * 24}/sessions").json == []
     assert ask("GET", f"/{'a' * 24}/events").json == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"a": [[[0]]] * 680}, {"a": [{"b": {"c": {}}}] * 250}, {"a": [0] * 2000}, {"a": "x" * 4000}],
+    ids=["arrays", "objects", "numbers", "text"],
+)
+def test_users_with_much_metadata_come_in_shorter_pages(ask, users, crowd, metadata):
+    """Each of these objects takes 4 KiB in a request."""
+    heavy = {"metadata": metadata, "app_metadata": metadata}
+    users.update_many({"_id": {"$in": list(crowd)}}, {"$set": heavy})
+    users.insert_many([made(number, _id=f"{number:024}", **heavy) for number in range(40, 120)])
+    seen, after = [], ""
+    while after is not None:
+        query = "?limit=100" + (after and f"&after={after}")
+        page = ask("GET", query).json
+        assert 0 < len(page["items"]) < 100
+        assert page["total"] == 121
+        assert seconds_held(lambda query=query: ask("GET", query)) < MOST_SECONDS
+        seen += [user["id"] for user in page["items"]]
+        after = page["next"]
+    assert seen == sorted(one["_id"] for one in users.find())
+
+
+def test_a_profile_that_is_larger_than_a_page_has_one_of_its_own(ask, users, crowd):
+    users.update_one({"_id": min(crowd)}, {"$set": {"metadata": "x" * 300_000}})
+    first = ask("GET", "?limit=100").json
+    assert [user["id"] for user in first["items"]] == [min(crowd)]
+    second = ask("GET", f"?limit=100&after={first['next']}").json
+    assert (len(second["items"]), second["next"]) == (40, None)
