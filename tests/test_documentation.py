@@ -89,6 +89,16 @@ def test_the_changelog_has_what_is_unreleased_and_then_this_version():
     assert headings[:2] == ["Unreleased", pixora.__version__]
 
 
+def test_what_is_unreleased_is_listed_by_kind_and_once():
+    unreleased = re.search(r"^## Unreleased$(.*?)^## ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE | re.DOTALL)
+    introduction, *parts = re.split(r"^### ", unreleased[1], flags=re.MULTILINE)
+    assert "\n- " not in introduction
+    kinds, order = [part.split("\n")[0] for part in parts], ["Added", "Changed", "Removed", "Fixed", "Security"]
+    assert kinds == [kind for kind in order if kind in kinds]
+    entries = re.findall(r"^- .*", unreleased[1], re.MULTILINE)
+    assert len(entries) == len(set(entries))
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/migration.md"])
 def test_what_the_calls_of_a_page_leave_behind_is_ignored_by_git(page):
     """Tokens of the login, for example, must not be committed."""
