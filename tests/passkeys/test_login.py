@@ -2,7 +2,6 @@
 
 import copy
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -152,23 +151,6 @@ def test_an_assertion_opens_one_session_and_is_refused_later(post, passkey, requ
     move_clock(minutes=2)
     assert is_invalid(post(credential))
     assert len(users.find_one()["sessions"]) == 2  # with the one by password
-
-
-def test_of_50_times_the_same_assertion_at_once_one_opens_a_session(post_at_once, passkey, request_options, users):
-    credential = passkey.get(request_options())
-    counts = post_at_once(50, f"{LOGIN}/login", {"credential": credential})
-    assert counts == {200: 1, 401: 49}
-    assert len(users.find_one()["sessions"]) == 2
-
-
-def test_parallel_logins_with_challenges_of_their_own_all_succeed(app, passkey, request_options, users):
-    credentials = [passkey.get(request_options()) for _ in range(10)]
-
-    def log_in(credential):
-        return app.test_client().post(f"{LOGIN}/login", json={"credential": credential}).status_code
-
-    with ThreadPoolExecutor(10) as pool:
-        assert list(pool.map(log_in, credentials)) == [200] * 10
 
 
 def test_used_challenges_are_dropped_once_they_have_expired(log_in_by, passkey, users, move_clock):

@@ -355,18 +355,6 @@ class TestRaces:
             assert {login.result() for login in logins} <= {200, 401}
         assert len(users.find_one()["sessions"]) == 1
 
-    def test_of_password_and_last_passkey_removed_at_once_one_stays(self, app, client, by_passkey, users):
-        [shown] = client.get(OWN, headers=by_passkey.bearer).json
-        before = users.find_one()
-        paths = PASSWORD_PATH, f"{OWN}/{shown['id']}"
-        for _ in range(10):
-            users.replace_one({}, before)
-            with ThreadPoolExecutor(2) as pool:
-                answers = pool.map(lambda path: delete(app.test_client(), path, by_passkey), paths)
-                assert sorted(answer.status_code for answer in answers) == [204, 409]
-            after = users.find_one()
-            assert ("password" in after) != ("passkeys" in after)
-
     @pytest.mark.parametrize("first", ["password", "passkey"])
     def test_whichever_is_first_the_other_one_stays(self, app, client, by_passkey, users, before_a_write, first):
         [shown] = client.get(OWN, headers=by_passkey.bearer).json
