@@ -67,7 +67,7 @@ class NotAForm(UnsupportedMediaType):
 
 
 class PayloadTooLarge(PixoraError):
-    """The body is larger than `MAX_CONTENT_LENGTH`."""
+    """The body is larger than `MAX_CONTENT_LENGTH`, or has more parts than can be read in time."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     code = "payload_too_large"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixora.errors import MalformedBody
-from pixora.web.bodies import MAX_DEPTH, loads
+from pixora.web.bodies import MAX_DEPTH, MAX_FIELDS, MAX_MULTIPART, MAX_PIECES, loads
 from tests.factories import PASSWORD, signup_body
 
 
@@ -43,11 +43,49 @@ def test_malformed_json_gets_400(client, body):
     assert response.json["code"] == "malformed_body"
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])
+@pytest.mark.parametrize("body", [b"[" * 16_000, b'{"a":' * 16_000, b"[" * 16_000 + b"]" * 16_000])
 def test_deeply_nested_json_gets_400(make_app, body):
     response = post(make_app(MAX_CONTENT_LENGTH=10**6).test_client(), body)
     assert response.status_code == 400
     assert response.json["code"] == "malformed_body"
+
+
+@pytest.mark.parametrize(("number", "status"), [(MAX_PIECES, 422), (MAX_PIECES + 1, 413)])
+@pytest.mark.parametrize("value", ["0", "[]", "{}"])
+def test_json_of_too_many_values_gets_413(make_app, number, status, value):
+    each = 1 if value == "0" else 2  # a comma, and the bracket of a value
+    numbers = ["0"] * (number - (number - 1) // each * each)  # the array itself counts, and needs no comma
+    values = [value] * ((number - 1) // each)
+    body = "[" + ",".join([*values, *numbers]) + "]"
+    assert body.count(",") + body.count("[") + body.count("{") == number
+    response = post(make_app(MAX_CONTENT_LENGTH=10**6).test_client(), body)
+    assert response.status_code == status
+    assert response.json["code"] == ("validation_failed" if status == 422 else "payload_too_large")
+
+
+def test_up_to_100_unknown_fields_are_named(client):
+    fields = dict.fromkeys(map(str, range(MAX_FIELDS)), 0)
+    named = post(client, json.dumps(fields)).json["errors"]
+    assert {name for name, messages in named.items() if messages == ["Unknown field."]} == fields.keys()
+    refused = post(client, json.dumps(fields | {"one more": 0}))
+    assert (refused.status_code, refused.json["errors"]) == (422, {"body": ["Must have at most 100 fields."]})
+
+
+@pytest.mark.parametrize(("number", "status"), [(MAX_PIECES, 422), (MAX_PIECES + 1, 413)])
+def test_a_form_of_too_many_escapes_gets_413(make_app, number, status):
+    client = make_app(MAX_CONTENT_LENGTH=10**6).test_client()
+    form = {"data": "username=" + "%61" * number, "content_type": "application/x-www-form-urlencoded"}
+    assert client.post("/api/auth/login", **form).status_code == status
+
+
+@pytest.mark.parametrize(("length", "status"), [(MAX_MULTIPART, 422), (MAX_MULTIPART + 1, 413)])
+def test_a_large_multipart_form_gets_413(make_app, length, status):
+    client = make_app(MAX_CONTENT_LENGTH=10**6).test_client()
+    begin, end = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n', b"\r\n--b--\r\n"
+    body = begin + b"x" * (length - len(begin + end)) + end
+    assert (
+        client.post("/api/auth/login", data=body, content_type="multipart/form-data; boundary=b").status_code == status
+    )
 
 
 @pytest.mark.parametrize("pair", [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
