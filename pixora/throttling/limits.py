@@ -172,8 +172,7 @@ class Throttles:
 
     def key(self, limit: Limit, name: str, *subject: str) -> str:
         """Return the key of a counter. The subject, such as an e-mail address and a network, is hashed."""
-        period = f"{limit.amount}/{limit.multiple}/{limit.unit}"
-        return "/".join((NAMESPACE, name, *map(self._hash, subject), period))
+        return "/".join((NAMESPACE, name, *map(self._hash, subject), *map(str, limit)))
 
     def forget(self, first: str, *names: str) -> None:
         """Forget all counters of these settings whose subject begins with `first`, for example from all networks."""

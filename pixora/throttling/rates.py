@@ -17,7 +17,11 @@ class Limit(NamedTuple):
     amount: int
     multiple: int
     unit: str
-    seconds: int  # the length of the window
+
+    @property
+    def seconds(self) -> int:
+        """The length of the window."""
+        return self.multiple * SECONDS[self.unit]
 
 
 def parse(text: str) -> Limit:
@@ -30,5 +34,4 @@ def parse(text: str) -> Limit:
     found = _NOTATION.fullmatch(text)
     if found is None or found[3].lower() not in SECONDS:
         raise ValueError("not a limit")
-    multiple, unit = int(found[2] or 1), found[3].lower()
-    return Limit(int(found[1]), multiple, unit, multiple * SECONDS[unit])
+    return Limit(int(found[1]), int(found[2] or 1), found[3].lower())
