@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from email_validator import validate_email
 from environs import EnvValidationError, FileAwareEnv
+from limits import parse_many
 from marshmallow import ValidationError, validate
 from phonenumbers import SUPPORTED_REGIONS
 from zxcvbn_rs_py import zxcvbn
@@ -55,8 +56,6 @@ RESERVED_CLAIM = re.compile(
 """Claims that `app_metadata` must not shadow: those of RFC 7519, our own, and those that others decide access by."""
 
 YEAR_SECONDS = 366 * 24 * 3600
-UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 30 * 86_400, "year": 360 * 86_400}
-LIMIT = re.compile(rf"([0-9]{{1,9}})\s*(?:/|per)\s*([1-9][0-9]{{0,8}})?\s*({'|'.join(UNITS)})s?", re.IGNORECASE)
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 ANDROID_APP = r"([A-Za-z]\w*(?:\.[A-Za-z]\w*)+):((?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2})"
@@ -591,8 +590,10 @@ def _all_are(read: Callable[[str], str]) -> Callable[[list[str]], None]:
 
 
 def _limit(value: str) -> None:
-    """Check for one limit: so many attempts in so many units of time."""
-    if not (found := LIMIT.fullmatch(value)):
-        raise ValidationError("Must be one limit, as in 10 per 15 minute.")
-    if not (1 <= int(found[1]) <= 1_000_000 and int(found[2] or 1) * UNITS[found[3].lower()] <= YEAR_SECONDS):
+    """Check for one limit in the notation of the library `limits`."""
+    try:
+        [one] = parse_many(value)
+    except ValueError:
+        raise ValidationError("Must be one limit, as in 10 per 15 minute.") from None
+    if not (1 <= one.amount <= 1_000_000 and one.get_expiry() <= YEAR_SECONDS):
         raise ValidationError("Must be between 1 and 1000000, in a year at most.")

@@ -1,9 +1,9 @@
 """Counters of the throttles, in MongoDB, so that all workers and machines share them.
 
-The storages of the library `limits` do not fit: they have one number for each key, and a login needs two: wrong
-attempts, and attempts in flight. With both in one number, an attempt in flight cannot expire by itself, nor be told
-from a wrong one. They also send one command for each counter, where this one takes room in all counters of a request
-with one.
+`limits` parses the limits, names the keys and knows the length of a window. Its own storages do not fit: they have one
+number for each key, and a login needs two: wrong attempts, and attempts in flight. With both in one number, an attempt
+in flight cannot expire by itself, nor be told from a wrong one. They also send one command for each counter, where this
+one takes room in all counters of a request with one.
 
 A document is `_id` (the key), `count`, `expireAt` (the end of the window) and, for logins, `leases` (`id` and `until`
 of each attempt in flight) and `filled_by` (the lease of the wrong attempt that reached the limit). A window begins
@@ -19,13 +19,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from limits import RateLimitItem
 from pymongo import IndexModel, UpdateOne, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from pixora.database.client import Database, Document, Indexes
 from pixora.database.failures import DUPLICATE_KEY
-from pixora.throttling.rates import Limit
 
 INDEXES: Indexes = {"throttles": [IndexModel([("expireAt", 1)], name="expireAt_1", expireAfterSeconds=0)]}
 """MongoDB removes counters whose window has ended."""
@@ -56,7 +56,7 @@ class Bucket(NamedTuple):
     """
 
     name: str  # the setting, for logs and metrics
-    limit: Limit
+    limit: RateLimitItem
     key: str  # the id of the counter
     amount: int  # the highest count: that of the limit, or a share of it
     restarts: bool = False  # whether to set the counter to one and begin its window again, whatever it was
@@ -250,7 +250,7 @@ def _counting(bucket: Bucket) -> list[Document]:
 
 def _end_of_window(bucket: Bucket) -> Document:
     """Return the expression of the end of a window that begins now."""
-    return {"$add": ["$$NOW", bucket.limit.seconds * 1000]}
+    return {"$add": ["$$NOW", bucket.limit.get_expiry() * 1000]}
 
 
 def _window(bucket: Bucket, document: Document | None) -> Window:

@@ -25,13 +25,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 
+from limits import RateLimitItem, parse
+
 from config import Settings
 from pixora.database import deadline
 from pixora.errors import DatabaseUnavailable, RateLimited
 from pixora.observability import metrics
 from pixora.passwords.queue import FREE_THREADS
 from pixora.throttling.counters import Attempt, Bucket, Counters, Window
-from pixora.throttling.rates import Limit, parse
 from pixora.tokens.crypto import derived_key
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ PER_ACCOUNT_AND_IP, PER_ACCOUNT = LOGIN = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "
 """The settings that count the attempts to log in to an account, by its canonical e-mail address."""
 
 NAMESPACE = "LIMITER"
-"""With it the keys of counters begin."""
+"""With it `limits` begins the keys of counters."""
 
 REMEMBERED_SECONDS = 1.0
 """How long a worker refuses attempts by a spent limit without the database. For so long another worker does not know
@@ -81,7 +82,7 @@ class Throttles:
         self._key = derived_key(settings.secret_key, "pixora throttles 1")
         self._waiting = threading.Semaphore(int(WAITING_SHARE * max(0, settings.gunicorn_threads - FREE_THREADS)))
 
-    def limit(self, name: str) -> Limit:
+    def limit(self, name: str) -> RateLimitItem:
         """Return the limit of a setting."""
         return self._limits[name]
 
@@ -170,9 +171,9 @@ class Throttles:
         bucket, *wide = [self.bucket(name, *subject, network) for network in networks(client_ip)]
         return [bucket, *(one._replace(amount=WIDE_FACTOR * one.amount) for one in wide)]
 
-    def key(self, limit: Limit, name: str, *subject: str) -> str:
+    def key(self, limit: RateLimitItem, name: str, *subject: str) -> str:
         """Return the key of a counter. The subject, such as an e-mail address and a network, is hashed."""
-        return "/".join((NAMESPACE, name, *map(self._hash, subject), *map(str, limit)))
+        return limit.key_for(name, *map(self._hash, subject))
 
     def forget(self, first: str, *names: str) -> None:
         """Forget all counters of these settings whose subject begins with `first`, for example from all networks."""

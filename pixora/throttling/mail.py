@@ -18,18 +18,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from limits import RateLimitItem, parse
+
 from pixora import emails
 from pixora.observability import metrics
 from pixora.throttling.counters import Bucket
 from pixora.throttling.limits import Throttles, networks
-from pixora.throttling.rates import parse
 
 NAME = "THROTTLE_MAIL_PER_ACCOUNT"
 
 RESET_LINK = "RESET_LINK"
 """Counts the last reset link, until it is used: then the mailbox has no valid one any more."""
 
-RESET_LINK_LIMIT = parse("1 per 30 minute")
+RESET_LINK_LIMIT: RateLimitItem = parse("1 per 30 minute")
 """As long as a password reset link is valid."""
 
 MIN_SHARED = 4
