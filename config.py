@@ -316,11 +316,13 @@ def _collector(value: str) -> None:
     """Check the URL of an OpenTelemetry collector, and that the packages for tracing are installed."""
     if not value:
         return
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValidationError("Must be as in http://collector.example.com:4318.")
     if not all(find_spec(f"opentelemetry{name}") for name in TRACING_PACKAGES):
         raise ValidationError("Tracing needs more: pip install --require-hashes -r requirements-tracing.txt")
+    with suppress(ValueError):
+        parts = urlsplit(value)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    raise ValidationError("Must be as in http://collector.example.com:4318.")
 
 
 def _present(value: str) -> None:

@@ -143,11 +143,12 @@ def on_starting(server: Arbiter) -> None:
     """Load the application once before any worker does if a file may be at fault, so that this is reported once.
 
     This takes a separate process, because the workers would inherit what the master imports, and doubles the time to
-    the first answer. Without key files and templates, only the settings can be at fault, which are read above; in
-    production without DATA_KEYS, the database says whether a user has a second factor.
+    the first answer. Without key files, templates and OpenTelemetry, which reads variables of its own, only the
+    settings can be at fault, which are read above; in production without DATA_KEYS, the database says whether a user
+    has a second factor.
     """
     lacks_data_keys = _settings.pixora_env == "production" and not _settings.data_keys
-    if not _settings.jwt_key_dir and not _settings.mail_templates and not lacks_data_keys:
+    if not (_settings.jwt_key_dir or _settings.mail_templates or _settings.tracing or lacks_data_keys):
         return
     program = "import wsgi; wsgi.require_signing_key(); wsgi.require_data_keys()"
     status = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode  # noqa: S603

@@ -13,6 +13,7 @@ from pixora import create_app
 from pixora.cli import list_own_commands_only
 from pixora.email_templates.faults import TemplateFault
 from pixora.errors import DatabaseUnavailable
+from pixora.observability.tracing_fault import TracingFault
 from pixora.tokens.keys import KeyFault
 
 START_SECONDS = 3.0
@@ -50,6 +51,10 @@ def _create() -> Flask:
         message, faults = f"Pixora cannot start: {error}", {"JWT_KEY_DIR": [str(error)]}
     except TemplateFault as error:
         message, faults = f"Pixora cannot start: {error}", {"MAIL_TEMPLATES": [str(error)]}
+    except TracingFault as error:
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))  # the message may name none
+        sentence = f"OpenTelemetry cannot use one of these: {error}"
+        message, faults = f"Pixora cannot start: {names}: {sentence}", {names: [sentence]}
     context = click.get_current_context(silent=True)
     if context and isinstance(context.command, click.Group):
         # `flask` is looking up a command, which may be the doctor.

@@ -1,5 +1,6 @@
 """Pixora: an authentication and user management service. `create_app` assembles it."""
 
+import re
 import sys
 from dataclasses import asdict
 from datetime import timedelta
@@ -39,6 +40,7 @@ from pixora.factors.encryption import name_of
 from pixora.oauth.introspection import blueprint as introspection
 from pixora.oauth.routes import blueprint as oauth
 from pixora.observability.request_log import REQUEST_LOG, Flask
+from pixora.observability.tracing_fault import TracingFault
 from pixora.pages.brand import blueprint as brand
 from pixora.pages.routes import blueprint as pages
 from pixora.passwords import cores
@@ -73,6 +75,7 @@ def create_app(settings: Settings) -> flask.Flask:
     Raises:
         KeyFault: a key file of `JWT_KEY_DIR` cannot be used.
         TemplateFault: a template of `MAIL_TEMPLATES` cannot be used.
+        TracingFault: OpenTelemetry cannot use one of its variables.
 
     """
     app = Flask(__name__)
@@ -83,9 +86,12 @@ def create_app(settings: Settings) -> flask.Flask:
     app.jinja_env.undefined = StrictUndefined  # a missing variable raises an error
     app.session_interface = middleware.NoSession()
     if settings.tracing:  # before the client of MongoDB exists: it reports to listeners that are there by then
-        from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional and slow to import
+        try:
+            from pixora.observability import tracing  # noqa: PLC0415  # its packages are optional and slow to import
 
-        tracing.init_app(app)
+            tracing.init_app(app)
+        except (ValueError, re.error) as error:
+            raise TracingFault(str(error)) from error
     mongo = PyMongo(app, timeoutMS=settings.database_timeout_ms, tz_aware=True, appname="pixora")
     app.json = JSONProvider(app)  # replaces Flask-PyMongo's, which reads {"$oid": …} and writes {"$date": …}
     app.config |= access.configuration(settings)

@@ -29,5 +29,5 @@ def test_traces_without_the_packages_are_refused_with_what_to_install(faults, lo
 def test_traces_go_over_http(faults):
     for name, value in (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "zipkin")):
         assert set(faults(**GOOD, **COLLECTOR, **{name: value})) == {name}
-    for endpoint in ("collector.example.com:4317", "grpc://collector.example.com", "http://"):
+    for endpoint in ("collector.example.com:4317", "grpc://c.example.com", "http://", "http://[::1", "http://c:x"):
         assert set(faults(**GOOD, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)) == {"OTEL_EXPORTER_OTLP_ENDPOINT"}

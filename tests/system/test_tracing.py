@@ -9,12 +9,14 @@ import threading
 import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from mongod import free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.factories import PASSWORD, log_in, sign_up, signup_body
+from tests.interpreter import MOST_SECONDS
 from tests.system.client import Client
 from tests.system.conftest import ROOT
 from tests.timeouts import LONG, SOON
@@ -150,16 +152,84 @@ def test_without_a_collector_requests_are_answered_as_ever_and_stopping_takes_no
         assert time.monotonic() - began < SOON
 
 
-def test_unless_it_is_asked_for_nothing_of_it_is_loaded(settings):
+@pytest.fixture
+def run(settings):
+    """Run a program, or Python code, in the environment of a service with tracing."""
+
+    def run(*program, **variables):
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PIXORA_ENV": "testing",
+            "MONGO_URI": settings.mongo_uri,
+            "SECRET_KEY": "x" * 40,
+            "JWT_SECRET_KEY": "y" * 40,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
+        }
+        command = program if len(program) > 1 else [sys.executable, "-c", *program]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment | variables, capture_output=True, text=True, timeout=LONG
+        )
+
+    return run
+
+
+def test_unless_it_is_asked_for_nothing_of_it_is_loaded(run):
     program = "import sys, wsgi; print([name for name in sys.modules if name.startswith('opentelemetry')])"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PIXORA_ENV": "testing",
-        "MONGO_URI": settings.mongo_uri,
-        "SECRET_KEY": "x" * 40,
-        "JWT_SECRET_KEY": "y" * 40,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
-        "OTEL_SDK_DISABLED": "true",
-    }
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert run.stdout == "[]\n", run.stderr
+    ran = run(program, OTEL_SDK_DISABLED="true")
+    assert ran.stdout == "[]\n", ran.stderr
+
+
+def test_no_header_of_traces_holds_the_interpreter_for_long(run):
+    program = """
+import wsgi
+from tests.interpreter import seconds_held
+client = wsgi.app.test_client()
+parent = {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"}
+for headers in (
+    {"baggage": "a" + " " * 8000 + "=b"},
+    {"baggage": "a=b," * 2000},
+    {"traceparent": "00-" + "1" * 8000},
+    parent | {"tracestate": "a=b" + " " * 8000 + "x"},
+    parent | {"tracestate": "a=b," * 2000},
+):
+    print("held", seconds_held(lambda: client.get("/", headers=headers)))
+"""
+    ran = run(program)
+    held = [float(line.split()[1]) for line in ran.stdout.splitlines() if line.startswith("held ")]
+    assert len(held) == 5, ran.stderr
+    assert max(held) < MOST_SECONDS
+
+
+@pytest.mark.parametrize("variables", [{}, {"OTEL_PROPAGATORS": "none"}, {"OTEL_PROPAGATORS": "baggage"}])
+def test_a_request_belongs_to_the_trace_of_its_caller_whatever_the_propagators(run, variables):
+    program = """
+import wsgi
+wsgi.app.test_client().get("/", headers={"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01"})
+"""
+    ran = run(program, **variables)
+    [line] = [json.loads(line) for line in ran.stdout.splitlines() if '"trace_id"' in line]
+    assert line["trace_id"] == "1" * 32
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_PROPAGATORS", "bogus"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),  # less than a batch
+        ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1"),
+        ("OTEL_PYTHON_EXCLUDED_URLS", "["),
+    ],
+)
+def test_a_variable_that_opentelemetry_cannot_use_ends_the_start_with_one_message(run, name, value):
+    ran = run("import wsgi", **{name: value})
+    assert ran.returncode == os.EX_CONFIG
+    assert name in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_gunicorn_reports_once_that_opentelemetry_cannot_use_a_variable(run):
+    gunicorn = Path(sys.executable).with_name("gunicorn")
+    ran = run(gunicorn, "--bind", "127.0.0.1:0", "wsgi:app", OTEL_BSP_MAX_QUEUE_SIZE="0")
+    assert ran.returncode == os.EX_CONFIG
+    assert (ran.stdout + ran.stderr).count("OTEL_BSP_MAX_QUEUE_SIZE") == 1
