@@ -319,8 +319,7 @@ def _collector(value: str) -> None:
     if not all(find_spec(f"opentelemetry{name}") for name in TRACING_PACKAGES):
         raise ValidationError("Tracing needs more: pip install --require-hashes -r requirements-tracing.txt")
     with suppress(ValueError):
-        parts = urlsplit(value)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+        if (parts := urlsplit(value)).scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return
     raise ValidationError("Must be as in http://collector.example.com:4318.")
 
