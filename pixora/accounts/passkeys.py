@@ -117,7 +117,7 @@ class PasskeyStore:
         return self._store.find_fields("passkeys.find", user_id, session_id, OWNER | CHALLENGES)
 
     def add(self, user_id: str, session_id: str, passkey: Passkey, use: ChallengeUse, *emails: Email) -> bool:
-        """Store a passkey, and queue e-mails.
+        """Store a passkey, end a pending change of e-mail, and queue e-mails.
 
         Return False, changing nothing, if the session has ended, the challenge cannot be used, or the user has as many
         passkeys as a user can have.
@@ -133,7 +133,12 @@ class PasskeyStore:
             f"passkeys.{MAX_PASSKEYS - 1}": {"$exists": False},
             "passkeys.credential_id": {"$ne": passkey["credential_id"]},  # the index is unique between users only
         }
-        stages = [{"$set": {"passkeys": passkeys}}, use.stage, updates.queue_emails(*emails)]
+        stages = [
+            {"$set": {"passkeys": passkeys}},
+            use.stage,
+            updates.END_EMAIL_CHANGE,
+            updates.queue_emails(*emails),
+        ]
         try:
             return self._update("passkeys.add", {"_id": user_id, **conditions}, stages)
         except DuplicateKeyError as error:
@@ -167,7 +172,7 @@ class PasskeyStore:
         return user["passkeys"][0] if user else None
 
     def remove(self, user_id: str, session_id: str, passkey_id: str, rp_id: str, *emails: Email) -> bool:
-        """Remove a passkey, and queue e-mails.
+        """Remove a passkey, end a pending change of e-mail, and queue e-mails.
 
         Return False, changing nothing, if there is none such, the session has ended, or the user has no password and no
         other passkey for `rp_id`.
@@ -177,6 +182,7 @@ class PasskeyStore:
         # An empty array would have an entry in the unique index.
         stages = [
             {"$set": {"passkeys": {"$cond": [none_left, "$$REMOVE", others]}}},
+            updates.END_EMAIL_CHANGE,
             updates.queue_emails(*emails),
         ]
         other_way = {"$or": [{"password": {"$type": "string"}}, can_log_in(rp_id, without=passkey_id)]}

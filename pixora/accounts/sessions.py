@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument, WriteConcern
 
-from pixora.accounts import assurance
+from pixora.accounts import assurance, updates
 from pixora.accounts.assurance import Authentication
 from pixora.accounts.documents import Session, User
 from pixora.accounts.factors import FactorUse
@@ -174,17 +174,26 @@ class SessionStore:
         if self.find_session(user_id, session_id) is None:
             raise InvalidToken
 
-    def end(self, user_id: str, session_id: str, *, by: str | None = None) -> bool:
-        """End a session; return False if it does not exist, or the session `by` that asks for it does not."""
-        both = {"sessions.id": {"$all": [session_id, by or session_id]}}
-        with self._store.operation("sessions.end"):
+    def log_out(self, user_id: str, session_id: str) -> bool:
+        """End a session for its own client; return False if it does not exist."""
+        with self._store.operation("sessions.log_out"):
             result = self._store.collection.update_one(
-                {"_id": user_id, **both}, {"$pull": {"sessions": {"id": session_id}}}
+                {"_id": user_id, **in_session(session_id)}, {"$pull": {"sessions": {"id": session_id}}}
             )
         return result.modified_count == 1
 
+    def end(self, user_id: str, session_id: str, *, by: str | None = None) -> bool:
+        """End a session, which may be a thief's, and a pending change of e-mail.
+
+        Return False, changing nothing, if it does not exist, or the session `by` that asks for it does not.
+        """
+        both = {"sessions.id": {"$all": [session_id, by or session_id]}}
+        with self._store.operation("sessions.end"):
+            result = self._store.collection.update_one({"_id": user_id, **both}, updates.end_session(session_id))
+        return result.modified_count == 1
+
     def end_all(self, user_id: str, *, by: str, keep: str | None = None) -> bool:
-        """End all sessions of a user except `keep`; return False if there was none to end.
+        """End all sessions of a user except `keep`, and a pending change of e-mail; return False if there was neither.
 
         Raises:
             InvalidToken: the session `by` that asks for it has ended.
@@ -192,7 +201,7 @@ class SessionStore:
         """
         with self._store.operation("sessions.end_all"):
             result = self._store.collection.update_one(
-                {"_id": user_id, **in_session(by)}, {"$pull": {"sessions": {"id": {"$ne": keep}}}}
+                {"_id": user_id, **in_session(by)}, updates.end_sessions(keep=keep)
             )
         if result.matched_count == 0:
             raise InvalidToken

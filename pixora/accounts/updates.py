@@ -9,7 +9,7 @@ from typing import Any
 
 from pixora.accounts.documents import Email
 from pixora.database.client import Document
-from pixora.tokens.one_time import OneTimeTokenRecord
+from pixora.tokens.one_time import OneTimeTokenRecord, Purpose
 
 MAX_EMAILS = 20
 """How many e-mails may wait for one user; the oldest are dropped. This bounds the document where no mail is sent."""
@@ -52,9 +52,21 @@ def end_tokens(*purposes: str) -> Document:
     return {"$unset": [f"tokens.{purpose}" for purpose in purposes]}
 
 
-def end_sessions(*, keep: str | None = None) -> Document:
-    """End all sessions except `keep`."""
-    kept = {
-        "$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "session", "cond": {"$eq": ["$$session.id", keep]}}
-    }
-    return {"$set": {"sessions": kept}}
+END_EMAIL_CHANGE = end_tokens(Purpose.CHANGE_EMAIL)
+"""End a pending change of e-mail, whose link needs neither password nor session. It goes with each change of what a
+user can log in with, and with each session that is ended for somebody else: a thief may have requested it."""
+
+
+def end_sessions(*, keep: str | None = None) -> list[Document]:
+    """End all sessions except `keep`, and a pending change of e-mail."""
+    return _filter_sessions({"$eq": ["$$session.id", keep]})
+
+
+def end_session(session_id: str) -> list[Document]:
+    """End one session, and a pending change of e-mail."""
+    return _filter_sessions({"$ne": ["$$session.id", session_id]})
+
+
+def _filter_sessions(kept: Document) -> list[Document]:
+    sessions = {"$filter": {"input": {"$ifNull": ["$sessions", []]}, "as": "session", "cond": kept}}
+    return [{"$set": {"sessions": sessions}}, END_EMAIL_CHANGE]

@@ -33,7 +33,7 @@ def disable(user_id: str, by: Actor) -> bool:
     while not is_disabled(user := find(user_id)):
         stages = (
             updates.set_fields({"disabled": True}, clock.utcnow()),
-            updates.end_sessions(),
+            *updates.end_sessions(),
             updates.end_tokens(*Purpose),
         )
         with notice(user, by, "disabled") as told, services.administrators.removing(user_id) as condition:
@@ -85,8 +85,14 @@ def set_roles(user_id: str, roles: Collection[str], by: Actor) -> User:
 
 
 def end_sessions(user_id: str, by: Actor) -> bool:
-    """End all sessions of a user; return False if there was none, raise `UserNotFound` if there is no such user."""
-    if change("sessions_ended", user_id, by, [updates.end_sessions()], {"sessions.0": {"$exists": True}}):
+    """End all sessions of a user, and a pending change of e-mail; return False if there was neither.
+
+    Raises:
+        UserNotFound: there is no such user.
+
+    """
+    condition = {"$or": [{"sessions.0": {"$exists": True}}, {"tokens.change_email": {"$exists": True}}]}
+    if change("sessions_ended", user_id, by, updates.end_sessions(), condition):
         return True
     find(user_id)
     return False

@@ -59,7 +59,7 @@ def reset_password(token: str, new_password: str) -> None:
         services.one_time_tokens.redeem(
             found,
             updates.set_password(password_hash, now, email_verified=True),
-            updates.end_sessions(),
+            *updates.end_sessions(),
             updates.end_tokens(*Purpose),
             updates.queue_emails(services.outbox.compose("password_changed", user["email"], now)),
         )

@@ -140,7 +140,7 @@ def logout(user: User) -> None:
 
     Its access and refresh tokens stop working at once.
     """
-    if services.sessions.end(user["_id"], g.session_id):
+    if services.sessions.log_out(user["_id"], g.session_id):
         services.audit.record("session_ended", user["_id"], session_id=g.session_id)
 
 

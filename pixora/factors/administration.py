@@ -8,7 +8,7 @@ from pixora.services import services
 
 
 def reset_factors(user_id: str, by: Actor) -> bool:
-    """Remove all second factors and passkeys of a user, end all sessions, and send a notice.
+    """Remove all second factors and passkeys of a user, end sessions and a pending change of e-mail, and send a notice.
 
     Return False, changing nothing, if there was none. The sessions end because a thief of the phone may have opened
     them. A user without a password can still choose one, by a link to the e-mail address.
@@ -24,7 +24,7 @@ def reset_factors(user_id: str, by: Actor) -> bool:
     stages = [
         factors.REMOVE,
         passkeys.REMOVE,
-        updates.end_sessions(),
+        *updates.end_sessions(),
         updates.queue_emails(*services.outbox.compose_notices("factor_reset", user)),
     ]
     condition = {"$or": [factors.WITH_FACTOR, passkeys.WITH_PASSKEY]}

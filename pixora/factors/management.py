@@ -64,7 +64,8 @@ def start_totp(user: User, session_id: str) -> NewSecret:
 def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
     """Make the pending secret the second factor, and return new recovery codes.
 
-    Ends all other sessions, which one factor has opened; this one counts as one with two factors from now on.
+    Ends all other sessions, which one factor has opened, and a pending change of e-mail. This session counts as one
+    with two factors from now on.
 
     Raises:
         NothingToConfirm: No secret is pending, or it has expired or was replaced.
@@ -92,7 +93,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
             condition, enrolling = factors.enrol(pending, step, hashes, now)
             stages = (
                 enrolling,
-                updates.end_sessions(keep=session_id),
+                *updates.end_sessions(keep=session_id),
                 upgrade_session(session_id),
                 updates.queue_emails(*services.outbox.compose_notices("factor_added", user)),
             )
@@ -104,7 +105,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
 
 
 def remove(user_id: str, session_id: str) -> None:
-    """Remove the second factor with its recovery codes, and send a notice.
+    """Remove the second factor with its recovery codes, end a pending change of e-mail, and send a notice.
 
     Raises:
         FactorNotFound: There is none.
@@ -117,7 +118,11 @@ def remove(user_id: str, session_id: str) -> None:
     if factor is None:
         raise FactorNotFound
     with services.throttles.change("second factor", user_id):
-        stages = factors.REMOVE, updates.queue_emails(*services.outbox.compose_notices("factor_removed", user))
+        stages = (
+            factors.REMOVE,
+            updates.END_EMAIL_CHANGE,
+            updates.queue_emails(*services.outbox.compose_notices("factor_removed", user)),
+        )
         condition = factors.unchanged(factor) | in_session(session_id)
         if not services.users.update_user(user_id, *stages, **condition):
             services.sessions.require(user_id, session_id)
@@ -126,7 +131,7 @@ def remove(user_id: str, session_id: str) -> None:
 
 
 def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
-    """Replace all recovery codes by a new set, send a notice, and return the set.
+    """Replace all recovery codes by a new set, end a pending change of e-mail, send a notice, and return the set.
 
     Raises:
         FactorNotFound: There is no second factor.
@@ -144,6 +149,7 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
             codes, hashes = _new_recovery_codes()
             stages = (
                 factors.replace_recovery_codes(hashes, clock.utcnow()),
+                updates.END_EMAIL_CHANGE,
                 updates.queue_emails(*services.outbox.compose_notices("recovery_codes_renewed", user)),
             )
             condition = factors.unchanged(factor) | in_session(session_id)

@@ -13,7 +13,7 @@ def revoke(text: str) -> None:
     revoked never answers again.
     """
     found = _session_of_refresh_token(text) or _session_of_access_token(text)
-    if found and services.sessions.end(*found):
+    if found and services.sessions.log_out(*found):
         user_id, session_id = found
         services.audit.record("session_ended", user_id, session_id=session_id)
 

@@ -15,7 +15,6 @@ from pixora.accounts.users import accepted_passkeys, has_password
 from pixora.auth import permission
 from pixora.passkeys.errors import PasskeyNeeded
 from pixora.services import services
-from pixora.tokens.one_time import Purpose
 
 
 def remove_password(user: User, session_id: str, password: str, client_ip: str | None) -> None:
@@ -43,8 +42,7 @@ def remove_password(user: User, session_id: str, password: str, client_ip: str |
             now = clock.utcnow()
             stages = (
                 updates.remove_password(now),
-                updates.end_sessions(keep=session_id),
-                updates.end_tokens(Purpose.CHANGE_EMAIL),
+                *updates.end_sessions(keep=session_id),
                 updates.queue_emails(
                     *[services.outbox.compose("password_removed", user["email"], now)] if may_notify else []
                 ),

@@ -6,7 +6,6 @@ from pixora.accounts.documents import User
 from pixora.auth import credentials, permission
 from pixora.errors import ValidationFailed
 from pixora.services import services
-from pixora.tokens.one_time import Purpose
 
 
 def change_password(user: User, session_id: str, current: str | None, new: str, client_ip: str | None) -> None:
@@ -35,8 +34,7 @@ def change_password(user: User, session_id: str, current: str | None, new: str, 
             now = clock.utcnow()
             stages = (
                 updates.set_password(password_hash, now),
-                updates.end_sessions(keep=session_id),
-                updates.end_tokens(Purpose.CHANGE_EMAIL),
+                *updates.end_sessions(keep=session_id),
                 updates.queue_emails(
                     *[services.outbox.compose("password_changed", user["email"], now)] if may_notify else []
                 ),

@@ -116,10 +116,10 @@ def change_password(user: User, body: dict[str, str]) -> None:
 def change_email(user: User, body: dict[str, str]) -> dict[str, str]:
     """Request a change of one's e-mail address.
 
-    The change takes effect when the link sent to the new address is confirmed, within 24 hours. The old address gets a
-    notice now, and again then. If the service hides who has an account (`ENUMERATION_SAFE`), the answer is the same for
-    an address that is taken, and its owner gets an e-mail instead. A user without a password leaves it out, after a
-    recent login.
+    The change takes effect when the link sent to the new address is confirmed, within 24 hours, unless a session is
+    ended or a credential changed meanwhile. The old address gets a notice now, and again then. If the service hides who
+    has an account (`ENUMERATION_SAFE`), the answer is the same for an address that is taken, and its owner gets an
+    e-mail instead. A user without a password leaves it out, after a recent login.
     """
     email_change.request_change(user, g.session_id, body.get("password"), body["email"], request.remote_addr)
     return schemas.CHANGE_EMAIL_MESSAGE
@@ -176,7 +176,8 @@ def list_sessions(user: User) -> list[Document]:
 def end_sessions(user: User, query: dict[str, bool]) -> None:
     """End all of one's other sessions.
 
-    With `current=true` the current one ends as well. Their access and refresh tokens stop working at once.
+    With `current=true` the current one ends as well. Their access and refresh tokens stop working at once, and a
+    pending change of the e-mail address ends.
     """
     if services.sessions.end_all(user["_id"], by=g.session_id, keep=None if query["current"] else g.session_id):
         services.audit.record("sessions_ended", user["_id"])
@@ -189,7 +190,7 @@ def end_sessions(user: User, query: dict[str, bool]) -> None:
 def end_session(user: User, session_id: str) -> None:
     """End one of one's own sessions.
 
-    Its access and refresh tokens stop working at once.
+    Its access and refresh tokens stop working at once, and a pending change of the e-mail address ends.
     """
     if not services.sessions.end(user["_id"], session_id, by=g.session_id):
         services.sessions.require(user["_id"], g.session_id)

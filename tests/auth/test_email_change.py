@@ -201,3 +201,53 @@ def test_a_user_of_the_fastapi_service_changes_the_email_but_not_to_the_same_one
     assert client.post(REQUEST, json=body | {"email": NEW}, headers=bearer).status_code == 202
     assert confirm(client, token_sent(NEW, "change_email")).status_code == 204
     assert users.find_one()["email"] == NEW
+
+
+def end_others(client, account, admin):
+    return client.delete("/api/users/me/sessions", headers=account.bearer)
+
+
+def end_one(client, account, admin):
+    sessions = client.get("/api/users/me/sessions", headers=account.bearer).json
+    [other] = [session["id"] for session in sessions if not session["current"]]
+    return client.delete(f"/api/users/me/sessions/{other}", headers=account.bearer)
+
+
+def end_as_administrator(client, account, admin):
+    return client.delete(f"/api/admin/users/{account.id}/sessions", headers=admin.bearer)
+
+
+@pytest.mark.parametrize("end", [end_others, end_one, end_as_administrator])
+def test_ending_sessions_ends_a_pending_change(client, account, admin, token_sent, end):
+    client.post("/api/auth/password-reset", json={"email": account.email})
+    thief = {"Authorization": f"Bearer {log_in(client, account.email).json['access_token']}"}
+    assert client.post(REQUEST, json={"email": NEW, "password": PASSWORD}, headers=thief).status_code == 202
+    assert end(client, account, admin).status_code == 204
+    assert client.get("/api/users/me", headers=thief).status_code == 401
+    assert is_refused(confirm(client, token_sent(NEW, "change_email")))
+    reset = {"token": token_sent(account.email, "reset_password"), "new_password": NEW_PASSWORD}
+    assert client.post("/api/auth/password-reset/confirm", json=reset).status_code == 204
+
+
+def test_ending_sessions_ends_a_pending_change_also_where_its_session_has_ended(client, account, token):
+    assert client.post("/api/auth/logout", headers=account.bearer).status_code == 204
+    bearer = {"Authorization": f"Bearer {log_in(client, account.email).json['access_token']}"}
+    assert client.delete("/api/users/me/sessions", headers=bearer).status_code == 204
+    assert is_refused(confirm(client, token))
+
+
+def test_a_stolen_refresh_token_that_is_noticed_ends_a_pending_change(client, account, token, move_clock):
+    form = {"grant_type": "refresh_token", "refresh_token": account.refresh_token}
+    assert client.post("/api/auth/refresh", data=form).status_code == 200
+    move_clock(minutes=2)
+    assert client.post("/api/auth/refresh", data=form).status_code == 401
+    assert is_refused(confirm(client, token))
+
+
+@pytest.mark.parametrize("path", ["/api/auth/logout", "/api/auth/revoke"])
+def test_logging_out_keeps_a_pending_change(client, account, token, path):
+    form = {"token": account.refresh_token} if path.endswith("revoke") else None
+    response = client.post(path, data=form, headers={} if form else account.bearer)
+    assert response.status_code in (200, 204)
+    assert client.get("/api/users/me", headers=account.bearer).status_code == 401
+    assert confirm(client, token).status_code == 204

@@ -260,3 +260,24 @@ def test_a_password_reset_keeps_the_factor_and_opens_no_session(owner, client, t
     assert client.post("/api/auth/password-reset/confirm", json=body).status_code == 204
     assert users.find_one({"_id": owner.account.id})["sessions"] == []
     assert refusal(log_in(client, password="analytical-engine-no-1")) == (403, "mfa_required")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/totp/confirm"), ("POST", "/recovery-codes"), ("DELETE", "/totp")]
+)
+def test_a_change_of_factors_ends_a_pending_change_of_email(owner, start, ask, client, token_sent, method, path):
+    change = {"email": "new@example.com", "password": PASSWORD}
+    secret = start(owner.account).json["secret"]
+    assert client.post("/api/users/me/email", json=change, headers=owner.account.bearer).status_code == 202
+    body = {"code": code_of(secret)} if path.endswith("confirm") else None
+    assert ask(method, owner.account, path, json=body).status_code in (200, 204)
+    link = {"token": token_sent("new@example.com", "change_email")}
+    assert refusal(client.post("/api/auth/change-email/confirm", json=link)) == (400, "invalid_one_time_token")
+
+
+def test_a_reset_of_factors_ends_a_pending_change_of_email(owner, client, token_sent, reset_factors):
+    change = {"email": "new@example.com", "password": PASSWORD}
+    assert client.post("/api/users/me/email", json=change, headers=owner.account.bearer).status_code == 202
+    assert reset_factors(owner.account.id).status_code == 204
+    link = {"token": token_sent("new@example.com", "change_email")}
+    assert refusal(client.post("/api/auth/change-email/confirm", json=link)) == (400, "invalid_one_time_token")

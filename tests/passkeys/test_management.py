@@ -11,7 +11,7 @@ from fido2.cose import ES256, ES384, RS256
 
 from pixora.accounts.passkeys import MAX_CHALLENGES
 from pixora.passkeys.fields import encode
-from tests.factories import log_in, refusal
+from tests.factories import PASSWORD, log_in, refusal
 from tests.passkeys.authenticator import AT, UP, UV, Authenticator, decode
 from tests.passkeys.conftest import OWN
 from tests.passkeys.test_login import CBOR_BOMBS
@@ -396,3 +396,16 @@ def test_changes_are_limited(make_app, by_passkey, creation_options, counts):
 
 def test_a_profile_has_nothing_of_passkeys(client, account, passkey):
     assert "passkey" not in client.get("/api/users/me", headers=account.bearer).text
+
+
+@pytest.mark.parametrize("change", ["added", "removed"])
+def test_a_change_of_passkeys_ends_a_pending_change_of_email(client, by_passkey, register, token_sent, change):
+    body = {"email": "new@example.com", "password": PASSWORD}
+    assert client.post("/api/users/me/email", json=body, headers=by_passkey.bearer).status_code == 202
+    if change == "added":
+        assert register(by_passkey)[1].status_code == 201
+    else:
+        [shown] = client.get(OWN, headers=by_passkey.bearer).json
+        assert client.delete(f"{OWN}/{shown['id']}", headers=by_passkey.bearer).status_code == 204
+    link = {"token": token_sent("new@example.com", "change_email")}
+    assert refusal(client.post("/api/auth/change-email/confirm", json=link)) == (400, "invalid_one_time_token")

@@ -45,13 +45,18 @@ def eventful(app, client, account, users):
     client.post("/api/auth/token", data=form)
     client.post("/api/auth/refresh", data={"grant_type": "refresh_token", "refresh_token": account.refresh_token})
     client.post("/api/auth/password-reset", json={"email": account.email})
-    body = {"email": "new@example.com", "password": PASSWORD}
-    client.post("/api/users/me/email", json=body, headers=account.bearer)
     client.patch("/api/users/me", json={"metadata": {"theme": "dark"}}, headers=account.bearer)
     users.update_one({"_id": account.id}, {"$set": {"app_metadata": {"plan": "gold"}, "app_metadata_size": 15}})
     options = client.post("/api/users/me/passkeys/options", headers=account.bearer).json
-    credential = Authenticator().create(options)
+    authenticator = Authenticator()
+    credential = authenticator.create(options)
     client.post("/api/users/me/passkeys", json={"credential": credential}, headers=account.bearer)
+    options = client.post("/api/auth/reauthenticate/options", headers=account.bearer).json
+    body = {"credential": authenticator.get(options)}
+    grant = client.post("/api/auth/reauthenticate", json=body, headers=account.bearer).json
+    account = account._replace(token=grant["access_token"])
+    body = {"email": "new@example.com", "password": PASSWORD}
+    client.post("/api/users/me/email", json=body, headers=account.bearer)  # after the passkey, which would end it
     with app.test_request_context():
         services.audit.record("user_enabled", account.id, by=COMMAND)
     return account
