@@ -56,6 +56,9 @@ WIDE_FACTOR = 5
 """A /48 has five times the limits of a /64: too little to exhaust the limit of an account. (Let's Encrypt allows a /48
 fifty times the sign-ups of an address, but has no accounts to lock people out of.)"""
 
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""IPv4 addresses as IPv6 addresses (RFC 6052)."""
+
 PER_ACCOUNT_AND_IP, PER_ACCOUNT = LOGIN = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"
 """The settings that count the attempts to log in to an account, by its canonical e-mail address."""
 
@@ -262,6 +265,7 @@ class SpentLimits:
 def networks(client_ip: str | None) -> list[str]:
     """Return the networks under which a client is counted: an IPv4 address, or the /64 and the /48 of an IPv6 address.
 
+    An IPv4 address within an IPv6 one counts as itself; otherwise all clients behind a NAT64 would share one /64.
     All clients without a readable address, as on a Unix socket, share the network `unknown`.
     """
     try:
@@ -269,6 +273,8 @@ def networks(client_ip: str | None) -> list[str]:
     except ValueError:
         return ["unknown"]
     ip = (isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip
+    if ip in NAT64:
+        ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
     if ip.version == 4:
         return [str(ip)]
     return [str(ipaddress.IPv6Network((int(ip) >> 128 - size << 128 - size, size))) for size in (64, WIDE_PREFIX)]

@@ -52,20 +52,22 @@ class Forwarding:
         return self._app(environment, start_response)
 
     def _set_client(self, environment: "WSGIEnvironment") -> None:
-        values = self._trusted_values(environment.get("HTTP_X_FORWARDED_FOR", ""))
-        if not values:
-            return
-        # The first is the client. If it is unreadable, the next proxy counts as the client: all its clients then share
-        # one limit.
+        header = environment.get("HTTP_X_FORWARDED_FOR")
+        if header is None:
+            return  # as probes that pass no proxy
+        values = self._trusted_values(header)
+        # The first is the client. If it is missing or unreadable, the next proxy counts as the client: all its clients
+        # then share one limit.
         readable = [ip for ip in map(client_ip, values) if ip]
         if readable:
             environment["REMOTE_ADDR"] = readable[0]
-        if client_ip(values[0]) is None and not self._has_logged:
+        claimed = values[0] if values else header
+        if (not values or client_ip(claimed) is None) and not self._has_logged:
             self._has_logged = True  # once a worker: misconfigured proxies do it with every request
             log.error(
                 "X-Forwarded-For does not have the client's IP address where PROXY_COUNT says; the throttles count all "
                 "such clients as one. Run the doctor.",
-                extra={"event": "client_unreadable", "value": values[0][:MAX_LENGTH]},
+                extra={"event": "client_unreadable", "value": claimed[:MAX_LENGTH]},
             )
 
     def _trusted_values(self, header: str) -> list[str]:

@@ -26,6 +26,8 @@ PUBLIC = "8.8.8.8"
         (Seen(MADE_UP, PUBLIC, [MADE_UP], 1), State.FAULT, "Set PROXY_COUNT=0"),
         (Seen(MADE_UP, PEER, [MADE_UP, PUBLIC], 2), State.FAULT, "can forge its IP"),
         (Seen(PEER, PEER, [PUBLIC], 2), State.FAULT, "Set PROXY_COUNT=1"),
+        (Seen(PUBLIC, PUBLIC, [MADE_UP], 2), State.FAULT, "Set PROXY_COUNT=0"),
+        (Seen(PEER, PEER, [], 2), State.FAULT, "removes X-Forwarded-For"),
         (Seen(PEER, PEER, [], 0), State.FAULT, "removes X-Forwarded-For"),
         (Seen(INNER, PEER, [INNER], 1), State.WARNING, "an IP of a private network"),
         (Seen(PUBLIC, PEER, [MADE_UP, f"{PUBLIC}:40001"], 1), State.OK, ""),

@@ -122,13 +122,28 @@ def test_only_http_and_https_are_accepted_as_scheme(make_app, sent, scheme):
         assert request.scheme == scheme
 
 
-def test_an_unreadable_client_is_logged_once(make_app, capture_logs):
-    client = make_app(PROXY_COUNT=1).test_client()
+@pytest.mark.parametrize(
+    ("proxies", "sent", "logged"),
+    [
+        (1, "_hidden{}" + "x" * 200, "_hidden0" + "x" * 56),
+        (2, "203.0.113.{}", "203.0.113.0"),  # too few values
+        (1, "", ""),
+    ],
+)
+def test_that_proxies_hide_the_client_is_logged_once(make_app, capture_logs, proxies, sent, logged):
+    client = make_app(PROXY_COUNT=proxies).test_client()
     with capture_logs() as lines:
         for number in range(3):
-            client.get("/", headers={"X-Forwarded-For": f"_hidden{number}{'x' * 200}"})
+            client.get("/", headers={"X-Forwarded-For": sent.format(number)})
     [line] = [line for line in lines if line.get("event") == "client_unreadable"]
-    assert (line["level"], line["value"][:8], len(line["value"])) == ("ERROR", "_hidden0", 64)
+    assert (line["level"], line["value"]) == ("ERROR", logged)
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Forwarded-For": "192.0.2.1, 203.0.113.7, 10.0.0.8"}])
+def test_a_readable_client_and_a_probe_without_proxies_are_not_logged(make_app, capture_logs, headers):
+    with capture_logs() as lines:
+        make_app(PROXY_COUNT=2).test_client().get("/", headers=headers)
+    assert not [line for line in lines if line.get("event") == "client_unreadable"]
 
 
 @pytest.mark.parametrize("form", ["203.0.113.{}:40001", "[2001:db8:0:{}::7]:443", "[2001:db8:0:{}::7]"])
