@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 from email.headerregistry import HeaderRegistry
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from email_validator import validate_email
-from environs import EnvValidationError, FileAwareEnv
+from environs import EnvNotSetError, EnvValidationError, FileAwareEnv
 from limits import parse_many
 from marshmallow import ValidationError, validate
 from phonenumbers import SUPPORTED_REGIONS
@@ -35,10 +36,9 @@ if not find_spec("OpenSSL"):
     # PyMongo would import 10 MB of cryptography for OCSP before it finds that pyOpenSSL is missing (pymongo[ocsp]).
     sys.modules["pymongo.pyopenssl_context"] = None  # type: ignore[assignment]
 
-from pymongo.errors import PyMongoError  # after the lines above
+from pymongo import MongoClient  # after the lines above
+from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
-
-ENVIRONMENTS = ("production", "development", "testing")
 
 PROFILE_FIELDS = ["first_name", "last_name", "contact", "birthday"]
 """The fields of a profile that a sign-up may have to bring, besides e-mail address and password."""
@@ -59,6 +59,8 @@ YEAR_SECONDS = 366 * 24 * 3600
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 ANDROID_APP = r"([A-Za-z]\w*(?:\.[A-Za-z]\w*)+):((?:[0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2})"
+INVALID = "Must be valid text in UTF-8."
+PRESENT = validate.Length(1, error="Must not be empty.")
 BCP_47 = r"(?!.{36})[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2}|-[0-9]{3})?\Z"
 LOCALE = validate.Regexp(BCP_47, error="Must be a language, as in de or de-AT.")
 COLOR = validate.Regexp(r"(#[0-9A-Fa-f]{6})?\Z", error="Must be a colour, as in #1d4ed8.")
@@ -159,17 +161,12 @@ def load() -> Settings:
         ConfigError: a variable is missing, malformed or, in production, weak; names every such variable.
 
     """
-    env = FileAwareEnv(eager=False, strip_whitespace=True)
     faults: dict[str, list[str]] = {}
-    try:
-        settings = _read(env)
-        env.seal()
-    except EnvValidationError as error:
-        faults = cast(dict[str, list[str]], error.error_messages)
-    except ValueError as error:  # a <NAME>_FILE cannot be read
-        raise ConfigError({"file": [str(error)]}) from None
+    settings = _read(_environment(faults))
     if not faults.keys() & {"JWT_SECRET_KEY", "JWT_KEY_DIR"}:
-        settings = _with_derived_key(settings)
+        if settings.derive_jwt_key and not settings.jwt_secret_key and not settings.jwt_key_dir:
+            key = hmac.digest(str(settings.secret_key).encode(), b"pixora access tokens 1", "sha256").hex()
+            settings = replace(settings, jwt_secret_key=key)
         if bool(settings.jwt_secret_key) == bool(settings.jwt_key_dir):
             faults["JWT_SECRET_KEY"] = ["Either this or JWT_KEY_DIR must be set, and not both."]
         elif settings.pixora_env == "production" and settings.secret_key == settings.jwt_secret_key:
@@ -181,16 +178,37 @@ def load() -> Settings:
     return settings
 
 
+def _environment(faults: dict[str, list[str]]) -> FileAwareEnv:
+    """Return what reads variables; whatever the value of one raises becomes a fault of this variable."""
+    env = FileAwareEnv(strip_whitespace=True)
+
+    def read(method: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
+        try:
+            os.environ.get(name, "").encode()  # raises for bytes that are not UTF-8: Python reads them as surrogates
+            return method(name, *args, **options)
+        except EnvValidationError as error:
+            found: Any = error.error_messages  # of a list, the messages by the place of the value
+            faults[name] = list(chain(*found.values())) if isinstance(found, dict) else found
+        except EnvNotSetError:
+            faults[name] = ["Environment variable not set."]
+        except (OSError, ValueError):  # their messages may quote a secret
+            is_file = os.environ.get(f"{name}_FILE")
+            faults[name] = [f"Cannot be read from {name}_FILE, as a file in UTF-8." if is_file else INVALID]
+
+    for kind in ("str", "bool", "int", "float", "list"):
+        setattr(env, kind, partial(read, getattr(env, kind)))
+    return env
+
+
 def _read(env: FileAwareEnv) -> Settings:
-    environment = env.str("PIXORA_ENV", "production", validate=validate.OneOf(ENVIRONMENTS))
+    environment = env.str("PIXORA_ENV", "production", validate=validate.OneOf(["production", "development", "testing"]))
     relaxed = environment in ("development", "testing")
-    secret = _present if relaxed else _strong_secret
-    cost = validate.Range(4 if relaxed else 10, 16)
+    secret = PRESENT if relaxed else _strong_secret
     days = validate.Range(1, 3650)
     limit = partial(env.str, validate=_limit)
     public_url = env.str("PUBLIC_URL", None, validate=_public_url) or None
-    pages: list[str] = env.list("WEBAUTHN_ORIGINS", [], validate=_all_are(_webauthn_origin))
-    android_apps = _each(_android_app, env.list("WEBAUTHN_ANDROID_APPS", [], validate=_all_are(_android_app)))
+    pages = env.list("WEBAUTHN_ORIGINS", [], subcast=_webauthn_origin) or []
+    android_apps = env.list("WEBAUTHN_ANDROID_APPS", [], subcast=_android_app) or []
     return Settings(
         pixora_env=environment,
         tracing=_tracing(env),
@@ -216,23 +234,23 @@ def _read(env: FileAwareEnv) -> Settings:
         link_invitation=env.str("LINK_INVITATION", None, validate=_link) or None,
         link_enroll_passkey=env.str("LINK_ENROLL_PASSKEY", None, validate=_page) or None,
         link_manage_passkeys=env.str("LINK_MANAGE_PASSKEYS", None, validate=_page) or None,
-        jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=_present),
-        jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=_present),
+        jwt_issuer=env.str("JWT_ISSUER", public_url or "pixora", validate=PRESENT),
+        jwt_audience=env.str("JWT_AUDIENCE", "pixora", validate=PRESENT),
         token_claims=_token_claims(env.str("TOKEN_CLAIMS", "roles", validate=_token_claims)),
         service_keys=_service_keys(env.str("SERVICE_KEYS", None, validate=_service_keys)),
         refresh_grace_seconds=env.int("REFRESH_GRACE_SECONDS", 10, validate=validate.Range(0, 60)),
         refresh_idle_days=env.int("REFRESH_IDLE_DAYS", 14, validate=days),
         refresh_absolute_days=env.int("REFRESH_ABSOLUTE_DAYS", 90, validate=days),
         max_sessions_per_user=env.int("MAX_SESSIONS_PER_USER", 20, validate=validate.Range(1, 1000)),
-        bcrypt_rounds=env.int("BCRYPT_ROUNDS", 12, validate=cost),
+        bcrypt_rounds=env.int("BCRYPT_ROUNDS", 12, validate=validate.Range(4 if relaxed else 10, 16)),
         hash_queue_seconds=env.float("HASH_QUEUE_SECONDS", 2.0, validate=validate.Range(0.1, 20)),
         password_min_length=env.int("PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 72)),
         phone_default_region=env.str("PHONE_DEFAULT_REGION", None, validate=REGION) or None,
-        required_fields=_each(_field, env.list("REQUIRED_FIELDS", PROFILE_FIELDS, validate=_all_are(_field))),
+        required_fields=env.list("REQUIRED_FIELDS", PROFILE_FIELDS, subcast=_field),
         proxy_count=env.int("PROXY_COUNT", 0, validate=validate.Range(0, 10)),
-        trusted_hosts=_each(_host, env.list("TRUSTED_HOSTS", None, validate=_all_are(_host))) or None,
-        cors_origins=_each(_origin, env.list("CORS_ORIGINS", [], validate=_all_are(_origin))),
-        cors_allow_headers=env.list("CORS_ALLOW_HEADERS", [], subcast=str.strip, validate=_all_are(_header_name)),
+        trusted_hosts=env.list("TRUSTED_HOSTS", None, subcast=_host) or None,
+        cors_origins=env.list("CORS_ORIGINS", [], subcast=_origin),
+        cors_allow_headers=env.list("CORS_ALLOW_HEADERS", [], subcast=_header_name),
         max_content_length=env.int("MAX_CONTENT_LENGTH", 16384, validate=validate.Range(1024, 2**20)),
         throttle_login_per_account_and_ip=limit("THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "10 per 15 minute"),
         throttle_login_per_account=limit("THROTTLE_LOGIN_PER_ACCOUNT", "100 per hour"),
@@ -244,12 +262,12 @@ def _read(env: FileAwareEnv) -> Settings:
         throttle_introspection_per_service=limit("THROTTLE_INTROSPECTION_PER_SERVICE", "6000 per minute"),
         throttle_service_key_per_ip=limit("THROTTLE_SERVICE_KEY_PER_IP", "10 per minute"),
         webauthn_rp_id=env.str("WEBAUTHN_RP_ID", urlsplit(public_url or "").hostname, validate=_rp_id) or None,
-        webauthn_origins=[*_each(_webauthn_origin, pages), *map(_origin_of_app, android_apps)],
+        webauthn_origins=[*pages, *map(_origin_of_app, android_apps)],
         webauthn_android_apps=android_apps,
-        webauthn_apple_apps=_each(_apple_app, env.list("WEBAUTHN_APPLE_APPS", [], validate=_all_are(_apple_app))),
+        webauthn_apple_apps=env.list("WEBAUTHN_APPLE_APPS", [], subcast=_apple_app),
         throttle_second_factor_per_account_and_ip=limit("THROTTLE_SECOND_FACTOR_PER_ACCOUNT_AND_IP", "5 per 15 minute"),
         throttle_second_factor_per_account=limit("THROTTLE_SECOND_FACTOR_PER_ACCOUNT", "30 per day"),
-        data_keys=_each(str.strip, env.list("DATA_KEYS", [], validate=_data_keys)),
+        data_keys=env.list("DATA_KEYS", [], subcast=str.strip, validate=_data_keys),
         admin_second_factor=env.bool("ADMIN_SECOND_FACTOR", False),
         audit_days=env.int("AUDIT_DAYS", 365, validate=days),
         require_verified_email=env.bool("REQUIRE_VERIFIED_EMAIL", False),
@@ -259,19 +277,15 @@ def _read(env: FileAwareEnv) -> Settings:
     )
 
 
-def _with_derived_key(settings: Settings) -> Settings:
-    """Return settings with a JWT_SECRET_KEY derived from SECRET_KEY, where they ask for it and have no key."""
-    if not settings.derive_jwt_key or settings.jwt_secret_key or settings.jwt_key_dir:
-        return settings
-    key = hmac.digest(str(settings.secret_key).encode(), b"pixora access tokens 1", "sha256").hex()
-    return replace(settings, jwt_secret_key=key)
-
-
 def _incomplete(settings: Settings) -> dict[str, list[str]]:
     """Return the faults of settings that need others."""
     faults: dict[str, list[str]] = {}
-    if settings.webauthn_origins and not _is_domain(settings.webauthn_rp_id or ""):
-        faults["WEBAUTHN_RP_ID"] = ["Must be a domain when there are passkeys, here or in PUBLIC_URL."]
+    rp_id = settings.webauthn_rp_id or ""
+    hosts = ["localhost", *(urlsplit(origin).hostname for origin in settings.webauthn_origins)]
+    if settings.webauthn_origins and not (_is_domain(rp_id) and ("." in rp_id or rp_id in hosts)):
+        faults["WEBAUTHN_RP_ID"] = [
+            "Must be a domain when there are passkeys, here or in PUBLIC_URL; without a dot, one of WEBAUTHN_ORIGINS."
+        ]
     apple_origin = f"https://{settings.webauthn_rp_id}"
     if settings.webauthn_apple_apps and apple_origin not in settings.webauthn_origins:
         faults["WEBAUTHN_APPLE_APPS"] = [f"Needs {apple_origin} in WEBAUTHN_ORIGINS: it is the origin of these apps."]
@@ -288,14 +302,11 @@ def _tracing(env: FileAwareEnv) -> bool:
     """Return whether to trace, by the standard variables of OpenTelemetry; its SDK reads the others itself."""
     if env.bool("OTEL_SDK_DISABLED", False) or env.str("OTEL_TRACES_EXPORTER", "otlp") == "none":
         return False
-    collectors = (
-        env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=_collector),
-        env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=_collector),
-    )
-    if any(collectors):
+    collector = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", None, validate=_collector)
+    if traces := env.str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, validate=_collector) or collector:
         env.str("OTEL_TRACES_EXPORTER", "otlp", validate=validate.OneOf(["otlp"]))
         env.str("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", validate=validate.OneOf(["http/protobuf"]))
-    return any(collectors)
+    return bool(traces)
 
 
 def load_or_exit() -> Settings:
@@ -324,30 +335,41 @@ def _collector(value: str) -> None:
     raise ValidationError("Must be as in http://collector.example.com:4318.")
 
 
-def _present(value: str) -> None:
-    """Reject an empty value."""
-    if not value:
-        raise ValidationError("Must not be empty.")
-
-
 def _mongo_uri(value: str) -> None:
-    """Check that PyMongo can read the URI, and that it names a database."""
-    # PyMongo does not demand a database, and looks up mongodb+srv:// hosts in the DNS.
+    """Check that a client can be made of the URI, and that it names a database. Nothing is connected or looked up."""
     parts = urlsplit(value)
-    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc:
-        raise ValidationError("Must begin with mongodb://host or mongodb+srv://host.")
-    if not parts.path.strip("/"):
-        raise ValidationError("Must name a database, as in mongodb://host/pixora.")
+    if parts.scheme not in ("mongodb", "mongodb+srv") or not parts.netloc or not parts.path.strip("/"):
+        raise ValidationError("Must name host and database, as in mongodb://host/pixora or mongodb+srv://host/pixora.")
+    found: dict[str, Any] = {}
     try:
         with warnings.catch_warnings(action="ignore"):  # about unknown options
-            parse_uri(value.replace("mongodb+srv://", "mongodb://", 1))
+            found = parse_uri(value.replace("mongodb+srv://", "mongodb://", 1))
+            client = MongoClient[Any](value, connect=False)
+        name = client.get_default_database().name
     except OSError:
         raise ValidationError("Names a file that cannot be read.") from None
-    except (PyMongoError, ValueError):  # their messages may quote the password
-        raise ValidationError(
+    except (PyMongoError, ValueError, TypeError, LookupError) as error:
+        if found:
+            raise ValidationError(f"Cannot be used: {error}.") from None
+        raise ValidationError(  # the error may quote the password
             "Cannot be read. In user and password, all but letters and digits must be percent-encoded; ports must be "
             "numbers; and no option may contradict another."
         ) from None
+    for host, _ in found["nodelist"]:
+        _require_host(host)
+    if found["collection"] or len(name.encode()) > 63 or not name.isprintable() or name == "local":
+        raise ValidationError("Must name a database in 63 bytes at most, without a dot, and not local.")
+    if client.read_concern.level not in (None, "local", "available", "majority"):
+        raise ValidationError("Must have a readConcernLevel of local, available or majority, or none.")
+
+
+def _require_host(name: str) -> None:
+    """Check that a host is an IP address or a socket, or can be looked up."""
+    with suppress(ValueError):
+        if ipaddress.ip_address(name) if ":" in name else re.fullmatch(r"[\w.-]+|/.+\.sock", name):
+            name.encode("idna")  # raises for an empty label, and for one of more than 63 bytes
+            return
+    raise ValidationError("Must have a host that can be looked up, each part of it with 63 bytes at most.")
 
 
 def _strong_secret(value: str) -> None:
@@ -361,11 +383,10 @@ def _strong_secret(value: str) -> None:
 
 def _data_keys(values: list[str]) -> None:
     """Check the keys that encrypt the secrets of second factors: 32 bytes each in base64url, as Fernet has them."""
-    keys = [value.strip() for value in values]
-    if not all(DATA_KEY.fullmatch(key) for key in keys):
+    if not all(map(DATA_KEY.fullmatch, values)):
         advice = 'python3 -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())"'
         raise ValidationError(f"Must be keys of 32 bytes in base64url, separated by commas. Make one with: {advice}")
-    if len(set(keys)) != len(keys):
+    if len(set(values)) != len(values):
         raise ValidationError("Must not have a key twice.")
 
 
@@ -395,14 +416,13 @@ def _smtp_url(value: str) -> None:
         valid = False
     if not valid or parts.fragment:
         raise ValidationError("Must be as in smtp://user:password@mail.example.com:587, or smtps://.")
-    if options and (options.keys() != {"starttls"} or options["starttls"] not in ("always", "never")):
-        raise ValidationError("May end with ?starttls=always or ?starttls=never, and with nothing else.")
-    if options and parts.scheme == "smtps":
-        raise ValidationError("Has TLS from the beginning with smtps://, so there is no starttls to choose.")
-    if (parts.username is None) != (parts.password is None):
-        raise ValidationError("Must have both user and password, or neither.")
-    if parts.username is not None and not unquote(f"{parts.username}{parts.password}").isascii():
-        raise ValidationError("Must have user and password in ASCII, percent-encoded.")
+    _require_host(parts.hostname or "")
+    if options and (parts.scheme == "smtps" or options not in ({"starttls": "always"}, {"starttls": "never"})):
+        raise ValidationError("May end with ?starttls=always or, unless it is smtps://, ?starttls=never; nothing else.")
+    if (parts.username is None) != (parts.password is None) or not unquote(
+        f"{parts.username}{parts.password}"
+    ).isascii():
+        raise ValidationError("Must have both user and password, in ASCII and percent-encoded, or neither.")
     if parts.username is not None and options.get("starttls") == "never" and not _is_loopback(parts.hostname or ""):
         raise ValidationError("Must not have ?starttls=never with a password: it would travel in clear.")
 
@@ -444,17 +464,13 @@ def _page(value: str) -> None:
 def _link(value: str) -> None:
     """Check for the URL of a page that takes a token: `{token}` stands for it, or it is added to the query."""
     _page(value.replace("{token}", "token", 1))
-    if urlsplit(value).fragment and "{token}" not in value:
+    parts = urlsplit(value)
+    if "{token}" in parts.netloc:
+        raise ValidationError("Has {token} in its host: it must be in the path, the query or the fragment.")
+    if "{token}" not in value and "token" in dict(parse_qsl(parts.query, keep_blank_values=True)):
+        raise ValidationError("Has a token of its own in the query, so {token} must say where the token goes.")
+    if parts.fragment and "{token}" not in value:
         raise ValidationError("Has a fragment, so {token} must say where the token goes, as in /verify#token={token}.")
-
-
-def _field(value: str) -> str:
-    """Return the name of a field of the profile, without surrounding white space."""
-    if value.strip() not in PROFILE_FIELDS:
-        raise ValidationError(
-            f"{value.strip()!r} is not one of {', '.join(PROFILE_FIELDS)}. E-mail is always required."
-        )
-    return value.strip()
 
 
 def _host(value: str) -> str:
@@ -513,13 +529,6 @@ def _origin_of_app(android_app: str) -> str:
     return "android:apk-key-hash:" + urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def _apple_app(value: str) -> str:
-    """Return the id of an app of Apple: its team and its bundle."""
-    if not re.fullmatch(r"[A-Z0-9]{10}(\.[A-Za-z0-9-]+)+", value.strip()):
-        raise ValidationError(f"{value.strip()!r} is not the id of an app, as in A1B2C3D4E5.com.example.app.")
-    return value.strip()
-
-
 def _rp_id(value: str) -> None:
     """Check for a domain in the form that browsers compare."""
     if value and not _is_domain(value):
@@ -530,7 +539,7 @@ def _is_domain(text: str) -> bool:
     """Tell whether a text is a domain: no IP address, which browsers refuse for passkeys, and no wildcard."""
     found = HOST.fullmatch(text)
     is_name = found is not None and found["name"] == text and text[0] not in "*.["
-    return is_name and not re.fullmatch("[0-9.]+", text)
+    return is_name and not re.search(r"(^|\.)([0-9]+|0x[0-9a-f]*)$", text)  # the end of an IP address
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
@@ -543,13 +552,6 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
     except ValueError:
         return "", None
     return name, int(found["port"]) if found["port"] else None
-
-
-def _header_name(value: str) -> str:
-    """Return the name of a header, without surrounding white space."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", value.strip()):
-        raise ValidationError(f"{value.strip()!r} is not the name of a header, as in X-Client-Version.")
-    return value.strip()
 
 
 def _token_claims(value: str | None) -> list[str]:
@@ -576,25 +578,23 @@ def _service_keys(value: str | None) -> list[tuple[str, str]]:
     return [(pair.partition(":")[0], pair.partition(":")[2].lower()) for pair in pairs]
 
 
-def _each(read: Callable[[str], str], values: list[str] | None) -> list[str]:
-    """Return each value in the form that `read` gives it; an empty list for None."""
-    return list(map(read, values or []))
-
-
-def _all_are(read: Callable[[str], str]) -> Callable[[list[str]], None]:
-    """Return a validator for lists. environs replaces the messages of anything but validators."""
-
-    def check(values: list[str]) -> None:
-        _each(read, values)
-
-    return check
-
-
 def _limit(value: str) -> None:
     """Check for one limit in the notation of the library `limits`."""
     try:
         [one] = parse_many(value)
     except ValueError:
         raise ValidationError("Must be one limit, as in 10 per 15 minute.") from None
-    if not (1 <= one.amount <= 1_000_000 and one.get_expiry() <= YEAR_SECONDS):
+    has_zero = not all(map(int, re.findall(r"\d+", value)))  # parse_many takes 0 seconds for 1 second
+    if has_zero or one.amount > 1_000_000 or one.get_expiry() > YEAR_SECONDS:
         raise ValidationError("Must be between 1 and 1000000, in a year at most.")
+
+
+def _word(pattern: str, sentence: str) -> Callable[[str], str]:
+    """Return what reads one value of a list: it must match the pattern, apart from white space around it."""
+    check = validate.Regexp(rf"\s*(?:{pattern})\s*\Z", error=f"{{input!r}} is not {sentence}")
+    return lambda value: check(value).strip()
+
+
+_field = _word("|".join(PROFILE_FIELDS), f"one of {', '.join(PROFILE_FIELDS)}. E-mail is always required.")
+_header_name = _word("[A-Za-z0-9_-]+", "the name of a header, as in X-Client-Version.")
+_apple_app = _word(r"[A-Z0-9]{10}(\.[A-Za-z0-9-]+)+", "the id of an app, as in A1B2C3D4E5.com.example.app.")

@@ -35,10 +35,20 @@ def test_origins_that_cannot_use_passkeys_are_refused(faults, value):
 
 
 @pytest.mark.parametrize(
-    "value", ["x y", "Example.com", "example.com:443", "*.example.com", "https://example.com", "::1"]
+    "value",
+    [
+        *("x y", "Example.com", "example.com:443", "*.example.com", "https://example.com", "::1", "example.com."),
+        *("10.0.0.1", "1.2", "example.123", "0x7f.1", "example.0x1f", "bücher.example"),
+    ],
 )
 def test_a_relying_party_that_is_no_domain_is_refused(faults, value):
     assert set(faults(**GOOD, WEBAUTHN_RP_ID=value)) == {"WEBAUTHN_RP_ID"}
+
+
+def test_a_relying_party_without_a_dot_must_be_the_host_of_a_page(load, faults):
+    assert set(faults(**GOOD, WEBAUTHN_ORIGINS="https://app.com", WEBAUTHN_RP_ID="com")) == {"WEBAUTHN_RP_ID"}
+    for origin, host in (("https://intranet:8443", "intranet"), ("http://app.localhost", "localhost")):
+        assert load(**GOOD, WEBAUTHN_ORIGINS=origin, WEBAUTHN_RP_ID=host).webauthn_rp_id == host
 
 
 def test_the_relying_party_is_by_default_the_host_of_the_public_url(load, faults):
