@@ -193,5 +193,12 @@ def _load_directory(directory: Path, known: KeyRing | None) -> KeyRing:
 
 
 def _snapshot(directory: Path) -> Snapshot:
-    files = [(path.name, path.stat()) for path in sorted(directory.glob("*.pem"))]
-    return tuple((name, stat.st_ino, stat.st_mtime_ns, stat.st_size) for name, stat in files)
+    return tuple(_state(path) for path in sorted(directory.glob("*.pem")))
+
+
+def _state(path: Path) -> tuple[str, int, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nowhere: `read_key` says so
+        return path.name, 0, 0, 0
+    return path.name, stat.st_ino, stat.st_mtime_ns, stat.st_size

@@ -147,6 +147,25 @@ def test_a_key_file_that_cannot_be_used_stops_the_start_with_a_sentence(make_cli
     assert "BEGIN" not in str(caught.value)
 
 
+def test_a_link_to_no_key_file_stops_the_start_with_a_sentence_and_a_running_service_ignores_it(
+    make_client, directory, capture_logs
+):
+    (directory / "2.pem").symlink_to("nowhere.pem")
+    with pytest.raises(keys.KeyFault, match=r"2\.pem"):
+        make_client()
+    (directory / "2.pem").unlink()
+    (directory / "1.pem").write_bytes(pem(PRIVATE["ES256"]))
+    client = make_client()
+    account = make_account(client)
+    with capture_logs() as lines:
+        (directory / "2.pem").symlink_to("nowhere.pem")
+        assert get_me(client, account.token) == 200
+    assert [line["event"] for line in lines if line.get("event", "").startswith("key")] == [
+        "key_ignored",
+        "keys_changed",
+    ]
+
+
 @pytest.mark.parametrize("data", [b"", b"garbage", pem(PRIVATE["ES256"])[:60]])
 def test_a_running_service_ignores_a_broken_key_file_with_an_error_line(make_client, directory, capture_logs, data):
     (directory / "1.pem").write_bytes(pem(PRIVATE["ES256"]))
