@@ -11,7 +11,8 @@ A random audit id in the user document would not replace the notes. Rows of exis
 administrator's id is in the rows of other users, so both would still have to be rewritten. The address in other users'
 documents and the mark below need the same second pass. A request that is still running has read the audit id too.
 
-The collection `erased` keeps an HMAC of each id, under a key derived from `SECRET_KEY`: an import skips these users.
+The collection `erased` keeps an HMAC of each id and of each address, under a key derived from `SECRET_KEY`: an import
+skips these users. The id of a line without one depends on the hash, which another export may write in another way.
 """
 
 import hmac
@@ -25,6 +26,7 @@ from cryptography.fernet import InvalidToken
 
 from pixora import clock, emails
 from pixora.accounts.audit import Audit
+from pixora.accounts.documents import User
 from pixora.accounts.one_time_tokens import OneTimeTokenStore
 from pixora.accounts.outbox import Outbox
 from pixora.accounts.users import UserStore
@@ -79,25 +81,24 @@ class Erasure:
         encrypted = {name: self._cipher.encrypt(text.encode()) for name, text in (("user", user_id), ("email", email))}
         with self._operation("erasures.erasing"):
             self._notes.insert_one({**encrypted, "pseudonym": pseudonym, "at": clock.utcnow()})
-            mark = {"_id": self._mark(user_id)}
-            self._erased.replace_one(mark, mark, upsert=True)
+            for mark in self._marks(user_id, email):
+                self._erased.replace_one({"_id": mark}, {"_id": mark}, upsert=True)
         yield
         with suppress(DatabaseUnavailable):
             self._audit.anonymize(user_id, pseudonym)
             self._forget_email(email)
             self.complete_due(clock.utcnow(), AT_ONCE, at_least=0.001)
 
-    def find_erased(self, user_ids: Iterable[str], *, at_least: float) -> set[str]:
-        """Return which of these ids belong to erased users."""
-        marks = {self._mark(user_id): user_id for user_id in user_ids}
+    def find_erased(self, users: Iterable[User], *, at_least: float) -> set[str]:
+        """Return the ids of those users of whom the id or the address is that of an erased user."""
+        owners = {mark: user["_id"] for user in users for mark in self._marks(user["_id"], user["email"])}
         with self._operation("erasures.find_erased", at_least=at_least):
-            return {marks[found["_id"]] for found in self._erased.find({"_id": {"$in": list(marks)}})}
+            return {owners[found["_id"]] for found in self._erased.find({"_id": {"$in": list(owners)}})}
 
-    def unmark(self, user_ids: Iterable[str], *, at_least: float) -> None:
-        """Forget that users with these ids were erased, so that they can be imported again."""
-        marks = [self._mark(user_id) for user_id in user_ids]
-        with self._operation("erasures.unmark", at_least=at_least):
-            self._erased.delete_many({"_id": {"$in": marks}})
+    def unmark(self, users: Iterable[User], *, at_least: float) -> None:
+        """Forget that users with these ids and addresses were erased, so that they can be imported again."""
+        marks = [mark for user in users for mark in self._marks(user["_id"], user["email"])]
+        self._remove(marks, at_least)
 
     def count_overdue(self, noted_before: datetime) -> int:
         """Count the notes from before this time."""
@@ -133,7 +134,7 @@ class Erasure:
             )
             return
         if self._users.find_credentials(user_id) is not None:
-            self.unmark([user_id], at_least=at_least)
+            self._remove(self._marks(user_id, email), at_least)
             return
         self._audit.anonymize(user_id, note["pseudonym"], at_least)
         if email is not None:
@@ -146,5 +147,10 @@ class Erasure:
             self._one_time_tokens.forget_email(email, *known_as)
             self._outbox.forget_email(email, *known_as)
 
-    def _mark(self, user_id: str) -> str:
-        return hmac.digest(self._mark_key, user_id.encode(), "sha256").hex()
+    def _remove(self, marks: list[str], at_least: float) -> None:
+        with self._operation("erasures.unmark", at_least=at_least):
+            self._erased.delete_many({"_id": {"$in": marks}})
+
+    def _marks(self, user_id: str, email: str | None) -> list[str]:
+        texts = [user_id] if email is None else [user_id, emails.canonical(email)]  # no id is an address
+        return [hmac.digest(self._mark_key, text.encode(), "sha256").hex() for text in texts]

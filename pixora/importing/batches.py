@@ -42,12 +42,11 @@ class Batches:
             DatabaseUnavailable: some users may be stored; the next attempt finds them already there.
 
         """
-        ids = [user["_id"] for user in users]
         if self._restore:
-            self._erasures.unmark(ids, at_least=SECONDS)
+            self._erasures.unmark(users, at_least=SECONDS)
             erased: set[str] = set()
         else:
-            erased = self._erasures.find_erased(ids, at_least=SECONDS)
+            erased = self._erasures.find_erased(users, at_least=SECONDS)
         left = [user for user in users if user["_id"] not in erased]
         outcomes = iter(self._insert(left) if left else [])
         return [Outcome.ERASED if user["_id"] in erased else next(outcomes) for user in users]

@@ -72,8 +72,8 @@ def import_command(
     and left alone. With --checkpoint it continues where it stopped. A line is refused if another user has the address
     or the id. Refused lines are reported with number and reason; the others are imported.
 
-    Users who deleted their account since an earlier import are counted as erased, and are not imported unless you pass
-    --restore-erased.
+    Users who deleted their account, by id or e-mail address, are counted as erased, and are not imported unless you
+    pass --restore-erased.
 
     The exit status is 0 when all users are imported, now or before; 1 when lines were refused; 2 when FILE cannot be
     opened or the checkpoint belongs to another file; 74 when a file cannot be read or written; and 75 when the database

@@ -143,13 +143,32 @@ class TestErasedUser:
         assert [user["email"] for user in users.find()] == ["user1@example.com"]
 
     def test_leaves_nothing_personal(self, mongo, data):
-        [mark] = mongo.get_default_database()["erased"].find()
-        assert re.fullmatch("[0-9a-f]{64}", mark.pop("_id"))
-        assert mark == {}
+        marks = list(mongo.get_default_database()["erased"].find())
+        assert len(marks) == 2  # of the id and of the address
+        for mark in marks:
+            assert re.fullmatch("[0-9a-f]{64}", mark.pop("_id"))
+            assert mark == {}
 
     def test_is_restored_on_request(self, run, users, data):
         assert run(data, "--restore-erased") == (0, summary(imported=1, already_there=1), [])
         assert run(data) == (0, summary(already_there=2), [])
+
+    @pytest.mark.parametrize("again", [{"password_hash": SCRYPT}, {"id": "a" * 24}, {"email": "USER0@Example.com"}])
+    def test_is_recognized_by_the_address_in_another_export(self, run, users, data, again, changes):
+        other = jsonl(record(0, **changes | again), record(1))
+        assert run(other) == (0, summary(already_there=1, erased=1), [])
+        assert run(other, "--restore-erased") == (0, summary(imported=1, already_there=1), [])
+        assert run(other) == (0, summary(already_there=2), [])
+
+    def test_is_recognized_after_a_change_of_the_address(self, app, run, users, data, changes):
+        """By either mark: of the id, and of the new address."""
+        assert run(data, "--restore-erased")[0] == 0
+        users.update_one({"email": "user0@example.com"}, {"$set": {"email": "new@example.com"}})
+        client = app.test_client()
+        bearer = {"Authorization": f"Bearer {log_in(client, 'new@example.com').json['access_token']}"}
+        assert client.delete("/api/users/me", json={"password": PASSWORD}, headers=bearer).status_code == 204
+        moved = jsonl(record(0, password_hash=SCRYPT, email="new@example.com"))
+        assert (run(data)[1]["erased"], run(moved)[1]["erased"]) == (1, 1)
 
     def test_is_reported(self, app, tmp_path, data):
         result = app.test_cli_runner().invoke(args=["users", "import", str(tmp_path / "users.jsonl")])
