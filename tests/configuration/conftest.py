@@ -11,8 +11,6 @@ GOOD = {
     "SECRET_KEY": secrets.token_urlsafe(48),
     "JWT_SECRET_KEY": secrets.token_urlsafe(48),
 }
-
-
 LETTERS = {"PUBLIC_URL": "https://auth.example.com", "MAIL_FROM": "Example <no-reply@example.com>"}
 
 

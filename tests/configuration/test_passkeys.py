@@ -60,11 +60,7 @@ def test_the_relying_party_is_by_default_the_host_of_the_public_url(load, faults
 
 
 DIGEST = bytes(range(32))
-
-
 FINGERPRINT = DIGEST.hex(":").upper()
-
-
 PASSKEYS = {"WEBAUTHN_RP_ID": "example.com", "WEBAUTHN_ORIGINS": "https://example.com"}
 
 

@@ -10,8 +10,6 @@ LIMITS = {
     "THROTTLE_LOGIN_PER_IP": "60 per 15 minute",
     "THROTTLE_SIGNUP_PER_IP": "20 per hour",
 }
-
-
 EMAIL = "Grace.Hopper@example.com"
 
 

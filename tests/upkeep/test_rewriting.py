@@ -42,8 +42,6 @@ def test_every_address_gets_its_canonical_form(old_users, upgrade):
 
 
 ASCII = st.text(st.characters(max_codepoint=127), max_size=20)
-
-
 DOMAINS = st.from_regex(r"[A-Za-z0-9.-]{1,20}\.(com|CO\.UK|xn--p1ai)", fullmatch=True)
 
 
