@@ -11,7 +11,6 @@ from pixora.accounts import updates
 from pixora.auth import credentials
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
-from pixora.throttling.limits import LOGIN
 from pixora.tokens.one_time import Purpose
 
 
@@ -34,4 +33,4 @@ def accept(token: str, new_password: str) -> None:
         )
         services.audit.record("invitation_accepted", found.user["_id"])
         with suppress(DatabaseUnavailable):  # the password is set; the counters expire by themselves
-            services.throttles.forget(emails.canonical(found.user["email"]), *LOGIN)
+            services.mail_throttles.clear_limits(emails.canonical(found.user["email"]))

@@ -10,8 +10,6 @@ from pixora.accounts.users import is_disabled
 from pixora.auth import credentials
 from pixora.errors import DatabaseUnavailable
 from pixora.services import services
-from pixora.throttling.limits import LOGIN
-from pixora.throttling.mail import RESET_LINK
 from pixora.tokens.one_time import Purpose
 
 
@@ -43,7 +41,7 @@ def reset_password(token: str, new_password: str) -> None:
     """Set a new password for the user the token was sent to.
 
     Locks out anybody else who had access: every session and every other token ends. The token proves that the owner
-    reads the mailbox, so the e-mail becomes verified, and the counts of failed logins are cleared.
+    reads the mailbox, so the e-mail becomes verified, and the limits of the account are cleared.
 
     Raises:
         InvalidOneTimeToken: The token is not valid.
@@ -65,4 +63,4 @@ def reset_password(token: str, new_password: str) -> None:
         )
         services.audit.record("password_reset", user["_id"])
         with suppress(DatabaseUnavailable):  # the password is set; the counters expire by themselves
-            services.throttles.forget(emails.canonical(user["email"]), *LOGIN, RESET_LINK)
+            services.mail_throttles.clear_limits(emails.canonical(user["email"]))

@@ -7,7 +7,7 @@ import secrets
 from datetime import timedelta
 from typing import NamedTuple
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts import factors, updates
 from pixora.accounts.documents import PendingTotp, User
 from pixora.accounts.sessions import in_session, upgrade_session
@@ -88,7 +88,7 @@ def confirm_totp(user_id: str, session_id: str, code: str) -> list[str]:
         step = totp.step_of(secret, code, now)
         if step is None:
             raise WrongCode
-        with services.throttles.change("second factor", user_id):
+        with services.throttles.change(emails.canonical(user["email"]), "second factor"):
             codes, hashes = _new_recovery_codes()
             condition, enrolling = factors.enrol(pending, step, hashes, now)
             stages = (
@@ -117,7 +117,7 @@ def remove(user_id: str, session_id: str) -> None:
     factor = totp_of(user)
     if factor is None:
         raise FactorNotFound
-    with services.throttles.change("second factor", user_id):
+    with services.throttles.change(emails.canonical(user["email"]), "second factor"):
         stages = (
             factors.REMOVE,
             updates.END_EMAIL_CHANGE,
@@ -145,7 +145,7 @@ def renew_recovery_codes(user_id: str, session_id: str) -> list[str]:
         factor = totp_of(user)
         if factor is None:
             raise FactorNotFound
-        with services.throttles.change("second factor", user_id):
+        with services.throttles.change(emails.canonical(user["email"]), "second factor"):
             codes, hashes = _new_recovery_codes()
             stages = (
                 factors.replace_recovery_codes(hashes, clock.utcnow()),

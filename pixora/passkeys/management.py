@@ -7,7 +7,7 @@ import logging
 import secrets
 from typing import Any
 
-from pixora import clock
+from pixora import clock, emails
 from pixora.accounts.documents import Passkey, User
 from pixora.accounts.passkeys import MAX_PASSKEYS, CredentialTaken
 from pixora.errors import RateLimited
@@ -95,7 +95,7 @@ def add(user_id: str, session_id: str, attestation: Attestation, name: str | Non
         "created_at": now,
         "last_used_at": None,
     }
-    with services.throttles.change("passkey", user_id):
+    with services.throttles.change(emails.canonical(user["email"]), "passkey"):
         messages = services.outbox.compose_notices("passkey_added", user)
         try:
             is_added = services.passkeys.add(user_id, session_id, passkey, use, *messages)
@@ -145,7 +145,7 @@ def remove(user_id: str, session_id: str, passkey_id: str) -> None:
     user = services.passkeys.find(user_id, session_id)
     if not any(passkey["id"] == passkey_id for passkey in user.get("passkeys", [])):
         raise PasskeyNotFound
-    with services.throttles.change("passkey", user_id):
+    with services.throttles.change(emails.canonical(user["email"]), "passkey"):
         messages = services.outbox.compose_notices("passkey_removed", user)
         rp_id = str(services.settings.webauthn_rp_id)
         if not services.passkeys.remove(user_id, session_id, passkey_id, rp_id, *messages):

@@ -62,6 +62,9 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PER_ACCOUNT_AND_IP, PER_ACCOUNT = LOGIN = "THROTTLE_LOGIN_PER_ACCOUNT_AND_IP", "THROTTLE_LOGIN_PER_ACCOUNT"
 """The settings that count the attempts to log in to an account, by its canonical e-mail address."""
 
+CHANGES = "THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT"
+"""The setting that counts changes of the password and, apart from them, of second factors and of passkeys."""
+
 NAMESPACE = "LIMITER"
 """With it `limits` begins the keys of counters."""
 
@@ -92,9 +95,9 @@ class Throttles:
     def change(self, *subject: str) -> AbstractContextManager[bool]:
         """Count a change of credentials, unless the `with` block raises; raise `RateLimited` if there were too many.
 
-        The subject is the canonical e-mail address for passwords; else the kind of credentials and the id of the user.
+        The subject is the canonical e-mail address and, for other credentials than the password, their kind.
         """
-        return self.counted(self.bucket("THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT", *subject))
+        return self.counted(self.bucket(CHANGES, *subject))
 
     def attempt(self, email: str, client_ip: str | None) -> AbstractContextManager[Attempt]:
         """Count an attempt to check a password before the `with` block checks it, and settle it afterwards.

@@ -23,12 +23,15 @@ from limits import RateLimitItem, parse
 from pixora import emails
 from pixora.observability import metrics
 from pixora.throttling.counters import Bucket
-from pixora.throttling.limits import Throttles, networks
+from pixora.throttling.limits import CHANGES, LOGIN, Throttles, networks
 
 NAME = "THROTTLE_MAIL_PER_ACCOUNT"
 
 RESET_LINK = "RESET_LINK"
 """Counts the last reset link, until it is used: then the mailbox has no valid one any more."""
+
+EMAIL_CHANGE = "EMAIL_CHANGE"
+"""Counts the changes of address that an account has requested."""
 
 RESET_LINK_LIMIT: RateLimitItem = parse("1 per 30 minute")
 """As long as a password reset link is valid."""
@@ -60,7 +63,16 @@ class MailThrottles:
 
     def count_email_change(self, email: str) -> None:
         """Count a requested change of address; raise `RateLimited` if the account requests too many."""
-        self._throttles.count(self._bucket(email, "asks", self._limit))
+        limit = self._throttles.limit(NAME)
+        self._throttles.count(Bucket(NAME, limit, self._throttles.key(limit, EMAIL_CHANGE, email), limit.amount))
+
+    def clear_limits(self, email: str) -> None:
+        """Forget what limits an account whose owner has proved access to the mailbox, because a thief may have used it up.
+
+        E-mails that were sent stay counted, and so do wrong codes of the second factor, which protects from somebody
+        who reads the mailbox (`pixora.throttling.second_factor`).
+        """
+        self._throttles.forget(email, *LOGIN, CHANGES, EMAIL_CHANGE, RESET_LINK)
 
     def for_account(self, email: str, *, required: bool = False) -> AbstractContextManager[bool]:
         """Count an e-mail that the user of the account causes; raise `RateLimited` if it is required and too many."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pixora.errors import RateLimited
 from pixora.services import services
 from pixora.throttling.mail import RESET_LINK_LIMIT
 from pixora.tokens.one_time import LIFETIMES, Purpose
@@ -48,6 +49,11 @@ def open_session(client, email="ada@example.com"):
     sign_up(client, email=email)
     login = log_in(client, email)
     return {"Authorization": f"Bearer {login.json['access_token']}"}
+
+
+def change_password(client, bearer, old, new):
+    body = {"current_password": old, "new_password": new}
+    return client.post("/api/users/me/password", json=body, headers=bearer).status_code
 
 
 def change_to_and_fro(client, bearer, times):
@@ -228,6 +234,40 @@ def test_a_reset_ends_a_lockout(service, token_sent):
     body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
     assert client.post(f"{RESET}/confirm", json=body).status_code == 204
     assert status(NEW_PASSWORD, OWNER) == status(NEW_PASSWORD, STRANGER) == 200
+
+
+def test_a_proof_of_the_mailbox_clears_what_a_thief_has_used_up(service, users, token_sent):
+    client = service()
+    thief, password = open_session(client), PASSWORD
+    users.update_one({}, {"$set": {"email_verified": True}})
+    asked = [
+        client.post(CHANGE, json={"email": f"{number}@example.org", "password": PASSWORD}, headers=thief).status_code
+        for number in range(6)
+    ]
+    assert asked == [202] * 5 + [429]
+    for number in range(5):
+        password, old = f"thief-engine-no-{number}-zz", password
+        assert change_password(client, thief, old, password) == 204
+    assert change_password(client, thief, password, NEW_PASSWORD) == 429
+    reset(client, "ada@example.com")
+    body = {"token": token_sent("ada@example.com", "reset_password"), "new_password": NEW_PASSWORD}
+    assert client.post(f"{RESET}/confirm", json=body).status_code == 204
+    owner = {"Authorization": f"Bearer {log_in(client, password=NEW_PASSWORD).json['access_token']}"}
+    body = {"email": "ada@example.org", "password": NEW_PASSWORD}
+    assert client.post(CHANGE, json=body, headers=owner).status_code == 202
+    assert change_password(client, owner, NEW_PASSWORD, "owner-engine-no-556") == 204
+
+
+@pytest.mark.parametrize("kind", ["second factor", "passkey"])
+def test_a_proof_of_the_mailbox_clears_the_changes_of_other_credentials(make_app, counts, kind):
+    with make_app(THROTTLE_PASSWORD_CHANGE_PER_ACCOUNT="1 per hour").app_context():
+        with services.throttles.change("ada@example.com", kind):
+            pass
+        with pytest.raises(RateLimited), services.throttles.change("ada@example.com", kind):
+            pass
+        services.mail_throttles.clear_limits("ada@example.com")
+        with services.throttles.change("ada@example.com", kind):
+            pass
 
 
 def test_parallel_resets_for_unknown_addresses_all_succeed(app, mongo):
