@@ -5,6 +5,7 @@ made: it is audited with the outcome `unknown`.
 
 The session and role of an administrator are checked again right before each change, in an operation of its own, because
 they are in another document: an administrator who is demoted in the milliseconds in between still makes this change.
+docs/security.md says why this is accepted.
 Where administrators change themselves, the same operation checks both.
 """
 
