@@ -6,7 +6,7 @@ the hashing queue.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pixora.passwords import strength
@@ -17,6 +17,22 @@ MIN_SCORE = 3
 
 MAX_KNOWN_CHARACTERS = 254
 """Characters considered of a name or e-mail address. Only documents of the FastAPI service have longer ones."""
+
+
+LETTERS = re.compile(r"[^\W\d_]+")
+SYMBOLS = frozenset("".join(strength.LEET.values()))
+
+
+def _folded() -> dict[str, str]:
+    """Return one character for each letter and the symbols that stand for it: `i`, `l` and `t` share some."""
+    folded: dict[str, str] = {}
+    for letter, symbols in strength.LEET.items():
+        one = next((folded[symbol] for symbol in symbols if symbol in folded), letter)
+        folded |= dict.fromkeys((letter, *symbols), one)
+    return folded
+
+
+FOLDED = str.maketrans(_folded())
 
 
 class PasswordRejected(ValueError):
@@ -65,21 +81,37 @@ def check_strength(password: str, known_words: Iterable[str] = ()) -> None:
 
 
 def _consists_of(texts: Iterable[str], password: str) -> bool:
-    """Return whether the letters of a password are known words, one after the other.
+    """Return whether a password is known words, one after the other, some of them perhaps backwards.
 
-    Digits, separators, case and accents do not matter. zxcvbn alone takes several known words in a row for strong.
+    Digits, separators, case and accents do not matter, and digits and symbols may stand for letters. zxcvbn alone takes
+    several known words in a row for strong.
     """
-    letters = "".join(_words(password))
-    known = {word for text in texts for word in _words(text)}
+    known = {spelled for text in texts for word in LETTERS.findall(_plain(text)) for spelled in (word, word[::-1])}
+    plain = _plain(password)
+    letters = "".join(LETTERS.findall(plain))
+    if not letters:
+        return False
+    if _are_known(letters, known):
+        return True
+    spelled = [character for character in plain if character in SYMBOLS or LETTERS.match(character)]
+    symbols = {place for place, character in enumerate(spelled) if character in SYMBOLS}
+    return _are_known("".join(spelled).translate(FOLDED), {word.translate(FOLDED) for word in known}, symbols)
+
+
+def _are_known(text: str, known: Collection[str], optional: Collection[int] = ()) -> bool:
+    """Return whether a text is known words in a row; between them, characters at `optional` places do not count."""
     lengths = {len(word) for word in known}
     # Where a known word may end. Each position is tried once with each length, which bounds the time.
     ends = {0}
-    for begin in range(len(letters)):
+    for begin in range(len(text)):
         if begin in ends:
-            ends |= {begin + length for length in lengths if letters[begin : begin + length] in known}
-    return bool(letters) and len(letters) in ends
+            ends |= {begin + length for length in lengths if text[begin : begin + length] in known}
+            if begin in optional:
+                ends.add(begin + 1)
+    return len(text) in ends
 
 
-def _words(text: str) -> list[str]:
+def _plain(text: str) -> str:
+    """Return a text without accents and differences of case."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return re.findall(r"[^\W\d_]+", "".join(part for part in plain if not unicodedata.combining(part)))
+    return "".join(part for part in plain if not unicodedata.combining(part))

@@ -43,6 +43,11 @@ def test_a_password_made_of_the_names_or_address_of_the_user_is_refused(word):
         "quill@example.com, Ada!",
         "Àdá Qüíll ädâ ｑｕｉｌｌ",
         "Ada 73920174839201748",
+        "4da-Qu1ll-4da-9",
+        "adA lliuQ 1990 ada",
+        "@d4 Qu!|l 4d@ +2024",
+        "Qui77 4dA 11iuQ 2024",
+        "ADA QU1LL 4-d-4 1990",
     ],
 )
 def test_a_password_made_of_names_digits_and_separators_alone_is_refused_whatever_its_score(password):
@@ -51,7 +56,16 @@ def test_a_password_made_of_names_digits_and_separators_alone_is_refused_whateve
 
 
 @pytest.mark.parametrize(
-    "password", ["Ada Quill's teapot", "quilladamantine73", "ada4 mossy kettles", "4821-9077-3316-5524"]
+    "password",
+    [
+        "Ada Quill's teapot",
+        "quilladamantine73",
+        "ada4 mossy kettles",
+        "4821-9077-3316-5524",
+        "4da Qu1ll t3apot",
+        "adama lliuqtine73",
+        "4d4-9u1 k3ttl3s",
+    ],
 )
 def test_a_password_of_more_than_names_is_left_to_zxcvbn(password):
     assert int(zxcvbn(password, []).score) == 4
