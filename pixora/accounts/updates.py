@@ -11,8 +11,15 @@ from pixora.accounts.documents import Email
 from pixora.database.client import Document
 from pixora.tokens.one_time import OneTimeTokenRecord, Purpose
 
-MAX_EMAILS = 20
-"""How many e-mails may wait for one user; the oldest are dropped. This bounds the document where no mail is sent."""
+MANY_EMAILS = 20
+"""With more than so many e-mails that wait for one user, those are dropped that newer ones replace."""
+
+MAX_ALIKE = 3
+"""How many notices of one template then stay for each address. Of links only the newest stays, which alone is valid."""
+
+MAX_EMAILS = 60
+"""How many e-mails may wait for one user in any case; the oldest are dropped. It bounds the document where no mail is
+sent. The templates of all notices and links to one address are fewer, so nobody can push a notice out by others."""
 
 
 def set_fields(fields: Mapping[str, Any], now: datetime) -> Document:
@@ -37,9 +44,34 @@ def set_expressions(expressions: Mapping[str, Any], now: datetime) -> Document:
 
 
 def queue_emails(*emails: Email) -> Document:
-    """Put e-mails from `Outbox.compose` into the outbox."""
+    """Put e-mails from `Outbox.compose` into the outbox, which stays bounded."""
     waiting = {"$concatArrays": [{"$ifNull": ["$letters", []]}, {"$literal": list(emails)}]}
-    return {"$set": {"letters": {"$slice": [waiting, -MAX_EMAILS]}}}
+    are_many = {"$gt": [{"$size": "$$waiting"}, MANY_EMAILS]}
+    kept = {"$slice": [_not_replaced("$$waiting"), -MAX_EMAILS]}
+    bounded = {"$cond": [are_many, kept, "$$waiting"]}
+    return {"$set": {"letters": {"$let": {"vars": {"waiting": waiting}, "in": bounded}}}}
+
+
+def _not_replaced(emails: str) -> Document:
+    """Return the expression of those e-mails that have fewer newer ones alike than may wait."""
+    size = {"$size": emails}
+    is_link = {"$ne": [{"$type": "$$one.token"}, "missing"]}
+    # To how many others an account sends `address_taken`, who requests changes to their addresses decides.
+    by_template = {"$or": [is_link, {"$eq": ["$$one.template", "address_taken"]}]}
+    same_address = {"$or": [by_template, {"$eq": ["$$newer.to", "$$one.to"]}]}
+    alike = {"$and": [{"$eq": ["$$newer.template", "$$one.template"]}, same_address]}
+    newer = {"$slice": [emails, {"$add": ["$$index", 1]}, size]}
+    number_alike = {"$size": {"$filter": {"input": newer, "as": "newer", "cond": alike}}}
+    is_kept = {"$lt": [number_alike, {"$cond": [is_link, 1, MAX_ALIKE]}]}
+    at_index = {"$arrayElemAt": [emails, "$$index"]}
+    indexes = {
+        "$filter": {
+            "input": {"$range": [0, size]},
+            "as": "index",
+            "cond": {"$let": {"vars": {"one": at_index}, "in": is_kept}},
+        }
+    }
+    return {"$map": {"input": indexes, "as": "index", "in": at_index}}
 
 
 def store_token(purpose: str, record: OneTimeTokenRecord) -> Document:

@@ -67,7 +67,7 @@ class MailThrottles:
         self._throttles.count(Bucket(NAME, limit, self._throttles.key(limit, EMAIL_CHANGE, email), limit.amount))
 
     def clear_limits(self, email: str) -> None:
-        """Forget what limits an account whose owner has proved access to the mailbox, because a thief may have used it up.
+        """Forget what limits an account whose owner has proved access to the mailbox: a thief may have used it up.
 
         E-mails that were sent stay counted, and so do wrong codes of the second factor, which protects from somebody
         who reads the mailbox (`pixora.throttling.second_factor`).

@@ -4,7 +4,8 @@ from datetime import timedelta
 import pytest
 
 from pixora import clock
-from pixora.accounts.outbox import KEPT, LEASE, UnreadableToken
+from pixora.accounts import updates
+from pixora.accounts.outbox import KEPT, LEASE, TEMPLATES, UnreadableToken
 from pixora.services import services
 from tests.factories import fastapi_user
 
@@ -180,3 +181,60 @@ def test_queries_for_the_outbox_use_its_index(mongo, users, post, watch_commands
     plain = {name: value for name, value in command.command.items() if name not in unwanted}
     told = mongo.get_default_database().command({"explain": plain, "verbosity": "executionStats"})
     assert told["executionStats"]["totalDocsExamined"] <= 1
+
+
+@pytest.fixture
+def queue(users, post):
+    """Queue e-mails for a user, each in an update of its own; return the templates and recipients that wait."""
+    post(written("password_changed"))
+    user_id = users.find_one()["_id"]
+
+    def queue(template, number, *, to=lambda number: "ada@example.com", **options):
+        for one in range(number):
+            email = services.outbox.compose(template, to(one), clock.utcnow(), **options, number=str(one))
+            assert services.users.update_user(user_id, updates.queue_emails(email))
+        return [(email["template"], email["to"]) for email in users.find_one()["letters"]]
+
+    return queue
+
+
+def test_a_notice_that_waits_is_not_pushed_out_by_other_emails(queue, users):
+    notice = users.find_one()["letters"][0]
+    queue("email_changing", 30)
+    queue("reset_password", 30, secret=TOKEN)
+    queue("change_email", 30, secret=TOKEN, to=lambda number: f"{number}@example.org")
+    waiting = queue("address_taken", 30, to=lambda number: f"{number}@example.org")
+    assert users.find_one()["letters"][0] == notice
+    assert waiting.count(("email_changing", "ada@example.com")) == updates.MAX_ALIKE
+    assert len(waiting) <= updates.MANY_EMAILS + 1
+    newest = [
+        email["context"]["number"] for email in users.find_one()["letters"] if email["template"] == "email_changing"
+    ]
+    assert newest == ["27", "28", "29"]
+
+
+def test_a_notice_to_the_former_address_is_not_pushed_out_by_those_to_the_new_one(queue):
+    queue("email_changed", 1)
+    waiting = queue("email_changed", 30, to=lambda number: "thief@example.org")
+    assert waiting.count(("email_changed", "ada@example.com")) == 1
+    assert waiting.count(("email_changed", "thief@example.org")) <= updates.MANY_EMAILS
+
+
+def test_one_e_mail_of_each_template_can_wait_as_often_as_is_allowed(queue, users):
+    for template in TEMPLATES:
+        waiting = queue(template, updates.MANY_EMAILS)
+    assert {template for template, _ in waiting} == set(TEMPLATES)
+    assert len(waiting) <= updates.MAX_EMAILS
+
+
+def test_of_links_the_newest_one_stays(queue, users):
+    queue("verify_email", 1, secret=TOKEN)
+    assert queue("reset_password", 5, secret=TOKEN).count(("reset_password", "ada@example.com")) == 5
+    waiting = queue("reset_password", updates.MANY_EMAILS, secret=TOKEN)
+    assert [template for template, _ in waiting][:2] == ["password_changed", "verify_email"]
+    assert users.find_one()["letters"][-1]["context"]["number"] == str(updates.MANY_EMAILS - 1)
+
+
+def test_the_emails_of_one_user_are_bounded(queue):
+    waiting = queue("email_changed", 2 * updates.MAX_EMAILS, to=lambda number: f"{number}@example.org")
+    assert len(waiting) == updates.MAX_EMAILS

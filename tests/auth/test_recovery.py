@@ -226,7 +226,7 @@ def test_the_decoys_are_few_and_do_not_grow(client, decoys):
 def test_the_emails_waiting_for_a_user_are_bounded(client, account, emails_to):
     for _ in range(30):
         client.post(REQUEST, json={"email": account.email})
-    assert len(emails_to(account.email)) == 20
+    assert len(emails_to(account.email)) <= 20
 
 
 def test_a_refused_email_keeps_the_token_valid(make_app, account, token_sent, counts):
