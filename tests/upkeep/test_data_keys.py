@@ -110,15 +110,15 @@ def test_when_no_key_is_missing_the_list_exits_with_0(run, store):
 def start(settings):
     """Start as gunicorn's master does in production, with some settings; return the exit status and stderr."""
 
-    def start(**changes):
+    def start(*command, **changes):
         environment = {
             "PATH": os.environ["PATH"],
             "MONGO_URI": settings.mongo_uri,
             "SECRET_KEY": secrets.token_urlsafe(48),
             "JWT_SECRET_KEY": secrets.token_urlsafe(48),
         }
-        command = [sys.executable, "-c", "import wsgi; wsgi.require_data_keys()"]
-        run = subprocess.run(command, cwd=ROOT, env=environment | changes, capture_output=True, text=True)
+        program = [sys.executable, *(command or ("-c", "import wsgi; wsgi.require_data_keys()"))]
+        run = subprocess.run(program, cwd=ROOT, env=environment | changes, capture_output=True, text=True, timeout=60)
         return run.returncode, run.stderr
 
     return start
@@ -129,9 +129,28 @@ def test_once_somebody_has_a_factor_production_does_not_start_without_data_keys(
     store(2, OLD)
     status, told = start()
     assert status == os.EX_CONFIG
-    assert told.startswith("Pixora cannot start: 2 users have a second factor, and DATA_KEYS is not set.")
-    assert start(DATA_KEYS=NEW) == (0, "")
+    assert told.startswith("Pixora cannot start: 2 users have a second factor, and DATA_KEYS does not have the keys")
     assert start(PIXORA_ENV="development") == (0, "")
+
+
+def test_production_does_not_start_without_one_of_the_keys_that_secrets_are_under(start, store):
+    store(2, OLD)
+    store(1, NEW)
+    status, told = start(DATA_KEYS=NEW)
+    assert status == os.EX_CONFIG
+    assert told.startswith("Pixora cannot start: 2 users have a second factor, and DATA_KEYS does not have the keys")
+    assert name_of(OLD) in told
+    assert name_of(NEW) not in told
+    assert OLD not in told
+    assert start(DATA_KEYS=f"{LOST},{NEW},{OLD}") == (0, "")
+
+
+def test_gunicorn_says_so_once_and_ends(start, store):
+    store(2, OLD)
+    status, told = start("-m", "gunicorn", "--bind", "127.0.0.1:0", "wsgi:app", DATA_KEYS=NEW)
+    assert status == os.EX_CONFIG
+    assert told.count("Pixora cannot start") == 1
+    assert "Traceback" not in told
 
 
 def test_without_its_database_it_starts(start):
