@@ -142,13 +142,13 @@ control_socket_disable = True
 def on_starting(server: Arbiter) -> None:
     """Load the application once before any worker does if a file may be at fault, so that this is reported once.
 
-    This takes a process of its own, because the workers would inherit what the master imports. Without key files,
-    templates and OpenTelemetry, which reads variables of its own, only the settings can be at fault, which are read
-    above; in production, the database says which DATA_KEYS are needed. It is forked, which takes little more
-    than half the time of a new interpreter.
+    This takes a process of its own, because the workers would inherit what the master imports. It is forked, which
+    takes little more than half the time of a new interpreter. Without key files, templates, OpenTelemetry, which reads
+    variables of its own, and mongodb+srv://, only the settings can be at fault, which are read above; in production,
+    the database says which DATA_KEYS are needed.
     """
-    is_production = _settings.pixora_env == "production"
-    if not (_settings.jwt_key_dir or _settings.mail_templates or _settings.tracing or is_production):
+    is_production, is_srv = _settings.pixora_env == "production", _settings.mongo_uri.startswith("mongodb+srv:")
+    if not (_settings.jwt_key_dir or _settings.mail_templates or _settings.tracing or is_production or is_srv):
         return
     process = get_context("fork").Process(target=_load)
     process.start()

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 from flask import Flask
+from pymongo.errors import ConfigurationError
 
 import config
 from pixora import create_app
@@ -53,6 +54,8 @@ def _create() -> Flask:
         return create_app(config.load())
     except config.ConfigError as error:
         message, faults = str(error), error.faults
+    except ConfigurationError as error:  # config.py has checked the rest, and the DNS may be down: try again
+        return _exit(f"Pixora cannot start: the hosts of MONGO_URI cannot be looked up: {error}", os.EX_TEMPFAIL)
     except KeyFault as error:
         message, faults = f"Pixora cannot start: {error}", {"JWT_KEY_DIR": [str(error)]}
     except TemplateFault as error:
@@ -70,9 +73,9 @@ def _create() -> Flask:
     return _exit(message)
 
 
-def _exit(message: str) -> NoReturn:
+def _exit(message: str, status: int = os.EX_CONFIG) -> NoReturn:
     print(message, file=sys.stderr)
-    sys.exit(os.EX_CONFIG)
+    sys.exit(status)
 
 
 app = _create()

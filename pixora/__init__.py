@@ -73,6 +73,7 @@ def create_app(settings: Settings) -> flask.Flask:
     """Return the application.
 
     Raises:
+        ConfigurationError: the hosts of a `MONGO_URI` with mongodb+srv:// cannot be looked up.
         KeyFault: a key file of `JWT_KEY_DIR` cannot be used.
         TemplateFault: a template of `MAIL_TEMPLATES` cannot be used.
         TracingFault: OpenTelemetry cannot use one of its variables.

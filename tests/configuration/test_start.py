@@ -65,3 +65,22 @@ def test_a_program_ends_with_the_faults_and_without_a_traceback(command):
     assert "hunter2" not in told
     for name in ("MONGO_URI", "SECRET_KEY", "JWT_SECRET_KEY", "BCRYPT_ROUNDS"):
         assert told.count(f"  {name}: ") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "import wsgi"],
+        ["-m", "flask", "--app", "wsgi", "doctor"],
+        ["-m", "gunicorn", "--bind", "127.0.0.1:0", "wsgi:app"],
+    ],
+)
+def test_hosts_that_cannot_be_looked_up_end_a_program_with_a_sentence_and_a_status_to_try_again(command):
+    environment = GOOD | {"PATH": "/usr/bin:/bin", "MONGO_URI": "mongodb+srv://db.invalid/pixora?connectTimeoutMS=500"}
+    run = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == os.EX_TEMPFAIL
+    told = run.stdout + run.stderr
+    assert "Traceback" not in told
+    assert told.count("MONGO_URI") == 1
