@@ -39,9 +39,10 @@ def request_change(user: User, session_id: str, password: str | None, new_email:
         record, to_new = services.outbox.compose_link(Purpose.CHANGE_EMAIL, user["_id"], new_email, now, new_email)
         if owner:
             to_new = services.outbox.compose("address_taken", new_email, now)
-            sending = services.mail_throttles.address_taken(new_email)
+            sending = services.mail_throttles.address_taken(new_email, user["_id"])
         else:
-            sending = services.mail_throttles.for_account(new_email, required=not services.settings.enumeration_safe)
+            is_required = not services.settings.enumeration_safe
+            sending = services.mail_throttles.email_change(new_email, user["_id"], required=is_required)
         to_old = services.outbox.compose("email_changing", user["email"], now, **_new_email_for(user, new_email))
         with sending as may_send, services.mail_throttles.notice(user) as may_notify:
             messages = [to_new] if may_send and not (owner and is_disabled(owner)) else []

@@ -56,7 +56,7 @@ def sign_up(profile: Mapping[str, str], password: str, client_ip: str | None, ac
 
 
 def _create(user: User) -> None:
-    with services.mail_throttles.for_account(user["email"]) as may_send:
+    with services.mail_throttles.sign_up(user["email"]) as may_send:
         services.users.create_user(user if may_send else {**user, "tokens": {}, "letters": []})
     services.audit.record("signup", user["_id"])
 

@@ -4,10 +4,12 @@
 of a network. A failed request counts nothing. The five are divided into shares, so that strangers cannot exhaust what
 the owner needs:
 
-- At most three for what the account itself causes: sign-up, verification, change of address, notices. One of them may
-  be the e-mail that says that an address is taken, which strangers cause.
-- At most three for password reset links, which anyone may request; two of them from one network.
-- At most four in all. The fifth is kept for a reset link when none was sent for as long as one is valid.
+- At most three for what anyone can cause: password reset links, sign-up, change of another account to this address. Of
+  these, one requester (the network of a reset, the account of a change) causes at most two, and never the last. One of
+  them may be the e-mail that says that the address is taken.
+- At most three for what only the user of the account causes: verification, notices to an unverified address.
+- At most four of both. So one is kept for the user, whatever strangers request.
+- The fifth is kept for a reset link when none was sent for as long as one is valid.
 
 So when a requested link is not sent, the newest one in the mailbox is still valid. A single counter fails: with five
 requests, a stranger would keep every link from the owner for an hour. A limit under four has no shares. A security
@@ -51,10 +53,10 @@ class MailThrottles:
         self._throttles = throttles
         limit = throttles.limit(NAME).amount
         has_shares = limit >= MIN_SHARED
-        self._limit = limit
+        self._has_shares = has_shares
         self._usual = limit - 1 if has_shares else limit
-        self._own = self._resets = limit - 2 if has_shares else limit
-        self._resets_of_network = limit // 2 if has_shares else limit
+        self._own = self._anyone = limit - 2 if has_shares else limit
+        self._requester = limit // 2 if has_shares else limit
         self._taken = max(1, limit // 5) if has_shares else limit
 
     def count_request(self, client_ip: str | None) -> None:
@@ -75,42 +77,66 @@ class MailThrottles:
         self._throttles.forget(email, *LOGIN, CHANGES, EMAIL_CHANGE, RESET_LINK)
 
     def for_account(self, email: str, *, required: bool = False) -> AbstractContextManager[bool]:
-        """Count an e-mail that the user of the account causes; raise `RateLimited` if it is required and too many."""
-        buckets = self._own_buckets(email)
+        """Count an e-mail that only the user of the account causes; raise `RateLimited` if required and too many."""
+        buckets = [self._bucket(email, "own", self._own), self._bucket(email, "all", self._usual)]
         return self._throttles.counted(*buckets) if required else self._counted(buckets)
+
+    def sign_up(self, email: str) -> AbstractContextManager[bool]:
+        """Count the e-mail to a new user."""
+        return self._counted(self._from_anyone(email))
+
+    def email_change(self, email: str, requester: str, *, required: bool) -> AbstractContextManager[bool]:
+        """Count the link for an account, the requester, to change to an address; raise `RateLimited` likewise."""
+        return self._counted(*self._from_requester(email, requester), required=required)
 
     def notice(self, user: Mapping[str, Any]) -> AbstractContextManager[bool]:
         """Count a security notice to a user, which is always sent if the address is verified."""
         verified = user.get("email_verified")
         return nullcontext(enter_result=True) if verified else self.for_account(emails.canonical(user["email"]))
 
-    def address_taken(self, email: str) -> AbstractContextManager[bool]:
-        """Count an e-mail that tells the owner of an address that somebody tried to use it."""
-        return self._counted([self._bucket(email, "taken", self._taken), *self._own_buckets(email)])
+    def address_taken(self, email: str, requester: str | None = None) -> AbstractContextManager[bool]:
+        """Count an e-mail that tells the owner of an address that somebody tried to use it.
+
+        For the account that requests a change to it, the database does the same as for an address that is free.
+        """
+        taken = self._bucket(email, "taken", self._taken)
+        alternatives = self._from_requester(email, requester) if requester else [self._from_anyone(email)]
+        return self._counted(*([taken, *buckets] for buckets in alternatives))
 
     def reset_link(self, email: str, client_ip: str | None) -> AbstractContextManager[bool]:
         """Count a password reset link, which anyone may request."""
-        origin = networks(client_ip)[-1]
-        usual = [
-            self._throttles.bucket(NAME, email, "reset", origin, amount=self._resets_of_network),
-            self._bucket(email, "reset", self._resets),
-            self._bucket(email, "all", self._usual),
-            self._link(email)._replace(restarts=True),
-        ]
-        return self._counted(usual, [self._link(email), self._bucket(email, "all", self._limit)])
+        link = self._link(email)
+        usual = self._from_requester(email, networks(client_ip)[-1])
+        alternatives = [[*buckets, link._replace(restarts=True)] for buckets in usual]
+        if self._has_shares:
+            alternatives.append([link, self._bucket(email, "last", 1)])
+        return self._counted(*alternatives)
 
     @contextmanager
-    def _counted(self, *alternatives: list[Bucket]) -> Iterator[bool]:
+    def _counted(self, *alternatives: list[Bucket], required: bool = False) -> Iterator[bool]:
         for buckets in alternatives:
             if self._throttles.try_count(*buckets):
                 with self._throttles.refunded_on_failure(*buckets):
                     yield True
                 return
+        if required:
+            with self._throttles.counted(*alternatives[-1]):  # raises, unless a window has ended meanwhile
+                yield True
+            return
         metrics.throttled(NAME).inc()
         yield False
 
-    def _own_buckets(self, email: str) -> list[Bucket]:
-        return [self._bucket(email, "own", self._own), self._bucket(email, "all", self._usual)]
+    def _from_requester(self, email: str, requester: str) -> list[list[Bucket]]:
+        """Return the alternatives for what anyone can cause: the first of a requester, or one that is not the last."""
+        first = self._throttles.bucket(NAME, email, "requester", requester, amount=1 if self._has_shares else None)
+        if not self._has_shares:
+            return [[first, *self._from_anyone(email)]]
+        leaving_one = self._bucket(email, "anyone", self._anyone - 1)
+        further = [first._replace(amount=self._requester), leaving_one, self._bucket(email, "all", self._usual)]
+        return [[first, *self._from_anyone(email)], further]
+
+    def _from_anyone(self, email: str) -> list[Bucket]:
+        return [self._bucket(email, "anyone", self._anyone), self._bucket(email, "all", self._usual)]
 
     def _bucket(self, email: str, what: str, amount: int) -> Bucket:
         return self._throttles.bucket(NAME, email, what, amount=amount)
