@@ -94,7 +94,7 @@ def login(form: dict[str, str]) -> Grant:
 
 
 @blueprint.route("/refresh", methods=["POST"], error_format=ErrorFormat.PROBLEM_FOR_OAUTH)
-@fails(InvalidGrant, DatabaseUnavailable)
+@fails(InvalidGrant, DatabaseUnavailable, Overloaded)
 @blueprint.response(200, schemas.TokenSchema, example=schemas.TOKEN_EXAMPLE)
 @blueprint.body(schemas.RefreshSchema, example=schemas.REFRESH_EXAMPLE, location="form")
 @public

@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 
 from pixora import clock
 from pixora.database.client import Database, upserted
-from pixora.errors import DatabaseUnavailable
+from pixora.errors import DatabaseUnavailable, Overloaded
 
 KEY = "OUTAGE"
 """The id of the document."""
@@ -38,6 +38,10 @@ REPORT_SECONDS = 1.0
 """How long to wait for reports of other workers: longer than a pause and a write."""
 
 
+MAX_WAITING = 2
+"""Threads of a worker that may wait for reports at once: who holds many sessions must not keep it from others."""
+
+
 class Outage(NamedTuple):
     """A time in which the database was not available, or only at times."""
 
@@ -57,6 +61,7 @@ class Outages:
         self._database = database
         self._collection = database.collection("throttles")
         self._changing = threading.Lock()
+        self._waiting = threading.Semaphore(MAX_WAITING)
         self._began: datetime | None = None  # of the outage that is being reported
 
     @contextmanager
@@ -76,11 +81,26 @@ class Outages:
     def interrupted(self, since: datetime, grace: timedelta, now: datetime) -> bool:
         """Tell whether an outage makes a grace period that began at `since` begin again, and last until now.
 
-        Waits for the reports of other workers if there may be any. May raise `DatabaseUnavailable`.
+        If none is known, it waits for the reports of other workers.
+
+        Raises:
+            DatabaseUnavailable: MongoDB does not answer.
+            Overloaded: `MAX_WAITING` requests wait already; the client may come again.
+
         """
         if now > since + grace + LONGEST + max(grace, RETRIES):
             return False
-        time.sleep(REPORT_SECONDS)
+        if self._renews(since, grace, now):
+            return True
+        if not self._waiting.acquire(blocking=False):
+            raise Overloaded
+        try:
+            time.sleep(REPORT_SECONDS)
+        finally:
+            self._waiting.release()
+        return self._renews(since, grace, now)
+
+    def _renews(self, since: datetime, grace: timedelta, now: datetime) -> bool:
         with self._database.operation("outages.find"):
             found = self._collection.find_one({"_id": KEY})
         return found is not None and Outage(found["began"], found["ended"]).renews(since, grace, now)

@@ -5,6 +5,7 @@ import jwt
 import pytest
 
 from pixora.auth.refresh import MAX_REPEATS
+from pixora.throttling.outages import MAX_WAITING
 from pixora.tokens.refresh import make
 from tests.conftest import make_account
 from tests.factories import PASSWORD, log_in
@@ -147,6 +148,21 @@ def test_a_token_that_comes_again_after_the_grace_ends_the_session_at_once(
     assert users.find_one({"_id": account.id})["sessions"] == []
     [line] = [line for line in lines if line.get("event") == "refresh_reuse"]
     assert line["user_id"] == account.id
+
+
+def test_used_tokens_that_come_late_all_at_once_occupy_few_threads(app, client, account, move_clock):
+    """Each is looked into for a second. Whoever has to come again is refused then, and nobody else waits."""
+    tokens = [log_in(client, account.email).json["refresh_token"] for _ in range(MAX_WAITING + 3)]
+    for token in tokens:
+        refresh(client, token)
+    move_clock(seconds=11)
+    with ThreadPoolExecutor(len(tokens)) as pool:
+        answers = list(pool.map(lambda token: refresh(app.test_client(), token), tokens))
+    assert sorted(answer.status_code for answer in answers) == [401] * MAX_WAITING + [503] * 3
+    assert {answer.json["code"] for answer in answers if answer.status_code == 503} == {"overloaded"}
+    for answer, token in zip(answers, tokens, strict=True):
+        if answer.status_code == 503:
+            assert_refused(refresh(client, token))
 
 
 def test_the_token_before_the_last_one_is_stolen_even_within_the_grace(client, account):
