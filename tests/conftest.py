@@ -413,6 +413,7 @@ def capture_logs() -> Callable[[], AbstractContextManager[list[dict[str, Any]]]]
 
 
 def close(app: Flask) -> None:
+    app.extensions["services"].outages.close()
     with pymongo.timeout(1):  # PyMongo says goodbye to the server, for which it waits 30 s where there is none any more
         app.extensions["services"].database._database.client.close()
     app.extensions["services"].hashing_queue.close()

@@ -62,6 +62,8 @@ class Outages:
         self._collection = database.collection("throttles")
         self._changing = threading.Lock()
         self._waiting = threading.Semaphore(MAX_WAITING)
+        self._reporter: threading.Thread | None = None
+        self._closing = threading.Event()
         self._began: datetime | None = None  # of the outage that is being reported
 
     @contextmanager
@@ -75,7 +77,8 @@ class Outages:
                 is_reported = self._began is not None
                 self._began = min(self._began or began, began)
                 if not is_reported:
-                    threading.Thread(target=self._report, daemon=True).start()
+                    self._reporter = threading.Thread(target=self._report, name="outage-report", daemon=True)
+                    self._reporter.start()
             raise
 
     def interrupted(self, since: datetime, grace: timedelta, now: datetime) -> bool:
@@ -100,6 +103,12 @@ class Outages:
             self._waiting.release()
         return self._renews(since, grace, now)
 
+    def close(self) -> None:
+        """End the thread that reports an outage, for processes that create many applications."""
+        self._closing.set()
+        if self._reporter is not None:
+            self._reporter.join()
+
     def _renews(self, since: datetime, grace: timedelta, now: datetime) -> bool:
         with self._database.operation("outages.find"):
             found = self._collection.find_one({"_id": KEY})
@@ -109,7 +118,8 @@ class Outages:
         """Report the outage again and again until it has ended; give up one that is too long to matter."""
         give_up_at = time.monotonic() + 2 * LONGEST.total_seconds()
         while time.monotonic() < give_up_at and not self._store():
-            time.sleep(PAUSE_SECONDS)
+            if self._closing.wait(PAUSE_SECONDS):
+                break
         with self._changing:
             self._began = None
 
