@@ -28,7 +28,7 @@ def require_signing_key() -> None:
     try:
         _ = app.extensions["services"].tokens.ring().signing
     except KeyFault as fault:
-        _exit(f"Pixora cannot start: {fault}")
+        _exit(f"Pixora cannot start: JWT_KEY_DIR: {fault}")
 
 
 def require_data_keys() -> None:
@@ -57,9 +57,9 @@ def _create() -> Flask:
     except ConfigurationError as error:  # config.py has checked the rest, and the DNS may be down: try again
         return _exit(f"Pixora cannot start: the hosts of MONGO_URI cannot be looked up: {error}", os.EX_TEMPFAIL)
     except KeyFault as error:
-        message, faults = f"Pixora cannot start: {error}", {"JWT_KEY_DIR": [str(error)]}
+        message, faults = f"Pixora cannot start: JWT_KEY_DIR: {error}", {"JWT_KEY_DIR": [str(error)]}
     except TemplateFault as error:
-        message, faults = f"Pixora cannot start: {error}", {"MAIL_TEMPLATES": [str(error)]}
+        message, faults = f"Pixora cannot start: MAIL_TEMPLATES: {error}", {"MAIL_TEMPLATES": [str(error)]}
     except TracingFault as error:
         names = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))  # the message may name none
         sentence = f"OpenTelemetry cannot use one of these: {error}"

@@ -84,3 +84,19 @@ def test_hosts_that_cannot_be_looked_up_end_a_program_with_a_sentence_and_a_stat
     told = run.stdout + run.stderr
     assert "Traceback" not in told
     assert told.count("MONGO_URI") == 1
+
+
+@pytest.mark.parametrize("command", [["-c", "import wsgi"], ["-m", "gunicorn", "--bind", "127.0.0.1:0", "wsgi:app"]])
+@pytest.mark.parametrize("name", ["JWT_KEY_DIR", "MAIL_TEMPLATES"])
+def test_a_faulty_file_is_named_with_the_setting_of_its_directory(tmp_path, command, name):
+    (tmp_path / "a.pem").write_text("no key and no template")
+    environment = GOOD | {"PATH": "/usr/bin:/bin", name: str(tmp_path)}
+    if name == "JWT_KEY_DIR":
+        del environment["JWT_SECRET_KEY"]
+    run = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == os.EX_CONFIG
+    assert f"Pixora cannot start: {name}: " in run.stderr
+    assert "a.pem" in run.stderr
+    assert "Traceback" not in run.stderr
