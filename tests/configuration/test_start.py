@@ -87,9 +87,9 @@ def test_hosts_that_cannot_be_looked_up_end_a_program_with_a_sentence_and_a_stat
 
 
 @pytest.mark.parametrize("command", [["-c", "import wsgi"], ["-m", "gunicorn", "--bind", "127.0.0.1:0", "wsgi:app"]])
-@pytest.mark.parametrize("name", ["JWT_KEY_DIR", "MAIL_TEMPLATES"])
-def test_a_faulty_file_is_named_with_the_setting_of_its_directory(tmp_path, command, name):
-    (tmp_path / "a.pem").write_text("no key and no template")
+@pytest.mark.parametrize(("name", "file"), [("JWT_KEY_DIR", "a.pem"), ("MAIL_TEMPLATES", "a.txt")])
+def test_a_faulty_file_is_named_with_the_setting_of_its_directory(tmp_path, command, name, file):
+    (tmp_path / file).write_text("no key and no template")
     environment = GOOD | {"PATH": "/usr/bin:/bin", name: str(tmp_path)}
     if name == "JWT_KEY_DIR":
         del environment["JWT_SECRET_KEY"]
@@ -98,5 +98,5 @@ def test_a_faulty_file_is_named_with_the_setting_of_its_directory(tmp_path, comm
     )
     assert run.returncode == os.EX_CONFIG
     assert f"Pixora cannot start: {name}: " in run.stderr
-    assert "a.pem" in run.stderr
+    assert file in run.stderr
     assert "Traceback" not in run.stderr
