@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import Counter
 from contextlib import suppress
 from typing import NoReturn
 
@@ -15,7 +14,6 @@ from pixora import create_app
 from pixora.cli import list_own_commands_only
 from pixora.email_templates.faults import TemplateFault
 from pixora.errors import DatabaseUnavailable
-from pixora.factors.encryption import name_of
 from pixora.observability.tracing_fault import TracingFault
 from pixora.tokens.keys import KeyFault
 
@@ -32,20 +30,19 @@ def require_signing_key() -> None:
 
 
 def require_data_keys() -> None:
-    """Exit with status 78 when users have second factors and production lacks a key to check them with."""
+    """Exit with status 78 when users have second factors and production has no keys to check them with.
+
+    A single key that is missing does not end the service: its users have recovery codes, and the doctor reports it.
+    """
     services = app.extensions["services"]
-    if services.settings.pixora_env != "production":
+    if services.settings.data_keys or services.settings.pixora_env != "production":
         return
     # Without its database the service starts nevertheless; it refuses these logins.
     with app.app_context(), suppress(DatabaseUnavailable):
-        counts = Counter(services.factors.count_by_key(START_SECONDS))
-        for key in services.settings.data_keys:
-            del counts[name_of(key)]
-        if counts:
+        if number := sum(services.factors.count_by_key(START_SECONDS).values()):
             _exit(
-                f"Pixora cannot start: {counts.total():,} users have a second factor, and DATA_KEYS does not have the "
-                f"keys that their secrets are encrypted under. Their names: {', '.join(sorted(counts))}. If a key is "
-                "lost, see docs/second-factor.md."
+                f"Pixora cannot start: {number:,} users have a second factor, and DATA_KEYS is not set. Set it to the "
+                "keys that their secrets are encrypted under."
             )
 
 
