@@ -1,9 +1,11 @@
 """One mongod for the whole run, a database for each of xdist's workers, an application on it."""
 
+import importlib
 import io
 import json
 import logging
 import os
+import pkgutil
 import secrets
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from pymongo.collection import Collection
 from werkzeug.test import TestResponse
 
 import config as configuration
+import pixora
 from config import Settings
 from pixora import create_app
 from pixora.accounts.users import INDEXES
@@ -90,6 +93,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
+    """Collect the tests without measuring coverage, once all modules are imported, whose lines count."""
+    for module in pkgutil.walk_packages(pixora.__path__, "pixora."):
+        importlib.import_module(module.name)
     with coverage_paused():
         return (yield)
 
