@@ -35,6 +35,8 @@ JSON = {"Content-Type": "application/json"}
 LEET = ("4@8({[</369&#!1/|0$5+7%2/" * 4)[:72]
 MARKS = "a" + "\u0301\u0316" * 3900 + "@example.com"
 
+NOTHING = "nothing: four more who read"
+
 Attack = tuple[str, str, bytes, dict[str, str]]
 
 
@@ -45,7 +47,7 @@ def _json(path: str, body: Any, **headers: str) -> Attack:
 def _attacks(token: str) -> dict[str, list[Attack]]:
     bearer = {"Authorization": f"Bearer {token}"}
     return {
-        "nothing: four more who read": [("GET", "/api/users/me", b"", bearer)],
+        NOTHING: [("GET", "/api/users/me", b"", bearer)],
         "sign-up": [
             _json("/api/auth/signup", signup_body(email="new@example.com", password=LEET)),
             _json("/api/auth/signup", signup_body(first_name=MARKS)),
@@ -137,5 +139,6 @@ def report(found: dict[str, Any]) -> str:
         for name, rounds in found.items()
     ]
     head = ["the worst for", "reads a second, undisturbed", "beside", "ratio", "p99", "what the four were answered"]
-    least = min(median(rounds["beside"]) / median(rounds["alone"]) for rounds in found.values())
-    return f"{table(head, rows)}\n\nReads keep {least:.2f} of their rate or more."
+    ratios = {name: median(rounds["beside"]) / median(rounds["alone"]) for name, rounds in found.items()}
+    least = min(kept for name, kept in ratios.items() if name != NOTHING)
+    return f"{table(head, rows)}\n\nBeside these attacks, reads keep {least:.2f} of their rate or more."
