@@ -26,7 +26,7 @@ from pixora.throttling.mail import MailThrottles
 from pixora.throttling.outages import Outages
 from pixora.throttling.second_factor import SecondFactorThrottles
 from pixora.tokens.access import Tokens
-from pixora.web.application import here
+from pixora.web.application import current
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class CurrentServices:
 
     def __getattribute__(self, name: str) -> Any:
         """Return a service. After `__getattr__`, Python would first look for it here, and make an error of that."""
-        return getattr(here(current_app).extensions["services"], name)
+        return getattr(current(current_app).extensions["services"], name)
 
 
 services = cast(Services, CurrentServices())

@@ -28,7 +28,7 @@ from pixora.errors import (
 )
 from pixora.factors.errors import AdminFactorNeeded
 from pixora.services import services
-from pixora.web.application import here
+from pixora.web.application import current
 from pixora.web.blueprint import SECURITY_SCHEME, documented, fails, reject_undeclared_parameters
 
 MAX_AGE = timedelta(seconds=300)
@@ -146,7 +146,7 @@ def _authenticate() -> User:
     """
     token = services.tokens.verify(_bearer_token())
     user = services.users.find_in_session(token.user_id, token.session_id)
-    known = here(g)
+    known = current(g)
     known.session_id, known.user_id, known.claims = token.session_id, token.user_id, token.claims
     return user
 
@@ -192,7 +192,7 @@ def _documented(guarded: Callable[..., Any]) -> Callable[..., Any]:
 
 def _bearer_token() -> str:
     """Return the token of the Authorization header (RFC 6750, section 2.1), the only place it is read from."""
-    scheme, _, token = here(request).headers.get("Authorization", "").partition(" ")
+    scheme, _, token = current(request).headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":  # RFC 9110, section 11.1: the scheme is case-insensitive
         raise MissingToken
     return token.strip()

@@ -27,7 +27,7 @@ from flask import Response, g
 
 from pixora import clock
 from pixora.observability import logs, metrics
-from pixora.web.application import Application, here
+from pixora.web.application import Application, current
 from pixora.web.middleware import id_of
 
 UNLOGGED = frozenset({"health.ready", "health.live", "metrics.get_metrics"})
@@ -60,7 +60,7 @@ class Flask(Application):
     def process_response(self, response: Response) -> Response:
         """Log a response when it is ready."""
         response = super().process_response(response)
-        request: Any = here(flask.request)  # the class above
+        request: Any = current(flask.request)  # the class above
         seconds = time.perf_counter() - request.began
         rule = request.url_rule
         route = rule.rule if rule else metrics.UNKNOWN_ROUTE
@@ -68,7 +68,7 @@ class Flask(Application):
         status = response.status_code
         metrics.request_duration(route, method, status).observe(seconds)
         if status >= 400 or request.endpoint not in UNLOGGED:
-            known = here(g)
+            known = current(g)
             name = id_of(request.environ)
             more = known.get("user_id"), known.get("trace_id")
             REQUEST_LOG.note(Line(clock.utcnow(), name, method, route, status, seconds, *more))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Object = TypeVar("Object")
 
 
-def here(proxy: Object) -> Object:
+def current(proxy: Object) -> Object:
     """Return the object of a proxy such as `flask.request`.
 
     An attribute of the proxy takes as long as several function calls, one of the object nearly nothing.
@@ -84,7 +84,7 @@ class Application(flask.Flask):
 
     def dispatch_request(self) -> ResponseReturnValue:
         """Call the view of the request."""
-        request = here(flask.request)
+        request = current(flask.request)
         if request.routing_exception is not None or request.method == "OPTIONS":
             return super().dispatch_request()
         view: Callable[..., Any] = self.view_functions[request.endpoint or ""]
@@ -94,7 +94,7 @@ class Application(flask.Flask):
     def process_response(self, response: flask.Response) -> flask.Response:
         """Call the hooks after a request, if there are any for it."""
         hooks = self.after_request_funcs
-        if None in hooks or here(flask.request).blueprint in hooks:
+        if None in hooks or current(flask.request).blueprint in hooks:
             return super().process_response(response)
         return response
 

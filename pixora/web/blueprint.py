@@ -19,7 +19,7 @@ from pixora.errors import (
     ValidationFailed,
 )
 from pixora.web import problems
-from pixora.web.application import here
+from pixora.web.application import current
 from pixora.web.bodies import REPEATED, URLENCODED, BodyParser
 from pixora.web.oauth_errors import ErrorFormat
 
@@ -128,7 +128,7 @@ def reject_undeclared_parameters() -> None:
         ValidationFailed: the route does not declare a parameter, or one is repeated.
 
     """
-    if not here(request).query_string:
+    if not current(request).query_string:
         return
     view = current_app.view_functions[request.endpoint or ""]
     declared: frozenset[str] | None = getattr(view, "query_parameters", None)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from flask import request
 
 from pixora.errors import PreconditionFailed
-from pixora.web.application import here
+from pixora.web.application import current
 from pixora.web.blueprint import documented
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -47,7 +47,7 @@ def etag(user: Mapping[str, Any]) -> str:
 
 def is_known(tag: str) -> bool:
     """Tell whether the client has this state already: `If-None-Match` has its ETag."""
-    return "HTTP_IF_NONE_MATCH" in here(request).environ and request.if_none_match.contains_weak(tag)
+    return "HTTP_IF_NONE_MATCH" in current(request).environ and request.if_none_match.contains_weak(tag)
 
 
 def required_state(user: Mapping[str, Any]) -> dict[str, Any]:

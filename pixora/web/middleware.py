@@ -11,7 +11,7 @@ from flask import Flask, Request, Response, current_app, request
 from flask.sessions import NullSession, SessionInterface, SessionMixin
 
 from pixora.errors import MalformedBody, PayloadTooLarge
-from pixora.web.application import here
+from pixora.web.application import current
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -122,7 +122,7 @@ def reject_large_body() -> None:
 
     Werkzeug checks only when a view reads, and silently truncates a chunked body at the limit.
     """
-    environment = here(request).environ
+    environment = current(request).environ
     if not environment.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environment:
         return
     limit: int = current_app.config["MAX_CONTENT_LENGTH"]
