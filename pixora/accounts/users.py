@@ -168,7 +168,7 @@ class UserStore:
         return self.find_fields("users.find_all", user_id, session_id, {"password": 0})
 
     def find_fields(self, operation: str, user_id: str, session_id: str, wanted: Document) -> User:
-        """Return these fields of an enabled user who has this session; raise `InvalidToken` if there is none such."""
+        """Return these fields of an enabled user who has this session; raise `InvalidToken` if there is none."""
         with self.operation(operation):
             user = self.collection.find_one({"_id": user_id, "sessions.id": session_id, **ENABLED}, wanted)
         if user is None:

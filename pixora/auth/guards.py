@@ -55,7 +55,7 @@ def public_or_without_password(view: Callable[..., Any]) -> Callable[..., Any]:
 def user_without_password() -> User | None:
     """Return the user of a request if the user has no password and a recent login; None without an access token.
 
-    None also for a user with a password, who has to send it.
+    None also for a user with a password, which the request must contain.
     """
     if "Authorization" not in request.headers:
         return None

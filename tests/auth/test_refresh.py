@@ -151,7 +151,7 @@ def test_a_token_that_comes_again_after_the_grace_ends_the_session_at_once(
 
 
 def test_used_tokens_that_come_late_all_at_once_occupy_few_threads(app, client, account, move_clock):
-    """Each is looked into for a second. Whoever has to come again is refused then, and nobody else waits."""
+    """Each is looked into for a second. The others get 503, are refused when they come again, and hold no thread."""
     tokens = [log_in(client, account.email).json["refresh_token"] for _ in range(MAX_WAITING + 3)]
     for token in tokens:
         refresh(client, token)

@@ -136,7 +136,7 @@ OPERATIONS = [
         "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "422"]}},
     },
     {
-        # Not for whoever comes without an address, or without the doctor's secret.
+        # Not for clients without an address, or without the doctor's secret.
         # And the document about apps of Apple, of which the tests have none.
         "include-path-regex": "^/(metrics|health/client|.well-known/apple-app-site-association)$",
         "checks": {"positive_data_acceptance": {"expected-statuses": ["200", "404"]}},
