@@ -144,11 +144,12 @@ def on_starting(server: Arbiter) -> None:
 
     This takes a process of its own, because the workers would inherit what the master imports. It is forked, which
     takes little more than half the time of a new interpreter. Without key files, templates, OpenTelemetry, which reads
-    variables of its own, and mongodb+srv://, only the settings can be at fault, which are read above; in production,
-    the database says which DATA_KEYS are needed.
+    variables of its own, and mongodb+srv://, only the settings can be at fault, which are read above; in production
+    without DATA_KEYS, the database says whether a user has a second factor.
     """
-    is_production, is_srv = _settings.pixora_env == "production", _settings.mongo_uri.startswith("mongodb+srv:")
-    if not (_settings.jwt_key_dir or _settings.mail_templates or _settings.tracing or is_production or is_srv):
+    lacks_data_keys = _settings.pixora_env == "production" and not _settings.data_keys
+    is_srv = _settings.mongo_uri.startswith("mongodb+srv:")
+    if not (_settings.jwt_key_dir or _settings.mail_templates or _settings.tracing or lacks_data_keys or is_srv):
         return
     process = get_context("fork").Process(target=_load)
     process.start()

@@ -87,7 +87,7 @@ def test_an_authenticator_app_is_still_asked_for(client, by_passkey, make_app):
 
 
 def test_its_key_does_not_log_in_at_the_new_domain(moved, passkey, users):
-    """No authenticator signs this, but who has copied the key can."""
+    """No authenticator signs this, but somebody with a copy of the key can."""
     before = users.find_one()
     credential = passkey.get(moved.post(f"{LOGIN}/options").json, **NOW)
     answer = moved.post(f"{LOGIN}/login", json={"credential": credential})
